@@ -1,0 +1,238 @@
+//! Requests to a range.
+
+use bytes::Bytes;
+use clock::Timestamp;
+use keys::{Key, NodeId, RangeId, Span, TxnId};
+use serde::{Deserialize, Serialize};
+
+/// Who a request acts for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TxnMeta {
+    /// The transaction attempt.
+    pub id: TxnId,
+    /// Where its record lives: a key of the anchor's group (X7, X9). Named with the first lock or
+    /// prepare and never changed.
+    pub anchor: Key,
+    /// Start of the first attempt. Lower is older and wins (X5); ties go to the lower id.
+    pub priority: Timestamp,
+    /// Start of this attempt: nothing is prepared or decided once `start + L` is not definitely in
+    /// the future (X7a).
+    pub start: Timestamp,
+}
+
+impl TxnMeta {
+    /// Whether this transaction is older than the other, by wound-wait's order (X5).
+    #[must_use]
+    pub fn older_than(&self, other: &TxnMeta) -> bool {
+        (self.priority, self.id) < (other.priority, other.id)
+    }
+}
+
+/// What a range can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Read a snapshot. Answer: [`crate::Reply::Read`].
+    Read(Read),
+    /// Lock keys at read time (X6). Answer: [`crate::Reply::Locked`].
+    Lock(Lock),
+    /// Prepare a participant of a transaction over several groups. Answer:
+    /// [`crate::Reply::Prepared`].
+    Prepare(Prepare),
+    /// Commit, at the anchor's leader. Answer: [`crate::Reply::Committed`], or
+    /// [`crate::KvError::Aborted`] when the record says so.
+    Commit(Commit),
+    /// Tell a participant the outcome. Answer: [`crate::Reply::Done`].
+    Resolve(Resolve),
+    /// Ask the record's leader for the outcome, or abort. Answer: [`crate::Reply::Outcome`].
+    Push(Push),
+    /// The gateway is alive. Answer: [`crate::Reply::Outcome`], so that it learns of a poison.
+    Heartbeat(Heartbeat),
+    /// Let go of the locks of a transaction that was never prepared here. Answer: `Done`.
+    Release {
+        /// Whose locks.
+        txn: TxnId,
+    },
+    /// Split the range at a key. Answer: [`crate::Reply::Split`]. Idempotent by child id.
+    Split {
+        /// First key of the child.
+        at: Key,
+        /// The child's id, taken from the counter by the asker.
+        child: RangeId,
+    },
+    /// Hand leadership to another voter (P5). Answer: `Done` once this leader stopped acting.
+    TransferLeader {
+        /// The voter that shall lead.
+        to: NodeId,
+    },
+    /// The range as this replica sees it; answered by any replica. Answer: `Status`.
+    Status,
+    /// The lock table of the leader: holders and waiters. Answer: `Locks`.
+    Locks,
+    /// A checksum of the visible rows, by any replica that can serve `at`. Answer: `Checksum`.
+    Checksum {
+        /// The snapshot to sum up.
+        at: Timestamp,
+    },
+}
+
+/// A lock-free snapshot read of one range (R2, R3, T5).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Read {
+    /// The snapshot.
+    pub at: Timestamp,
+    /// Who may serve it.
+    pub from: ReadFrom,
+    /// Set when the reading transaction holds locks: then the read takes part in wound-wait (X5a).
+    pub holder: Option<TxnMeta>,
+    /// What to read, each within the range, answered in this order.
+    pub spans: Vec<ReadSpan>,
+    /// At most that many rows over all spans (after the program's filter); then the rest is left to
+    /// a following request. 0: the range's own limit.
+    pub max_rows: u64,
+    /// A program that filters, projects or aggregates at the replica; see [`crate::Pushdown`].
+    pub program: Option<Bytes>,
+}
+
+/// A span to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadSpan {
+    /// The keys.
+    pub span: Span,
+    /// From the upper end downwards.
+    pub reverse: bool,
+}
+
+/// Which replica may serve a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadFrom {
+    /// The leader, under its lease (R2).
+    Leader,
+    /// Any replica whose safe time reaches the snapshot (R3). It waits for its safe time, at most
+    /// until the deadline.
+    AnyReplica,
+}
+
+/// Lock keys exclusively in the leader's lock table (X6).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lock {
+    /// For whom.
+    pub txn: TxnMeta,
+    /// The keys, all or none are granted.
+    pub keys: Vec<Key>,
+    /// Keys with a committed version above this are reported as moved.
+    pub since: Timestamp,
+    /// What to do when a key is locked.
+    pub wait: LockWait,
+}
+
+/// `FOR UPDATE`, `FOR UPDATE NOWAIT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockWait {
+    /// Wait in order of age; a younger holder that is not prepared is wounded (X5).
+    Wait,
+    /// Answer [`crate::KvError::LockBusy`] at once.
+    NoWait,
+}
+
+/// A span whose reads must still hold at the commit timestamp (X1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validate {
+    /// What was read; a span (predicate), not only the rows found.
+    pub span: Span,
+    /// The snapshot it was read at: no version above it may exist.
+    pub since: Timestamp,
+}
+
+/// A buffered write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// The key.
+    pub key: Key,
+    /// The new value; `None` deletes.
+    pub value: Option<Bytes>,
+}
+
+/// A participant's part of a transaction over several groups.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Prepare {
+    /// The transaction; its anchor lies in another range, or in this one (then nothing is logged:
+    /// the anchor only locks and validates, and its writes come with the commit).
+    pub txn: TxnMeta,
+    /// Spans to share-lock and validate.
+    pub reads: Vec<Validate>,
+    /// Writes to lock exclusively; logged as intents unless this is the anchor's range.
+    pub writes: Vec<Write>,
+    /// Whether this range is the anchor's.
+    pub at_anchor: bool,
+}
+
+/// A one-group transaction (`participants` empty), or the decision of a larger one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Commit {
+    /// The transaction; its anchor lies in this range.
+    pub txn: TxnMeta,
+    /// Spans of this range to validate (again, unless this leader validated them under this
+    /// leadership: X3).
+    pub reads: Vec<Validate>,
+    /// Writes of this range.
+    pub writes: Vec<Write>,
+    /// One written or read key per other participant, kept in the record. Empty: one group.
+    pub participants: Vec<Key>,
+    /// The commit timestamp is above this: the maximum of `t_r` (X3a) and every prepare timestamp.
+    pub above: Timestamp,
+    /// The commit timestamp is below this: the minimum of every participant's `valid_through` (X3)
+    /// and of what the gateway's schema lease allows. [`Timestamp::MAX`]: no bound.
+    pub below: Timestamp,
+}
+
+/// The outcome of a transaction, told to a participant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Resolve {
+    /// The transaction.
+    pub txn: TxnId,
+    /// What became of it; the release names the commit timestamp (R1a).
+    pub outcome: Resolution,
+    /// Keys whose intents are to be resolved; may be empty (a participant that only validated).
+    /// All locks of the transaction in this range are let go.
+    pub keys: Vec<Key>,
+}
+
+/// A final outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resolution {
+    /// Committed at this timestamp.
+    Commit(Timestamp),
+    /// Aborted.
+    Abort,
+}
+
+/// Asks the anchor's leader what became of a transaction (X7).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Push {
+    /// The transaction asked about.
+    pub txn: TxnMeta,
+    /// On whose behalf and how hard.
+    pub kind: PushKind,
+}
+
+/// How hard a push is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PushKind {
+    /// Tell the outcome if there is one; poison only if the transaction's heartbeat lapsed (X7b).
+    Query,
+    /// As `Query`, but a younger transaction is poisoned (X5, X7a).
+    Wound {
+        /// The waiter.
+        pusher: TxnMeta,
+    },
+    /// The transaction's own gateway gives up or lost an answer: poison unless decided. The answer
+    /// obeys T4: "committed" is told after `TT.after(s)` (X8).
+    Owner,
+}
+
+/// A sign of life from a transaction's gateway to the leader of its anchor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The transaction.
+    pub txn: TxnMeta,
+}
