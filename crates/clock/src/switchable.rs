@@ -1,0 +1,171 @@
+//! A clock put together from a true time, a model of uncertainty and a true offset, all of which
+//! can be changed while it runs.
+//!
+//! A reading at true time T, with ε and offset e of that moment, is
+//!
+//! ```text
+//!   earliest = T + e - ε        latest = T + e + ε        |e| <= ε  =>  earliest <= T <= latest
+//! ```
+//!
+//! so the interval moves with the true time. Its ends may step back: `earliest` when ε is widened,
+//! `latest` at each poll of a sawtooth. No protocol needs more than that each single reading
+//! contains the true time; what must be monotonic uses the [`crate::Hlc`].
+
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use crate::{
+    Clock, Interval, Mono, Offset, TrueTime, Uncertainty, UncertaintyError,
+    offset::{OffsetAt, mix},
+};
+
+/// A [`Clock`] whose uncertainty and true offset can be switched at run time. A change holds for
+/// all later readings.
+#[derive(Debug)]
+pub struct SwitchableClock {
+    time: TrueTime,
+    /// What the ticker read when the clock was made: the node's start.
+    started_nanos: u64,
+    /// Gives the node its own offset and phase.
+    seed: u64,
+    truth: Truth,
+    settings: RwLock<Settings>,
+}
+
+/// Whether the true time is known, or merely claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Truth {
+    /// Simulation and demo: [`TrueTime`] is the true time by definition.
+    Known,
+    /// A real machine: [`TrueTime`] is its wall clock, and the true time is somewhere around.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    uncertainty: Uncertainty,
+    offset: Offset,
+    /// What the ticker read when `offset` was set; a lie drifts from here.
+    offset_set_nanos: u64,
+}
+
+impl SwitchableClock {
+    /// A simulated clock: the true time is `time`, and the clock is off by `offset`. Nodes of one
+    /// cluster get different seeds.
+    #[must_use]
+    pub fn simulated(
+        time: TrueTime,
+        uncertainty: Uncertainty,
+        offset: Offset,
+        seed: u64,
+    ) -> SwitchableClock {
+        let started_nanos = time.elapsed_nanos();
+        let settings = Settings { uncertainty, offset, offset_set_nanos: started_nanos };
+        let settings = RwLock::new(settings);
+        SwitchableClock { time, started_nanos, seed, truth: Truth::Known, settings }
+    }
+
+    /// The clock of a real machine: `time` is its wall clock, and the operator vouches that it is
+    /// never further from the true time than the model says.
+    #[must_use]
+    pub fn real(time: TrueTime, uncertainty: Uncertainty) -> SwitchableClock {
+        let clock = SwitchableClock::simulated(time, uncertainty, Offset::Centered, 0);
+        SwitchableClock { truth: Truth::Unknown, ..clock }
+    }
+
+    /// Makes ε constant: `fixed(epsilon)`, or `zero`.
+    ///
+    /// # Errors
+    /// If `epsilon` is above [`crate::MAX_EPSILON`].
+    pub fn set_epsilon(&self, epsilon: Duration) -> Result<(), UncertaintyError> {
+        self.set_uncertainty(Uncertainty::fixed(epsilon)?);
+        Ok(())
+    }
+
+    /// Switches to another model of uncertainty. The offset stays the same *fraction* of ε, so an
+    /// honest clock stays honest.
+    pub fn set_uncertainty(&self, uncertainty: Uncertainty) {
+        self.settings.write().unwrap_or_else(PoisonError::into_inner).uncertainty = uncertainty;
+    }
+
+    /// Moves the clock to another true offset.
+    ///
+    /// # Panics
+    /// On a real clock: nobody can move that.
+    pub fn set_offset(&self, offset: Offset) {
+        assert_eq!(self.truth, Truth::Known, "a real clock cannot be moved to {offset}");
+        let offset_set_nanos = self.time.elapsed_nanos();
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        settings.offset = offset;
+        settings.offset_set_nanos = offset_set_nanos;
+    }
+
+    /// The model of uncertainty now in force.
+    #[must_use]
+    pub fn uncertainty(&self) -> Uncertainty {
+        self.settings().uncertainty
+    }
+
+    /// The true offset now in force.
+    #[must_use]
+    pub fn offset(&self) -> Offset {
+        self.settings().offset
+    }
+
+    /// The true time that this clock is judged by, in nanoseconds since the Unix epoch; on a real
+    /// machine, its wall clock. For checkers and displays, never for protocols.
+    #[must_use]
+    pub fn true_nanos(&self) -> u64 {
+        self.time.now_nanos()
+    }
+
+    fn settings(&self) -> Settings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// ε and the true offset at a reading of the ticker.
+    fn error_at(&self, elapsed_nanos: u64) -> (u64, i64) {
+        let Settings { uncertainty, offset, offset_set_nanos } = self.settings();
+        let epsilon_nanos = uncertainty.epsilon_nanos(elapsed_nanos, mix(self.seed));
+        let since_set_nanos = elapsed_nanos.saturating_sub(offset_set_nanos);
+        let at = OffsetAt { seed: self.seed, elapsed_nanos, since_set_nanos, epsilon_nanos };
+        (epsilon_nanos, offset.nanos(at))
+    }
+}
+
+impl Clock for SwitchableClock {
+    fn now(&self) -> Interval {
+        let elapsed_nanos = self.time.elapsed_nanos();
+        let (epsilon, offset) = self.error_at(elapsed_nanos);
+        let middle = self.time.at(elapsed_nanos).saturating_add_signed(offset);
+        Interval {
+            earliest: middle.saturating_sub(epsilon),
+            latest: middle.saturating_add(epsilon),
+        }
+    }
+
+    fn mono(&self) -> Mono {
+        Mono(self.time.elapsed_nanos() - self.started_nanos)
+    }
+
+    fn source(&self) -> String {
+        let Settings { uncertainty, offset, .. } = self.settings();
+        if offset.is_honest() {
+            uncertainty.to_string()
+        } else {
+            format!("{uncertainty}, {offset}")
+        }
+    }
+
+    fn true_offset_nanos(&self) -> Option<i64> {
+        match self.truth {
+            Truth::Known => Some(self.error_at(self.time.elapsed_nanos()).1),
+            Truth::Unknown => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

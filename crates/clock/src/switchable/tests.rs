@@ -1,0 +1,165 @@
+//! Whatever the model and the offset, an honest clock's interval contains the true time, and a
+//! liar's need not.
+
+use std::{sync::Arc, time::Duration};
+
+use proptest::prelude::*;
+
+use super::SwitchableClock;
+use crate::{Clock, Lean, ManualTicker, Offset, Sawtooth, Timestamp, TrueTime, Uncertainty};
+
+const ORIGIN: u64 = 1_700_000_000_000_000_000;
+
+fn clock(
+    uncertainty: Uncertainty,
+    offset: Offset,
+    seed: u64,
+) -> (Arc<ManualTicker>, SwitchableClock) {
+    let ticker = ManualTicker::new();
+    let time = TrueTime::new(ORIGIN, Arc::clone(&ticker) as _);
+    (ticker, SwitchableClock::simulated(time, uncertainty, offset, seed))
+}
+
+fn fixed(millis: u64) -> Uncertainty {
+    Uncertainty::fixed(Duration::from_millis(millis)).expect("below the limit")
+}
+
+#[test]
+fn zero_reads_the_true_time_and_waits_one_nanosecond() {
+    let (ticker, clock) = clock(Uncertainty::Zero, Offset::Uniform, 3);
+    let now = clock.now();
+    assert_eq!((now.earliest, now.latest), (ORIGIN, ORIGIN));
+    let s = now.latest_timestamp();
+    assert!(!now.after(s));
+    assert_eq!(now.until_after(s), Duration::from_nanos(1));
+    ticker.advance(Duration::from_nanos(1));
+    assert!(clock.now().after(s));
+}
+
+#[test]
+fn adversarial_clocks_disagree_by_the_whole_claim() {
+    let (_, fast) = clock(fixed(4), Offset::Adversarial(Lean::Fast), 1);
+    let (_, slow) = clock(fixed(4), Offset::Adversarial(Lean::Slow), 2);
+    assert_eq!(fast.now().earliest, ORIGIN);
+    assert_eq!(fast.now().latest, ORIGIN + 8_000_000);
+    assert_eq!(slow.now().latest, ORIGIN);
+    assert_eq!(fast.true_offset_nanos(), Some(4_000_000));
+    assert_eq!(slow.true_offset_nanos(), Some(-4_000_000));
+}
+
+/// Why commit-wait is about 2ε: s is `latest`, and `earliest` must pass it.
+#[test]
+fn commit_wait_is_twice_epsilon_whatever_the_offset() {
+    for offset in [Offset::Centered, Offset::Uniform, Offset::Adversarial(Lean::Slow)] {
+        let (_, clock) = clock(fixed(4), offset, 9);
+        let now = clock.now();
+        let wait = now.until_after(now.latest_timestamp());
+        assert_eq!(wait, Duration::from_millis(8) + Duration::from_nanos(1), "{offset}");
+    }
+}
+
+#[test]
+fn settings_switch_at_run_time() {
+    let (_, clock) = clock(fixed(4), Offset::Adversarial(Lean::Fast), 1);
+    clock.set_epsilon(Duration::from_millis(20)).expect("below the limit");
+    assert_eq!(clock.now().epsilon(), Duration::from_millis(20));
+    assert_eq!(clock.true_offset_nanos(), Some(20_000_000), "the same fraction of ε");
+    assert_eq!(clock.source(), "fixed(20ms)");
+    clock.set_uncertainty(Uncertainty::Zero);
+    assert_eq!(clock.true_offset_nanos(), Some(0));
+    assert!(clock.set_epsilon(Duration::from_secs(11)).is_err());
+    assert_eq!(clock.uncertainty(), Uncertainty::Zero, "a refused change changes nothing");
+}
+
+#[test]
+fn a_liar_is_outside_its_claim_and_named() {
+    let (ticker, clock) = clock(fixed(4), Offset::Centered, 1);
+    clock.set_offset(Offset::Lie { offset_nanos: -10_000_000, drift_ppm: -500 });
+    ticker.advance(Duration::from_secs(2));
+    assert_eq!(clock.true_offset_nanos(), Some(-11_000_000));
+    assert!(clock.now().latest < clock.true_nanos());
+    assert_eq!(clock.source(), "fixed(4ms), lie(-10ms, -500ppm)");
+    assert!(clock.now().before(Timestamp::from_wall(clock.true_nanos())), "believes wrongly");
+}
+
+#[test]
+fn a_real_clock_does_not_know_its_offset() {
+    let time = TrueTime::new(ORIGIN, ManualTicker::new());
+    let clock = SwitchableClock::real(time, fixed(4));
+    assert_eq!(clock.true_offset_nanos(), None);
+    assert_eq!(clock.source(), "fixed(4ms)");
+}
+
+#[test]
+fn monotonic_time_starts_with_the_node() {
+    let ticker = ManualTicker::new();
+    ticker.advance(Duration::from_secs(5));
+    let time = TrueTime::new(ORIGIN, Arc::clone(&ticker) as _);
+    let clock = SwitchableClock::real(time, fixed(4));
+    assert_eq!(clock.mono().0, 0);
+    ticker.advance(Duration::from_secs(1));
+    assert_eq!(clock.mono().0, 1_000_000_000);
+}
+
+#[test]
+fn uniform_offsets_spread_and_walks_move() {
+    let offsets: Vec<i64> = (0..200)
+        .map(|seed| clock(fixed(4), Offset::Uniform, seed).1)
+        .map(|clock| clock.true_offset_nanos().expect("simulated"))
+        .collect();
+    for (low, high) in [(-4, -2), (-2, 0), (0, 2), (2, 4)] {
+        let count = offsets.iter().filter(|o| (low..high).contains(&(*o / 1_000_000))).count();
+        assert!(count > 20, "{count} offsets between {low} and {high} ms");
+    }
+    let (ticker, walker) = clock(fixed(4), Offset::Walk, 7);
+    let before = walker.true_offset_nanos();
+    ticker.advance(Duration::from_secs(5));
+    assert_ne!(before, walker.true_offset_nanos());
+}
+
+fn any_uncertainty() -> impl Strategy<Value = Uncertainty> {
+    let epsilon = (0..10_000_000_000u64)
+        .prop_map(|nanos| Uncertainty::fixed(Duration::from_nanos(nanos)).expect("in range"));
+    let sawtooth = (0..1_000_000u64, 0..10_000u32, 1..60_000u64).prop_map(|(base, drift, poll)| {
+        Uncertainty::sawtooth(Sawtooth {
+            base: Duration::from_nanos(base),
+            drift_ppm: drift,
+            poll: Duration::from_millis(poll),
+        })
+        .expect("in range")
+    });
+    prop_oneof![Just(Uncertainty::Zero), epsilon, sawtooth]
+}
+
+fn honest_offset() -> impl Strategy<Value = Offset> {
+    prop_oneof![
+        Just(Offset::Centered),
+        Just(Offset::Uniform),
+        Just(Offset::Walk),
+        Just(Offset::Adversarial(Lean::Fast)),
+        Just(Offset::Adversarial(Lean::Slow)),
+    ]
+}
+
+proptest! {
+    /// The one promise that everything else rests on.
+    #[test]
+    fn an_honest_interval_contains_the_true_time(
+        uncertainty in any_uncertainty(),
+        next in any_uncertainty(),
+        offset in honest_offset(),
+        seed in any::<u64>(),
+        steps in prop::collection::vec(0..20_000_000_000u64, 1..20),
+    ) {
+        let (ticker, clock) = clock(uncertainty, offset, seed);
+        for (count, step) in steps.into_iter().enumerate() {
+            ticker.advance(Duration::from_nanos(step));
+            if count == 5 {
+                clock.set_uncertainty(next);
+            }
+            let (now, truth) = (clock.now(), clock.true_nanos());
+            prop_assert!(now.earliest <= truth && truth <= now.latest, "{now:?} without {truth}");
+            prop_assert!(now.epsilon() <= clock.uncertainty().widest());
+        }
+    }
+}
