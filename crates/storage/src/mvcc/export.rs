@@ -1,0 +1,152 @@
+//! A range's data in chunks, for a replica that fell behind the log.
+//!
+//! The sender exports from one [`crate::Snapshot`] chunk by chunk; the receiver puts [`clear_span`] and
+//! the [`import`] of the first chunk into one batch, then the other chunks, and only then the state that
+//! says that the range is whole. Until that state is there a crash leaves a range that knows that it
+//! is not: the receiver starts over.
+//!
+//! Entries travel as they are stored, checksums included; both ends check them, so a flipped bit on one
+//! replica's disk does not spread (S3).
+
+use bytes::Bytes;
+use keys::Span;
+use serde::{Deserialize, Serialize};
+
+use super::{intent, version::bounds};
+use crate::{Cf, EngineError, Reader, Scan, WriteBatch, records, sealed};
+
+/// The column families that hold a range's data, in the order they are exported.
+const EXPORTED: [Cf; 3] = [Cf::Data, Cf::Intents, Cf::Records];
+
+/// A stored entry: column family, key, value.
+pub type Entry = (Cf, Bytes, Bytes);
+
+/// Where an export goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportPosition {
+    /// The column family.
+    pub cf: Cf,
+    /// The last key exported from it.
+    pub after: Bytes,
+}
+
+/// A part of a range's data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// The entries, in order.
+    pub entries: Vec<Entry>,
+    /// Where the next chunk starts; `None` if this was the last.
+    pub next: Option<ExportPosition>,
+}
+
+/// Why a chunk from another node is not taken. Nothing of it may be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// An entry does not belong to the range.
+    #[error("entry {entry} of the chunk ({cf}) lies outside {span}")]
+    Outside {
+        /// Its place in the chunk.
+        entry: usize,
+        /// The name of its column family.
+        cf: &'static str,
+        /// The range's span.
+        span: Span,
+    },
+    /// An entry contradicts its checksum.
+    #[error("entry {entry} of the chunk is damaged: {cause}")]
+    Damaged {
+        /// Its place in the chunk.
+        entry: usize,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// The next chunk: all versions, intents and transaction records of the keys in `span`, until it has
+/// `chunk_bytes` or a little more. `from` is `None` for the first, then the `next` of the one before.
+///
+/// # Errors
+/// If the disk fails or an entry contradicts its checksum (S3).
+pub fn export_span(
+    reader: &dyn Reader,
+    span: &Span,
+    from: Option<&ExportPosition>,
+    chunk_bytes: usize,
+) -> Result<Chunk, EngineError> {
+    let mut chunk = Chunk { entries: Vec::new(), next: None };
+    let mut bytes = 0;
+    let first = from.map_or(EXPORTED[0], |position| position.cf);
+    for cf in EXPORTED.into_iter().skip_while(|&cf| cf != first) {
+        let (mut start, end) = cf_bounds(cf, span);
+        if let Some(position) = from.filter(|position| position.cf == cf) {
+            start = position.after.to_vec();
+            start.push(0);
+        }
+        let mut failed = None;
+        if start >= end {
+            continue;
+        }
+        reader.scan(Scan::new(cf, &start, &end), &mut |key, value| {
+            failed = verify(cf, key, value).err();
+            bytes += key.len() + value.len();
+            chunk.entries.push((cf, Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            failed.is_none() && bytes < chunk_bytes
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if bytes >= chunk_bytes
+            && let Some((cf, key, _)) = chunk.entries.last()
+        {
+            chunk.next = Some(ExportPosition { cf: *cf, after: key.clone() });
+            return Ok(chunk);
+        }
+    }
+    Ok(chunk)
+}
+
+/// Removes all versions, intents and transaction records of the keys in `span`.
+pub fn clear_span(batch: &mut WriteBatch, span: &Span) {
+    for cf in EXPORTED {
+        let (start, end) = cf_bounds(cf, span);
+        batch.delete_range(cf, start, end);
+    }
+}
+
+/// Puts the entries of a chunk into a batch.
+///
+/// # Errors
+/// If an entry does not belong to `span` or is damaged; the batch is then not to be used.
+pub fn import(
+    batch: &mut WriteBatch,
+    span: &Span,
+    entries: impl IntoIterator<Item = Entry>,
+) -> Result<(), ImportError> {
+    for (entry, (cf, key, value)) in entries.into_iter().enumerate() {
+        let (start, end) = cf_bounds(cf, span);
+        if !EXPORTED.contains(&cf) || *key < *start || *key >= *end {
+            return Err(ImportError::Outside { entry, cf: cf.name(), span: span.clone() });
+        }
+        verify(cf, &key, &value)
+            .map_err(|error| ImportError::Damaged { entry, cause: error.to_string() })?;
+        batch.put(cf, key, value);
+    }
+    Ok(())
+}
+
+fn cf_bounds(cf: Cf, span: &Span) -> (Vec<u8>, Vec<u8>) {
+    match cf {
+        Cf::Data => bounds(span),
+        Cf::Records => records::bounds(span),
+        Cf::Intents | Cf::Log | Cf::State => (span.start.to_vec(), span.end.to_vec()),
+    }
+}
+
+fn verify(cf: Cf, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+    match cf {
+        Cf::Data => sealed::open(cf, key, value).map(|_| ()),
+        Cf::Intents => intent::parse(key, value).map(|_| ()),
+        Cf::Records => records::parse(key).map(|_| ()),
+        Cf::Log | Cf::State => Ok(()),
+    }
+}
