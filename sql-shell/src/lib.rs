@@ -1,0 +1,66 @@
+//! The SQL shell: `meridian sql`.
+//!
+//! It speaks the PostgreSQL protocol and nothing else, so it works against any node, and what it
+//! shows of ranges, regions and clocks comes from SQL that any client can send.
+//!
+//! - interactive: line editing with history and completion, statements over several lines ended by
+//!   `;`, backslash commands ([`meta`]), results drawn as tables;
+//! - otherwise (`-e`, or standard input that is no terminal): statements in, results out, one
+//!   error ends it with exit code 1.
+//!
+//! It knows nothing of the crates behind the protocol.
+
+mod client;
+mod edit;
+mod lines;
+mod meta;
+mod output;
+mod repl;
+
+use std::io::{IsTerminal, Read};
+
+pub use client::Client;
+pub use output::Format;
+
+/// Where the shell connects if it is not told.
+pub const DEFAULT_URL: &str = "postgresql://root@127.0.0.1:5433/meridian";
+
+/// What the shell is to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server.
+    pub url: String,
+    /// Statements to run instead of reading input; in order, each may hold several.
+    pub execute: Vec<String>,
+    /// How results are printed; without it tables on a terminal and from `-e`.
+    pub format: Option<Format>,
+}
+
+/// How a shell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything that was run worked.
+    Clean,
+    /// A statement failed in a shell that nobody sits at.
+    Failed,
+}
+
+/// Runs the shell until its input ends.
+///
+/// # Errors
+/// If the server cannot be reached, or the terminal or standard output fails.
+pub async fn run(options: Options) -> anyhow::Result<Ending> {
+    let client = Client::connect(&options.url).await?;
+    let format = options.format.unwrap_or(Format::Table);
+    let mut shell = repl::Shell::new(client, format);
+    if !options.execute.is_empty() {
+        return shell.batch(&options.execute.join(";\n")).await;
+    }
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        shell.interactive().await?;
+        return Ok(Ending::Clean);
+    }
+    let mut input = String::new();
+    std::io::stdin().read_to_string(&mut input)?;
+    shell.batch(&input).await
+}
