@@ -1,0 +1,59 @@
+//! The border between generated messages and the types of this crate.
+
+use keys::NodeId;
+use proto::v1;
+use tonic::Status;
+
+use crate::{ClusterId, NodeInfo};
+
+/// The longest name or address that is accepted from a peer, in bytes.
+const NAME_LIMIT_BYTES: usize = 256;
+
+pub(super) fn to_wire(info: &NodeInfo) -> v1::NodeInfo {
+    let cluster = if info.cluster.is_some() {
+        info.cluster.0.to_be_bytes().to_vec().into()
+    } else {
+        bytes::Bytes::new()
+    };
+    v1::NodeInfo {
+        cluster_id: cluster,
+        node_id: info.node.0,
+        region: info.region.clone(),
+        zone: info.zone.clone(),
+        address: info.address.clone(),
+        sql_address: info.sql_address.clone(),
+        protocol_version: info.protocol,
+        join_hash: info.join_hash,
+    }
+}
+
+/// Reads what a peer tells of itself.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with what is wrong: the peer is not of our making.
+pub(super) fn from_wire(info: Option<v1::NodeInfo>) -> Result<NodeInfo, Status> {
+    let info = info.ok_or_else(|| Status::invalid_argument("the node does not say who it is"))?;
+    let cluster = match info.cluster_id.as_ref() {
+        [] => ClusterId::default(),
+        id => ClusterId(u128::from_be_bytes(
+            id.try_into().map_err(|_| Status::invalid_argument("a cluster id has 16 bytes"))?,
+        )),
+    };
+    let names = [&info.region, &info.zone, &info.address, &info.sql_address];
+    if names.iter().any(|name| name.len() > NAME_LIMIT_BYTES) {
+        return Err(Status::invalid_argument("a name is longer than 256 bytes"));
+    }
+    if info.node_id == 0 {
+        return Err(Status::invalid_argument("0 is no node id"));
+    }
+    Ok(NodeInfo {
+        cluster,
+        node: NodeId(info.node_id),
+        region: info.region,
+        zone: info.zone,
+        address: info.address,
+        sql_address: info.sql_address,
+        protocol: info.protocol_version,
+        join_hash: info.join_hash,
+    })
+}
