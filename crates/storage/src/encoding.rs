@@ -1,8 +1,8 @@
 //! Keys inside keys: an encoding that keeps order and shows where the inner key ends.
 //!
-//! A stored key is often a user key followed by something else (a timestamp, a transaction id). Just
-//! gluing them together would mix up the order as soon as one user key is a prefix of another, so
-//! the user key is escaped and terminated:
+//! A stored key is often a user key followed by something else (a timestamp, a transaction id).
+//! Just gluing them together would mix up the order as soon as one user key is a prefix of another,
+//! so the user key is escaped and terminated:
 //!
 //! ```text
 //! byte 0x00 of the user key   ->  0x00 0xff
@@ -17,7 +17,8 @@
 //! "ab"          61 62 00 01
 //! ```
 //!
-//! 1. `a < b` exactly if `encode(a) < encode(b)`; asserted by the property test `encoding_keeps_order`.
+//! 1. `a < b` exactly if `encode(a) < encode(b)`; asserted by the property test
+//!    `encoding_keeps_order`.
 //! 2. No encoded key is a prefix of another one, so all stored keys that begin with `encode(k)`
 //!    belong to `k`, and they are neighbours.
 //!
@@ -47,8 +48,9 @@ pub fn encode(key: &[u8], extra: usize) -> Vec<u8> {
     out
 }
 
-/// Replaces the content of `out` by the key that `stored` begins with, and returns how many bytes of
-/// `stored` it took. `None` if `stored` does not begin with an encoded key; `out` is then unspecified.
+/// Replaces the content of `out` by the key that `stored` begins with, and returns how many bytes
+/// of `stored` it took. `None` if `stored` does not begin with an encoded key; `out` is then
+/// unspecified.
 #[must_use]
 pub fn decode_into(stored: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     out.clear();
@@ -67,8 +69,8 @@ pub fn decode_into(stored: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     }
 }
 
-/// How many bytes of `stored` the encoded key takes that it begins with; `None` if there is none. The
-/// first so many bytes are what a bloom filter remembers, the same for all versions of a key.
+/// How many bytes of `stored` the encoded key takes that it begins with; `None` if there is none.
+/// The first so many bytes are what a bloom filter remembers, the same for all versions of a key.
 #[must_use]
 pub fn encoded_len(stored: &[u8]) -> Option<usize> {
     let mut at = 0;

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | (here) | the contract of an engine: [`Engine`], [`Reader`], [`Cursor`], [`WriteBatch`], [`Cf`] |
+//! | (here) | the contract: [`Engine`], [`Reader`], [`Cursor`], [`WriteBatch`], [`Cf`] |
 //! | [`mvcc`] | versions, intents, GC, checksums, export: pure functions over a [`Reader`] |
 //! | [`records`] | where transaction records lie |
 //! | [`sealed`] | checksums on stored values (S3) |

@@ -1,34 +1,37 @@
 //! The engine in memory, on a simulated disk that keeps what a real one keeps.
 //!
-//! A [`Disk`] outlives the nodes that run on it. A node opens it and gets a [`MemEngine`]; when the node
-//! crashes, the simulation asks the disk for the engine of its next life, and the disk decides what
-//! survived.
+//! A [`Disk`] outlives the nodes that run on it. A node opens it and gets a [`MemEngine`]; when the
+//! node crashes, the simulation asks the disk for the engine of its next life, and the disk decides
+//! what survived.
 //!
 //! # How it works
 //!
-//! The visible state is one ordered [`tree::Tree`] per column family. Every write goes there at once. What a
-//! crash would do is kept as an *undo log*: per unsynced batch, the old value of everything it changed.
+//! The visible state is one ordered [`tree::Tree`] per column family. Every write goes there at
+//! once. What a crash would do is kept as an *undo log*: per unsynced batch, the old value of
+//! everything it changed.
 //!
 //! ```text
-//!   write 1   sync   write 2   write 3   write 4      crash: a cut at a random byte of the unsynced log
-//!  |--------|       |-------------------------|
-//!   durable          undo log: 2, 3, 4                |--2--|--3-x|--4--|      2 is whole: it survives
-//!                                                               cut            3 is torn: its checksum
-//!   sync empties the undo log: nothing                                         is wrong: lost; 4 lies
-//!   is copied, however large the state is                                      behind it: lost
+//!   write 1   sync   write 2   write 3   write 4
+//!  |--------|       |---------------------------|
+//!   durable          undo log: 2, 3, 4                 sync empties it: nothing is copied,
+//!                                                      however large the state is
+//!   crash: a cut at a random byte of the unsynced log
+//!                   |---2---|--3-x|    4
+//!                    whole:  torn: its checksum is wrong, so it is lost,
+//!                    it survives      and 4 behind it
 //! ```
 //!
-//! So memory is what the data takes and little more, and `sync` costs nothing; how *long* a disk takes is
-//! not this module's business, the shell around it sleeps.
+//! So memory is what the data takes and little more, and `sync` costs nothing; how *long* a disk
+//! takes is not this module's business, the shell around it sleeps.
 //!
 //! # Invariants
 //!
-//! 1. A crash keeps a prefix of the batches, whole ones only, and all that were synced: property test
-//!    `crash_keeps_a_prefix_and_all_synced`.
-//! 2. After a failed sync or write nothing succeeds until the disk is opened again (S3): asserted by the
-//!    conformance of [`MemEngine`] in `memory/tests.rs`.
-//! 3. The engine of a crashed node neither reads nor writes any more: each [`Disk::open`] starts a new
-//!    *life*, and an engine of an earlier one gets errors.
+//! 1. A crash keeps a prefix of the batches, whole ones only, and all that were synced: property
+//!    test `crash_keeps_a_prefix_and_all_synced`.
+//! 2. After a failed sync or write nothing succeeds until the disk is opened again (S3): asserted
+//!    by the conformance of [`MemEngine`] in `memory/tests.rs`.
+//! 3. The engine of a crashed node neither reads nor writes any more: each [`Disk::open`] starts a
+//!    new *life*, and an engine of an earlier one gets errors.
 //! 4. Snapshots and cursors see the moment of their creation.
 //!
 //! # Faults on demand
@@ -37,7 +40,8 @@
 //! [`SyncMode::Lying`] (a disk that answers and does nothing: the simulation must find the loss),
 //! [`Disk::flip_bit`] (rot under a stored value).
 //!
-//! Deterministic: the only randomness is the generator handed to [`Disk::crash`] and [`Disk::flip_bit`].
+//! Deterministic: the only randomness is the generator handed to [`Disk::crash`] and
+//! [`Disk::flip_bit`].
 
 mod cursor;
 mod disk;

@@ -34,7 +34,8 @@ pub enum SyncMode {
     /// What was written before is durable.
     #[default]
     Honest,
-    /// It answers at once and makes nothing durable. For experiments: the checkers must find the loss.
+    /// It answers at once and makes nothing durable. For experiments: the checkers must find the
+    /// loss.
     Lying,
 }
 
@@ -81,8 +82,9 @@ impl Disk {
         Disk::default()
     }
 
-    /// Opens the disk for a node. All that is visible stays so: a node that stopped cleanly, or a process
-    /// that was killed while its machine went on. An engine opened earlier gets errors from now on.
+    /// Opens the disk for a node. All that is visible stays so: a node that stopped cleanly, or a
+    /// process that was killed while its machine went on. An engine opened earlier gets errors from
+    /// now on.
     #[must_use]
     pub fn open(&self) -> MemEngine {
         let mut state = self.write_state();
@@ -91,8 +93,8 @@ impl Disk {
         MemEngine { disk: self.clone(), life: state.life }
     }
 
-    /// The power fails: the unsynced log is cut at a random byte, the batch at the cut is torn. Returns
-    /// the engine of the node's next life.
+    /// The power fails: the unsynced log is cut at a random byte, the batch at the cut is torn.
+    /// Returns the engine of the node's next life.
     #[must_use]
     pub fn crash(&self, rng: &mut dyn Rng) -> MemEngine {
         self.crash_with_report(rng).0
@@ -121,8 +123,8 @@ impl Disk {
         self.open()
     }
 
-    /// The next sync fails, and the disk with it, until it is opened again (S3). What was unsynced may or
-    /// may not survive the crash that must follow.
+    /// The next sync fails, and the disk with it, until it is opened again (S3). What was unsynced
+    /// may or may not survive the crash that must follow.
     pub fn fail_next_sync(&self) {
         self.write_state().fail_next_sync = true;
     }
@@ -137,8 +139,8 @@ impl Disk {
         self.write_state().sync = mode;
     }
 
-    /// Flips one random bit of the value stored under a key: rot that only a checksum shows. False if
-    /// there is no such value, or an empty one.
+    /// Flips one random bit of the value stored under a key: rot that only a checksum shows. False
+    /// if there is no such value, or an empty one.
     pub fn flip_bit(&self, cf: Cf, key: &[u8], rng: &mut dyn Rng) -> bool {
         let mut state = self.write_state();
         let tree = &mut state.trees[cf as usize];

@@ -1,9 +1,9 @@
 //! An ordered map whose copies are free until one of them is written.
 //!
-//! Two levels: a map from separator to *leaf*, each leaf a sorted vector of entries, both levels behind
-//! `Arc`. A clone copies one pointer. A write to a tree that has clones copies the upper level
-//! (one pointer and one separator per leaf) and the one leaf it changes, once; without clones it changes
-//! both in place.
+//! Two levels: a map from separator to *leaf*, each leaf a sorted vector of entries, both levels
+//! behind `Arc`. A clone copies one pointer. A write to a tree that has clones copies the upper
+//! level (one pointer and one separator per leaf) and the one leaf it changes, once; without clones
+//! it changes both in place.
 //!
 //! ```text
 //!   ""  -> [a b c d]     a leaf holds the keys from its separator up to the next one;
@@ -11,8 +11,8 @@
 //!   "k" -> [m n]         separator at or below it
 //! ```
 //!
-//! A three-level tree would make the first write after a clone cheaper still; with a range at 64 MiB
-//! and some 1,000 leaves per 100,000 entries it is below 100 µs.
+//! A three-level tree would make the first write after a clone cheaper still; with a range at 64
+//! MiB and some 1,000 leaves per 100,000 entries it is below 100 µs.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 

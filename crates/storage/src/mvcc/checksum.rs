@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::read::{Row, ScanOptions, scan};
 use crate::{EngineError, Reader};
 
-/// Rows and their checksum. Equal on two replicas that applied the same; independent of versions that
-/// are not visible, so of how far GC got.
+/// Rows and their checksum. Equal on two replicas that applied the same; independent of versions
+/// that are not visible, so of how far GC got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksum {
     /// Number of rows.
@@ -19,8 +19,8 @@ pub struct Checksum {
     pub crc: u32,
 }
 
-/// The checksum of the rows of `span` visible at `at`. Reads the whole span: take a snapshot and do it
-/// beside the range's work.
+/// The checksum of the rows of `span` visible at `at`. Reads the whole span: take a snapshot and do
+/// it beside the range's work.
 ///
 /// # Errors
 /// If the disk fails or a version contradicts its checksum (S3).

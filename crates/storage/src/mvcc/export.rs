@@ -1,12 +1,12 @@
 //! A range's data in chunks, for a replica that fell behind the log.
 //!
-//! The sender exports from one [`crate::Snapshot`] chunk by chunk; the receiver puts [`clear_span`] and
-//! the [`import`] of the first chunk into one batch, then the other chunks, and only then the state that
-//! says that the range is whole. Until that state is there a crash leaves a range that knows that it
-//! is not: the receiver starts over.
+//! The sender exports from one [`crate::Snapshot`] chunk by chunk; the receiver puts [`clear_span`]
+//! and the [`import`] of the first chunk into one batch, then the other chunks, and only then the
+//! state that says that the range is whole. Until that state is there a crash leaves a range that
+//! knows that it is not: the receiver starts over.
 //!
-//! Entries travel as they are stored, checksums included; both ends check them, so a flipped bit on one
-//! replica's disk does not spread (S3).
+//! Entries travel as they are stored, checksums included; both ends check them, so a flipped bit on
+//! one replica's disk does not spread (S3).
 
 use bytes::Bytes;
 use keys::Span;
@@ -62,8 +62,9 @@ pub enum ImportError {
     },
 }
 
-/// The next chunk: all versions, intents and transaction records of the keys in `span`, until it has
-/// `chunk_bytes` or a little more. `from` is `None` for the first, then the `next` of the one before.
+/// The next chunk: all versions, intents and transaction records of the keys in `span`, until it
+/// has `chunk_bytes` or a little more. `from` is `None` for the first, then the `next` of the one
+/// before.
 ///
 /// # Errors
 /// If the disk fails or an entry contradicts its checksum (S3).

@@ -5,14 +5,14 @@
 //! ```text
 //!   threshold 5:     b!9  b!7   |  b!5   b!3   b!1        newer <- -> older
 //!                    keep keep  |  keep  drop  drop
-//!                                   ^^^ the newest at or below the threshold: what a read at 5 sees
+//!                                   ^^^ what a read at 5 sees
 //!
-//!   a tombstone:     c!9        |  c!4†  c!2              a read at 5 sees no row, with or without c!4†
+//!   a tombstone:     c!9        |  c!4†  c!2              a read at 5 sees no row anyway
 //!                    keep       |  drop  drop
 //! ```
 //!
-//! A tombstone goes last, in a batch in which nothing older remains: if one call's limit cuts a key in
-//! two, the tombstone stays, or the version below it would come back to life.
+//! A tombstone goes last, in a batch in which nothing older remains: if one call's limit cuts a key
+//! in two, the tombstone stays, or the version below it would come back to life.
 
 use clock::Timestamp;
 use keys::Span;
@@ -80,8 +80,8 @@ pub fn gc(
     Ok(stats)
 }
 
-/// From the newest version at or below the threshold to the next key. False if the limit of removals
-/// came first.
+/// From the newest version at or below the threshold to the next key. False if the limit of
+/// removals came first.
 fn gc_key(
     versions: &mut Versions<'_>,
     encoded: &[u8],

@@ -11,8 +11,8 @@ use crate::{
     sealed::{self, corrupted},
 };
 
-/// A write that is prepared and not yet decided. It names keys and its transaction, never a range, so
-/// splits and moves don't disturb it (X9).
+/// A write that is prepared and not yet decided. It names keys and its transaction, never a range,
+/// so splits and moves don't disturb it (X9).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// The transaction.
@@ -70,8 +70,8 @@ pub fn intents_in_span(
     collect(reader, span, limit, |_| true)
 }
 
-/// The first `limit` intents of one transaction in a span, in key order. Looks at every intent of the
-/// span: a resolution that knows its keys uses [`resolve_intent`] instead.
+/// The first `limit` intents of one transaction in a span, in key order. Looks at every intent of
+/// the span: a resolution that knows its keys uses [`resolve_intent`] instead.
 ///
 /// # Errors
 /// If the disk fails or an intent contradicts its checksum (S3).

@@ -47,8 +47,8 @@ pub struct ScanLimits {
     pub rows: usize,
     /// Bytes of keys and values visited.
     pub bytes: usize,
-    /// Keys looked at, those without a value at the timestamp included; at least 1. Bounds the time one
-    /// call may take.
+    /// Keys looked at, those without a value at the timestamp included; at least 1. Bounds the time
+    /// one call may take.
     pub keys: usize,
 }
 
@@ -100,8 +100,8 @@ pub fn newest_on_key(reader: &dyn Reader, key: &Key) -> Result<Option<Timestamp>
     Ok(Some(stored.ts))
 }
 
-/// Some key of the span with a version above `above`, however far in the future, tombstones included,
-/// and its newest timestamp: what makes a validation fail (X1). The least such key.
+/// Some key of the span with a version above `above`, however far in the future, tombstones
+/// included, and its newest timestamp: what makes a validation fail (X1). The least such key.
 ///
 /// # Errors
 /// If the disk fails or the version contradicts its checksum (S3).
@@ -129,8 +129,9 @@ pub fn newest_in_span(
     Ok(None)
 }
 
-/// Visits the rows of a span as of a timestamp, until a limit is reached or the visitor breaks. Returns
-/// what is left of the span then; `None` if the end was reached. A row visited is never left over.
+/// Visits the rows of a span as of a timestamp, until a limit is reached or the visitor breaks.
+/// Returns what is left of the span then; `None` if the end was reached. A row visited is never
+/// left over.
 ///
 /// # Errors
 /// If the disk fails or a version contradicts its checksum (S3).
@@ -164,8 +165,8 @@ struct Rows<'v> {
 }
 
 impl Rows<'_> {
-    /// Takes the version of the next key that is valid at the timestamp, if there is one. Breaks if the
-    /// scan ends behind this key.
+    /// Takes the version of the next key that is valid at the timestamp, if there is one. Breaks if
+    /// the scan ends behind this key.
     fn take(&mut self, version: Option<Stored<'_>>) -> Result<ControlFlow<()>, EngineError> {
         self.keys += 1;
         let mut flow = ControlFlow::Continue(());
@@ -206,8 +207,8 @@ fn scan_forward(
     }
 }
 
-/// Downwards, the versions of a key come oldest first: the one wanted is the last at or below `at`. A
-/// few steps find it, or else a look from above.
+/// Downwards, the versions of a key come oldest first: the one wanted is the last at or below `at`.
+/// A few steps find it, or else a look from above.
 fn scan_reverse(
     reader: &dyn Reader,
     span: &Span,
@@ -232,8 +233,8 @@ fn scan_reverse(
     }
 }
 
-/// The best version so far of the key at which a reverse scan is. Copied, because the cursor has to move
-/// on before it is known to be the best; the buffers are used again for every key.
+/// The best version so far of the key at which a reverse scan is. Copied, because the cursor has to
+/// move on before it is known to be the best; the buffers are used again for every key.
 #[derive(Default)]
 struct Candidate {
     encoded: Vec<u8>,

@@ -12,8 +12,8 @@ use crate::{
     sealed::{self, corrupted},
 };
 
-/// How many versions a read steps over before it seeks. A seek costs about as much as this many steps
-/// and then some; two or three versions per key are the common case.
+/// How many versions a read steps over before it seeks. A seek costs about as much as this many
+/// steps and then some; two or three versions per key are the common case.
 pub const STEPS_BEFORE_SEEK: usize = 6;
 
 /// Length of the inverted timestamp at the end of a version's key, in bytes.
@@ -51,8 +51,8 @@ pub(super) fn bounds(span: &Span) -> (Vec<u8>, Vec<u8>) {
     (encode(&span.start, 0), encode(&span.end, 0))
 }
 
-/// The bounds, `start <= key < end`, of the versions of one key at or below `at`. Both have the same
-/// encoded key in front, which tells the engine that a bloom filter may answer.
+/// The bounds, `start <= key < end`, of the versions of one key at or below `at`. Both have the
+/// same encoded key in front, which tells the engine that a bloom filter may answer.
 pub(super) fn point_bounds(key: &Key, at: Timestamp) -> (Vec<u8>, Vec<u8>) {
     (version_key(key, at), version_key(key, Timestamp::ZERO))
 }
@@ -149,8 +149,8 @@ impl<'a> Versions<'a> {
         self.cursor.advance()
     }
 
-    /// Forward, from a version of this key: to its newest version at or below `at`, if there is one,
-    /// else to another key.
+    /// Forward, from a version of this key: to its newest version at or below `at`, if there is
+    /// one, else to another key.
     pub(super) fn skip_newer(&mut self, encoded: &[u8], at: Timestamp) -> Result<(), EngineError> {
         for _ in 0..STEPS_BEFORE_SEEK {
             match self.current_of(encoded)? {
