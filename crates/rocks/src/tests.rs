@@ -1,0 +1,245 @@
+//! The engine on RocksDB: conformance, a mirrored run beside the engine in memory, and what a
+//! directory keeps through closing, torn and rotten logs.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use storage::{
+    MemEngine,
+    conformance::{self, random},
+    mirror::Mirror,
+};
+
+use super::*;
+
+/// A directory of its own, removed in the end.
+struct TestDir(PathBuf);
+
+impl TestDir {
+    fn new() -> TestDir {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "meridian-rocks-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        TestDir(std::env::temp_dir().join(name))
+    }
+
+    /// Opens with memtables so small that random runs reach several levels of table files.
+    fn open(&self) -> RocksEngine {
+        let memory = Memory::new(1 << 20, 8 << 20);
+        let options = RocksOptions { memory, write_buffer_bytes: 64 << 10 };
+        RocksEngine::open(&self.0, &options).expect("the directory is fine")
+    }
+
+    /// The write-ahead log files, oldest first.
+    fn logs(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.0).expect("the directory is there");
+        let mut logs: Vec<_> = entries
+            .map(|entry| entry.expect("readable").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+            .collect();
+        logs.sort();
+        logs
+    }
+}
+
+impl Drop for TestDir {
+    fn drop(&mut self) {
+        // Nothing depends on it: the next test has another directory.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn numbered(value: u32) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    for cf in [Cf::Log, Cf::State] {
+        batch.put(cf, value.to_be_bytes().to_vec(), vec![7; 100]);
+    }
+    batch
+}
+
+/// How many numbered batches are there; asserts that it is a prefix, and whole.
+fn count(engine: &RocksEngine) -> u32 {
+    let counts = [Cf::Log, Cf::State].map(|cf| {
+        let mut count = 0u32;
+        let result = engine.scan(Scan::new(cf, b"", b"\xff"), &mut |key, _| {
+            assert_eq!(key, count.to_be_bytes(), "one from the middle is lost");
+            count += 1;
+            true
+        });
+        result.expect("the disk works");
+        count
+    });
+    assert_eq!(counts[0], counts[1], "a batch survived in part");
+    counts[0]
+}
+
+#[test]
+fn rocks_engine_conforms() {
+    let dirs = std::cell::RefCell::new(Vec::new());
+    conformance::all(&|| {
+        let dir = TestDir::new();
+        let engine = dir.open();
+        dirs.borrow_mut().push(dir);
+        Box::new(engine)
+    });
+}
+
+#[test]
+fn rocks_engine_equals_the_naive_twin_through_flushes_and_compactions() {
+    for seed in 0..4 {
+        let dir = TestDir::new();
+        let engine = dir.open();
+        let mut twin = random::Twin::default();
+        let mut round = 0;
+        random::run(&engine, &mut twin, seed, 3_000, &mut |_| {
+            round += 1;
+            if round % 2 == 0 {
+                engine.flush().expect("the disk works");
+            }
+            if round % 7 == 0 {
+                engine.compact();
+            }
+        });
+    }
+}
+
+#[test]
+fn rocks_engine_equals_the_naive_twin_through_reopening() {
+    let dir = TestDir::new();
+    let mut twin = random::Twin::default();
+    for seed in 0..12 {
+        let engine = dir.open();
+        random::check(&engine, &twin);
+        random::run(&engine, &mut twin, seed, 400, &mut |_| {});
+    }
+}
+
+#[test]
+fn mirrored_run_with_the_engine_in_memory() {
+    let dir = TestDir::new();
+    let mirror = Mirror::new(Box::new(dir.open()), Box::new(MemEngine::new()));
+    let mut twin = random::Twin::default();
+    random::run(&mirror, &mut twin, 4711, 3_000, &mut |_| {});
+    let dirs = std::cell::RefCell::new(Vec::new());
+    conformance::one_thread(&|| {
+        let dir = TestDir::new();
+        let mirror = Mirror::new(Box::new(dir.open()), Box::new(MemEngine::new()));
+        dirs.borrow_mut().push(dir);
+        Box::new(mirror)
+    });
+}
+
+#[test]
+fn reopening_keeps_what_was_synced() {
+    let dir = TestDir::new();
+    let engine = dir.open();
+    (0..100).for_each(|value| engine.write(numbered(value)).expect("the disk works"));
+    engine.sync().expect("the disk works");
+    drop(engine);
+    assert_eq!(count(&dir.open()), 100);
+}
+
+#[test]
+fn torn_end_of_the_log_loses_the_last_batch_alone() {
+    let dir = TestDir::new();
+    let engine = dir.open();
+    (0..10).for_each(|value| engine.write(numbered(value)).expect("the disk works"));
+    engine.sync().expect("the disk works");
+    drop(engine);
+    let log = dir.logs().pop().expect("there is a log");
+    let len = fs::metadata(&log).expect("it is there").len();
+    let file = fs::OpenOptions::new().write(true).open(&log).expect("writable");
+    file.set_len(len - 10).expect("it can be cut");
+    assert_eq!(count(&dir.open()), 9);
+}
+
+#[test]
+fn rot_in_the_log_is_reported_and_nothing_opened() {
+    let dir = TestDir::new();
+    let engine = dir.open();
+    (0..10).for_each(|value| engine.write(numbered(value)).expect("the disk works"));
+    engine.sync().expect("the disk works");
+    drop(engine);
+    let log = dir.logs().pop().expect("there is a log");
+    let mut bytes = fs::read(&log).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, bytes).expect("writable");
+    let error = RocksEngine::open(&dir.0, &RocksOptions::default()).expect_err("S3");
+    assert!(matches!(error, OpenError::Corrupted { .. }), "{error}");
+    assert!(error.to_string().contains("is corrupted"), "{error}");
+}
+
+#[test]
+fn rot_in_a_table_file_is_reported_by_reads() {
+    let dir = TestDir::new();
+    let engine = dir.open();
+    (0..100).for_each(|value| engine.write(numbered(value)).expect("the disk works"));
+    engine.flush().expect("the disk works");
+    drop(engine);
+    for entry in fs::read_dir(&dir.0).expect("the directory is there") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_some_and(|extension| extension == "sst") {
+            let mut bytes = fs::read(&path).expect("readable");
+            bytes[100] ^= 1;
+            fs::write(&path, bytes).expect("writable");
+        }
+    }
+    let engine = dir.open();
+    let mut seen = 0;
+    let result = engine.scan(Scan::new(Cf::Log, b"", b"\xff"), &mut |_, _| {
+        seen += 1;
+        true
+    });
+    assert!(result.expect_err("S3").corruption);
+    assert_eq!(seen, 0);
+    let cursor = engine.cursor(Scan::new(Cf::Log, b"", b"\xff"));
+    assert!(cursor.entry().is_none());
+    assert!(cursor.status().expect_err("not the end of the data").corruption);
+    assert!(engine.get(Cf::Log, &5u32.to_be_bytes()).expect_err("S3").corruption);
+}
+
+#[test]
+fn directory_in_use_is_refused_with_its_holder() {
+    let dir = TestDir::new();
+    let _engine = dir.open();
+    let error = RocksEngine::open(&dir.0, &RocksOptions::default()).expect_err("it is in use");
+    let holder = Some(std::process::id());
+    assert_eq!(error, OpenError::InUse { path: dir.0.clone(), holder });
+    assert!(error.to_string().ends_with("is in use by this process already"), "{error}");
+}
+
+#[test]
+fn path_that_is_a_file_is_refused() {
+    let dir = TestDir::new();
+    fs::write(&dir.0, "a file").expect("the temporary directory is writable");
+    let error = RocksEngine::open(&dir.0, &RocksOptions::default()).expect_err("no directory");
+    assert!(matches!(error, OpenError::Failed { .. }), "{error}");
+    fs::remove_file(&dir.0).expect("it is ours");
+}
+
+#[test]
+fn nine_databases_share_the_memory_of_a_process() {
+    let memory = Memory::default();
+    let dirs: Vec<_> = (0..9).map(|_| TestDir::new()).collect();
+    let engines: Vec<_> = dirs
+        .iter()
+        .map(|dir| RocksEngine::open(&dir.0, &RocksOptions::new(memory.clone())).expect("fine"))
+        .collect();
+    for engine in &engines {
+        (0..100).for_each(|value| engine.write(numbered(value)).expect("the disk works"));
+    }
+    // Nine databases of five column families: what they take idle must be small beside 1 GiB.
+    let idle: u64 = engines
+        .iter()
+        .flat_map(|engine| Cf::ALL.map(|cf| engine.property(cf, "rocksdb.size-all-mem-tables")))
+        .map(|bytes| bytes.expect("RocksDB knows it"))
+        .sum();
+    assert!(idle < 16 << 20, "{idle} bytes of memtables");
+}
