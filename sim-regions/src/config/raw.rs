@@ -1,0 +1,206 @@
+//! The schema as it is written, before it is known to make sense.
+
+use std::time::Duration;
+
+use clock::{Offset, Uncertainty, parse_duration};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use toml::Spanned;
+
+use super::{
+    EngineKind,
+    error::{ConfigError, Source},
+};
+
+/// A whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub name: Option<String>,
+    #[serde(default)]
+    pub settings: Settings,
+    #[serde(default)]
+    pub clock: Clock,
+    #[serde(default)]
+    pub network: Network,
+    #[serde(default)]
+    pub region: Vec<Spanned<Region>>,
+    #[serde(default)]
+    pub link: Vec<Spanned<Link>>,
+    pub node: Option<Node>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub engine: Option<Engine>,
+    pub lease: Option<Spanned<Span>>,
+    pub retention: Option<Spanned<Span>>,
+    pub close_lag: Option<Spanned<Span>>,
+    pub clock_tolerance: Option<Spanned<Span>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    RocksDb,
+    Memory,
+}
+
+impl From<Engine> for EngineKind {
+    fn from(engine: Engine) -> EngineKind {
+        match engine {
+            Engine::RocksDb => EngineKind::RocksDb,
+            Engine::Memory => EngineKind::Memory,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Clock {
+    pub model: Option<Model>,
+    pub offset: Option<TrueOffset>,
+    #[serde(default)]
+    pub r#override: Vec<ClockOverride>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClockOverride {
+    pub node: Spanned<u32>,
+    pub model: Option<Model>,
+    pub offset: Option<TrueOffset>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Network {
+    pub zone_rtt: Option<Span>,
+    pub zone_jitter: Option<Span>,
+    pub local_rtt: Option<Span>,
+    pub bandwidth_mbit: Option<u64>,
+    pub loss: Option<Spanned<f64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Region {
+    pub name: Spanned<String>,
+    pub zones: Option<Vec<Spanned<String>>>,
+    pub nodes: Option<Spanned<usize>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Link {
+    pub between: Spanned<[Spanned<String>; 2]>,
+    pub rtt: Spanned<Span>,
+    pub jitter: Option<Spanned<Span>>,
+    pub bandwidth_mbit: Option<u64>,
+    pub loss: Option<Spanned<f64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Node {
+    pub id: Option<Spanned<u32>>,
+    pub region: Option<String>,
+    pub zone: Option<String>,
+    pub listen: Option<Spanned<String>>,
+    pub advertise: Option<Spanned<String>>,
+    pub sql_listen: Option<Spanned<String>>,
+    pub data: Option<String>,
+    pub join: Option<Vec<Spanned<String>>>,
+}
+
+/// A duration: `4ms`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span(pub Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_duration(&text).map(Span).map_err(D::Error::custom)
+    }
+}
+
+/// A model of uncertainty: `fixed(4ms)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Model(pub Uncertainty);
+
+impl<'de> Deserialize<'de> for Model {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Model, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Model).map_err(D::Error::custom)
+    }
+}
+
+/// A true offset: `walk`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrueOffset(pub Offset);
+
+impl<'de> Deserialize<'de> for TrueOffset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TrueOffset, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(TrueOffset).map_err(D::Error::custom)
+    }
+}
+
+pub(crate) fn read(source: Source<'_>) -> Result<File, ConfigError> {
+    toml::from_str(source.text).map_err(|error| source.malformed(&error))
+}
+
+impl Settings {
+    /// The settings, defaults filled in.
+    pub fn checked(&self, source: Source<'_>) -> Result<super::Settings, ConfigError> {
+        let defaults = super::Settings::default();
+        let at_least = |field: &str, value: &Option<Spanned<Span>>, default, least| {
+            let Some(value) = value else { return Ok(default) };
+            let given = value.get_ref().0;
+            if given < least {
+                let least = clock::format_duration(least);
+                return Err(source.error_at(value.span(), field, format!("at least {least}")));
+            }
+            Ok(given)
+        };
+        let millisecond = Duration::from_millis(1);
+        Ok(super::Settings {
+            engine: self.engine.map(EngineKind::from),
+            lease: at_least("lease", &self.lease, defaults.lease, 100 * millisecond)?,
+            retention: at_least(
+                "retention",
+                &self.retention,
+                defaults.retention,
+                1000 * millisecond,
+            )?,
+            close_lag: at_least("close_lag", &self.close_lag, defaults.close_lag, millisecond)?,
+            clock_tolerance: at_least(
+                "clock_tolerance",
+                &self.clock_tolerance,
+                defaults.clock_tolerance,
+                Duration::ZERO,
+            )?,
+        })
+    }
+}
+
+impl Clock {
+    /// The clocks' model where no override holds.
+    pub fn default_config(&self) -> super::ClockConfig {
+        let defaults = super::ClockConfig::default();
+        super::ClockConfig {
+            uncertainty: self.model.map_or(defaults.uncertainty, |model| model.0),
+            offset: self.offset.map_or(defaults.offset, |offset| offset.0),
+        }
+    }
+}
+
+impl ClockOverride {
+    /// The clock of the node that this is about.
+    pub fn config(&self, otherwise: super::ClockConfig) -> super::ClockConfig {
+        super::ClockConfig {
+            uncertainty: self.model.map_or(otherwise.uncertainty, |model| model.0),
+            offset: self.offset.map_or(otherwise.offset, |offset| offset.0),
+        }
+    }
+}
