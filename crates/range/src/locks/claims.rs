@@ -1,0 +1,290 @@
+//! Claims, held or waiting, indexed by where they lie.
+//!
+//! Point claims, exclusive and shared, lie in one map by key; shared claims on real spans in a
+//! structure searched by overlap. A conflict always has an exclusive side, so it always has a key.
+//!
+//! The claims on a key are kept in order: holders first, then waiters by age. So whoever asks what
+//! is in the way of a waiter finds it at the front, and a key with a thousand waiters costs no more
+//! than one with two.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::{Bound, ControlFlow},
+};
+
+use clock::Timestamp;
+use keys::{Key, Span, TxnId};
+
+use super::{RequestId, intervals::Intervals};
+
+/// A transaction's place in the order of wound-wait: lower is older (X5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Age {
+    pub priority: Timestamp,
+    pub txn: TxnId,
+}
+
+/// What is locked, and how.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lock {
+    /// A written key.
+    Exclusive(Key),
+    /// A key that was read.
+    Point(Key),
+    /// A span that was read.
+    Span(Span),
+}
+
+impl Lock {
+    /// A shared lock. `None` if there is nothing to lock.
+    pub fn shared(span: Span) -> Option<Lock> {
+        if span.is_empty() {
+            None
+        } else if span.is_point() {
+            Some(Lock::Point(span.start))
+        } else {
+            Some(Lock::Span(span))
+        }
+    }
+
+    /// Whether it is an exclusive one.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self, Lock::Exclusive(_))
+    }
+
+    /// The keys it covers.
+    pub fn span(&self) -> Span {
+        match self {
+            Lock::Exclusive(key) | Lock::Point(key) => Span::point(key.clone()),
+            Lock::Span(span) => span.clone(),
+        }
+    }
+
+    /// What of it lies below and what at or above a key.
+    pub fn split(self, at: &Key) -> (Option<Lock>, Option<Lock>) {
+        match self {
+            Lock::Exclusive(ref key) | Lock::Point(ref key) => {
+                if key < at {
+                    (Some(self), None)
+                } else {
+                    (None, Some(self))
+                }
+            }
+            Lock::Span(span) => {
+                let middle = at.clone().clamp(span.start.clone(), span.end.clone());
+                let left = Span::new(span.start, middle.clone());
+                (Lock::shared(left), Lock::shared(Span::new(middle, span.end)))
+            }
+        }
+    }
+}
+
+/// Whether a claim is a lock or the wish for one. Holders come before waiters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum State {
+    Held,
+    Waiting,
+}
+
+/// A claim on a key or a span. The order of the fields is the order of claims on a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Claim {
+    pub state: State,
+    pub age: Age,
+    /// The request that waits; of a lock held 0, so that a transaction holds a lock only once.
+    pub request: RequestId,
+    pub exclusive: bool,
+}
+
+impl Claim {
+    pub fn held(age: Age, lock: &Lock) -> Claim {
+        let (state, request) = (State::Held, RequestId(0));
+        Claim { state, age, request, exclusive: lock.is_exclusive() }
+    }
+
+    pub fn waiting(age: Age, request: RequestId, lock: &Lock) -> Claim {
+        Claim { state: State::Waiting, age, request, exclusive: lock.is_exclusive() }
+    }
+
+    /// Whether this claim is in the way of a request that conflicts with it.
+    pub fn blocks(&self, age: Age, request: RequestId) -> bool {
+        self.age.txn != age.txn
+            && (self.state == State::Held || (self.age, self.request) < (age, request))
+    }
+}
+
+/// All claims of a range.
+#[derive(Clone, Debug)]
+pub(super) struct Claims {
+    /// Sorted, never empty.
+    keys: BTreeMap<Key, Vec<Claim>>,
+    spans: Intervals<Claim>,
+    /// Claims in `keys`.
+    points: usize,
+}
+
+impl Claims {
+    pub fn new() -> Claims {
+        Claims { keys: BTreeMap::new(), spans: Intervals::new(), points: 0 }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.points + self.spans.len()
+    }
+
+    /// Adds a claim; no effect if it is there.
+    pub fn insert(&mut self, lock: &Lock, claim: Claim) {
+        match lock {
+            Lock::Exclusive(key) | Lock::Point(key) => {
+                let claims = self.keys.entry(key.clone()).or_default();
+                if let Err(place) = claims.binary_search(&claim) {
+                    claims.insert(place, claim);
+                    self.points += 1;
+                }
+            }
+            Lock::Span(span) => {
+                if !self.spans.contains(span, claim) {
+                    self.spans.insert(span.clone(), claim);
+                }
+            }
+        }
+    }
+
+    /// Removes a claim; no effect if it is not there.
+    pub fn remove(&mut self, lock: &Lock, claim: Claim) {
+        match lock {
+            Lock::Exclusive(key) | Lock::Point(key) => {
+                let Some(claims) = self.keys.get_mut(key) else { return };
+                if let Ok(place) = claims.binary_search(&claim) {
+                    claims.remove(place);
+                    self.points -= 1;
+                    if claims.is_empty() {
+                        self.keys.remove(key);
+                    }
+                }
+            }
+            Lock::Span(span) => {
+                self.spans.remove(span, claim);
+            }
+        }
+    }
+
+    /// Whether the transaction holds this lock, or a stronger or wider one that makes it needless.
+    pub fn covered(&self, age: Age, lock: &Lock) -> bool {
+        let holds = |key: &Key, exclusive: bool| {
+            let claim = Claim { state: State::Held, age, request: RequestId(0), exclusive };
+            self.keys.get(key).is_some_and(|claims| claims.binary_search(&claim).is_ok())
+        };
+        match lock {
+            Lock::Exclusive(key) => holds(key, true),
+            Lock::Point(key) => {
+                holds(key, true) || holds(key, false) || self.covered_by_span(age, &lock.span())
+            }
+            Lock::Span(span) => self.covered_by_span(age, span),
+        }
+    }
+
+    fn covered_by_span(&self, age: Age, wanted: &Span) -> bool {
+        let mut visit = |span: &Span, claim: &Claim| {
+            let covers = claim.age == age && claim.state == State::Held && span.covers(wanted);
+            if covers { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        self.spans.overlapping(&wanted.start, &wanted.start.next(), &mut visit).is_break()
+    }
+
+    /// Visits the claims that conflict with a lock, whoever's they are, and the key where they do.
+    pub fn conflicts(
+        &self,
+        lock: &Lock,
+        visit: &mut dyn FnMut(&Key, &Claim) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match lock {
+            Lock::Exclusive(key) => {
+                self.at(key).iter().try_for_each(|claim| visit(key, claim))?;
+                if self.spans.len() == 0 {
+                    return ControlFlow::Continue(());
+                }
+                self.spans.overlapping(key, &key.next(), &mut |_, claim| visit(key, claim))
+            }
+            Lock::Point(key) => {
+                let mut exclusive = self.at(key).iter().filter(|claim| claim.exclusive);
+                exclusive.try_for_each(|claim| visit(key, claim))
+            }
+            Lock::Span(span) => self.exclusive_in(span, visit),
+        }
+    }
+
+    /// Visits the exclusive claims on the keys of a span.
+    pub fn exclusive_in(
+        &self,
+        span: &Span,
+        visit: &mut dyn FnMut(&Key, &Claim) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if span.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let bounds = (Bound::Included(&span.start), Bound::Excluded(&span.end));
+        for (key, claims) in self.keys.range::<Key, _>(bounds) {
+            claims.iter().filter(|claim| claim.exclusive).try_for_each(|c| visit(key, c))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Collects the waiters that may be granted once a lock is gone: those that conflict with it, but
+    /// of each key none behind an exclusive waiter, who stays in their way whether it is granted or
+    /// waits on.
+    pub fn candidates(&self, lock: &Lock, out: &mut BTreeSet<(Age, RequestId)>) {
+        match lock {
+            Lock::Exclusive(key) => {
+                collect(self.at(key), out);
+                let _ = self.spans.overlapping(key, &key.next(), &mut |_, claim| {
+                    if claim.state == State::Waiting {
+                        out.insert((claim.age, claim.request));
+                    }
+                    ControlFlow::Continue(())
+                });
+            }
+            Lock::Point(key) => collect(self.at(key), out),
+            Lock::Span(span) => {
+                let bounds = (Bound::Included(&span.start), Bound::Excluded(&span.end));
+                for claims in self.keys.range::<Key, _>(bounds).map(|(_, claims)| claims) {
+                    collect(claims, out);
+                }
+            }
+        }
+    }
+
+    /// Visits every claim that touches a span, for tests.
+    #[cfg(test)]
+    pub fn visit_all(&self, span: &Span, visit: &mut dyn FnMut(&Lock, &Claim) -> ControlFlow<()>) {
+        for (key, claims) in self.keys.range::<Key, _>(&span.start..&span.end) {
+            for claim in claims {
+                let key = key.clone();
+                let lock = if claim.exclusive { Lock::Exclusive(key) } else { Lock::Point(key) };
+                let _ = visit(&lock, claim);
+            }
+        }
+        let _ = self.spans.overlapping(&span.start, &span.end, &mut |span, claim| {
+            visit(&Lock::Span(span.clone()), claim)
+        });
+    }
+
+    fn at(&self, key: &Key) -> &[Claim] {
+        self.keys.get(key).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn collect(claims: &[Claim], out: &mut BTreeSet<(Age, RequestId)>) {
+    let first_waiter = claims.partition_point(|claim| claim.state == State::Held);
+    let mut behind = None;
+    for claim in &claims[first_waiter..] {
+        if behind.is_some_and(|age| age != claim.age) {
+            break;
+        }
+        out.insert((claim.age, claim.request));
+        if claim.exclusive {
+            behind = Some(claim.age);
+        }
+    }
+}
