@@ -1,0 +1,90 @@
+//! What CI checks, line for line, and how long each step took.
+//!
+//! One profile throughout: lints, documents and tests are built with `--release`, so that every
+//! dependency is compiled once for checking and once for running, and the tests run the program
+//! that users run. Nothing here writes to the tree; `--locked` sees to the lock file.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    rocksdb, tidy,
+    workspace::{self, Workspace},
+};
+
+/// All that CI checks, the quick things first. Stops at the first failure.
+pub fn run(workspace: &mut Workspace) -> Result<()> {
+    let mut times = Times::default();
+    times.step("formatting", || workspace::run(&mut formatting(workspace)))?;
+    times.step("tidy", || tidy::run(workspace))?;
+    times.step("RocksDB", || rocksdb::provide(workspace))?;
+    times.step("lints", || workspace::run(&mut lints(workspace)))?;
+    times.step("documents", || workspace::run(&mut documents(workspace)))?;
+    times.step("tests", || test(workspace, &[]))?;
+    times.print();
+    Ok(())
+}
+
+fn formatting(workspace: &Workspace) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args(["fmt", "--all", "--check"]);
+    cargo
+}
+
+fn lints(workspace: &Workspace) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args(["clippy", "--release", "--locked", "--workspace", "--all-targets"]);
+    cargo.args(["--", "-D", "warnings"]);
+    cargo
+}
+
+fn documents(workspace: &Workspace) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args(["doc", "--release", "--locked", "--workspace", "--no-deps"]);
+    cargo.args(["--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
+    cargo
+}
+
+/// Builds the program, which some tests start, and runs the tests.
+pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
+    let mut build = workspace.cargo();
+    build.args(["build", "--release", "--locked", "--workspace", "--bins"]);
+    workspace::run(&mut build)?;
+    let mut test = tests(workspace);
+    workspace::run(test.arg("--locked").args(args))
+}
+
+/// Runs the tests and rewrites golden files.
+pub fn bless(workspace: &Workspace, args: &[String]) -> Result<()> {
+    let mut test = tests(workspace);
+    workspace::run(test.args(args).env("UPDATE_GOLDENFILES", "1"))
+}
+
+fn tests(workspace: &Workspace) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--release", "--workspace"]).env("MERIDIAN_BIN", workspace.program());
+    cargo
+}
+
+/// How long the steps took.
+#[derive(Default)]
+struct Times(Vec<(&'static str, Duration)>);
+
+impl Times {
+    #[expect(clippy::disallowed_methods, reason = "a person waits for this, not a simulation")]
+    fn step(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> Result<()> {
+        eprintln!("--- {name}");
+        let started = std::time::Instant::now();
+        step().with_context(|| format!("{name} failed"))?;
+        self.0.push((name, started.elapsed()));
+        Ok(())
+    }
+
+    fn print(&self) {
+        let total: Duration = self.0.iter().map(|(_, took)| *took).sum();
+        for (name, took) in self.0.iter().chain([&("total", total)]) {
+            eprintln!("{name:<12} {:>7.1} s", took.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Every rule is shown to complain, and to be obeyed here.
+
+use super::{File, check, edges, files, rules, scan};
+use crate::workspace::Workspace;
+
+fn file(path: &str, text: &str) -> File {
+    File { path: path.to_owned(), text: text.to_owned() }
+}
+
+fn rust(text: &str) -> Vec<String> {
+    let file = file("a.rs", &format!("//! Head.\n{text}"));
+    rules::rust(&file).iter().map(ToString::to_string).collect()
+}
+
+/// The whole tree is `cargo xtask tidy`'s; a test of these rules answers for this crate alone.
+#[test]
+fn the_rules_obey_themselves() {
+    let workspace = Workspace::locate().expect("in a workspace");
+    let mut files = files(&workspace).expect("git lists the tree");
+    files.retain(|file| file.path.starts_with("xtask/"));
+    assert!(files.len() >= 10, "only {} files", files.len());
+    assert_eq!(check(&workspace, &files), []);
+}
+
+#[test]
+fn heads_and_sizes() {
+    let without_head = rules::rust(&file("a.rs", "fn f() {}\n"));
+    assert!(without_head[0].message.contains("`//!`"));
+    assert_eq!(rust(&"\n".repeat(599)), Vec::<String>::new());
+    assert!(rust(&"\n".repeat(600))[0].contains("601 lines"));
+    let body = |lines| format!("fn f(g: fn(u8) -> u8) {{{}}}", "\n".repeat(lines));
+    assert_eq!(rust(&body(69)), Vec::<String>::new());
+    assert_eq!(rust(&body(70)), ["a.rs:2: a function of 71 lines, more than 70"]);
+}
+
+#[test]
+fn forbidden_words_count_in_code_alone() {
+    for bad in ["#[ignore]", "#[ignore = \"x\"]", "todo!()", "#[allow(dead_code)]"] {
+        assert_eq!(rust(bad).len(), 1, "{bad}");
+        assert_eq!(rust(&format!("// {bad}\nconst S: &str = r#\"{bad}\"#;")).len(), 0, "{bad}");
+    }
+}
+
+#[test]
+fn selects_are_biased() {
+    assert_eq!(rust("async fn f() { tokio::select! {\n biased;\n x = y => {} } }").len(), 0);
+    let complaints = rust("async fn f() {\n tokio::select! { x = y => {} } }");
+    assert_eq!(complaints, ["a.rs:3: select! must begin with `biased;`"]);
+}
+
+#[test]
+fn named_paths_exist() {
+    let text = "See `docs/A.md`, `crates/b/src/`, `docs/gone.md#part`, `x/y`, `crates/*/src`.\n";
+    let exists = |path: &str| path != "docs/gone.md";
+    let complaints = rules::paths_exist(&file("README.md", text), exists);
+    assert_eq!(complaints.len(), 1);
+    assert_eq!(complaints[0].to_string(), "README.md:1: there is no `docs/gone.md`");
+    let code = "//! See `docs/gone.md`.\nlet x = \"`docs/gone.md`\";\n";
+    assert_eq!(rules::paths_exist(&file("a.rs", code), exists).len(), 1, "comments alone");
+}
+
+#[test]
+fn private_paths_are_found() {
+    let text = ["/ho", "me/somebody"].concat();
+    assert_eq!(rules::no_private_paths(&file("x.sh", &text)).len(), 1);
+    assert_eq!(rules::no_private_paths(&file("x.sh", "/usr/bin/env")).len(), 0);
+}
+
+#[test]
+fn arrows_point_down_only() {
+    let manifest = |name: &str, dependencies: &str| {
+        let text = format!(
+            "[package]\nname = \"{name}\"\n[lints]\nworkspace = true\n[dependencies]\n{dependencies}"
+        );
+        let complaints = edges::check(&file("Cargo.toml", &text));
+        complaints.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(manifest("range", "paxos.workspace = true\nserde = \"1\""), Vec::<String>::new());
+    assert_eq!(
+        manifest("paxos", "keys.workspace = true\nrange.workspace = true"),
+        ["Cargo.toml:7: `paxos` must not depend on `range`"]
+    );
+    assert_eq!(
+        manifest("clock", "tokio = \"1\""),
+        ["Cargo.toml:6: `clock` is a core: it must do without `tokio`"]
+    );
+    assert_eq!(manifest("sql", "rocksdb = \"1\""), ["Cargo.toml:6: only `rocks` links RocksDB"]);
+    assert!(manifest("stranger", "")[0].contains("has no place"));
+    let without_lints = edges::check(&file("Cargo.toml", "[package]\nname = \"keys\"\n"));
+    assert!(without_lints[0].message.contains("[lints]"));
+}
+
+#[test]
+fn the_scanner_keeps_places() {
+    let text =
+        "a /* x /* y */ z */ b // c\n\"s\\\"t\" 'x' '\\'' <'a> r\"q\" r#\"a\"b\"# br\"x\" rest";
+    let code = scan::code(text);
+    assert_eq!(code.len(), text.len());
+    let words: Vec<&str> = code.split_whitespace().collect();
+    assert_eq!(words, ["a", "b", "<'a>", "rest"]);
+}
+
+#[test]
+fn functions_are_measured_from_fn_to_brace() {
+    let code =
+        "trait T {\n fn a(x: [u8; 2]);\n fn b() {\n }\n}\nfn c()\nwhere A: B,\n{ if x { } }\n";
+    let found: Vec<_> = scan::functions(code).iter().map(|f| (f.line, f.lines)).collect();
+    assert_eq!(found, [(3, 2), (6, 3)]);
+}
