@@ -1,0 +1,221 @@
+//! Carries a request to the replica of one range that may answer it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use keys::{NodeId, RangeId};
+use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply, Request};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{
+    lock,
+    tour::{Step, Tour, nearest_first},
+};
+use crate::{RouterConfig, cache::RoutingCache};
+
+/// How much longer than a request's deadline its answer is waited for.
+const ANSWER_GRACE: Duration = Duration::from_millis(250);
+
+/// The outcome of a request to a leader.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// The last answer.
+    pub result: Result<Reply, KvError>,
+    /// Set if some try of the request got no answer: it may have happened, whatever `result` says.
+    pub lost: Option<String>,
+}
+
+/// Knows leaders, not keys.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pub sender: Arc<dyn RangeSender>,
+    config: RouterConfig,
+    cache: Mutex<RoutingCache>,
+    rng: Mutex<ChaCha8Rng>,
+}
+
+/// What the replicas of a range said last; for the error at the deadline.
+#[derive(Debug, Default)]
+struct Heard(BTreeMap<NodeId, String>);
+
+impl Carrier {
+    pub fn new(sender: Arc<dyn RangeSender>, config: RouterConfig, seed: u64) -> Carrier {
+        let cache = Mutex::new(RoutingCache::new(config.max_descriptors));
+        Carrier { sender, config, cache, rng: Mutex::new(ChaCha8Rng::seed_from_u64(seed)) }
+    }
+
+    pub fn cache(&self) -> MutexGuard<'_, RoutingCache> {
+        lock(&self.cache)
+    }
+
+    /// Sends to the leader, whoever that is, until there is an answer or the deadline has come.
+    pub async fn to_leader(
+        &self,
+        range: &Arc<Descriptor>,
+        request: &Request,
+        deadline: Instant,
+    ) -> Sent {
+        let hint = self.cache().leader(range.id);
+        let mut tour = Tour::new(range, hint, |node| self.sender.round_trip(node));
+        let (mut heard, mut lost, mut overloaded) = (Heard::default(), None, 0);
+        loop {
+            let node = match tour.step() {
+                Step::Ask(node) => node,
+                Step::Pause(rounds) => {
+                    self.pause(rounds, deadline).await;
+                    continue;
+                }
+            };
+            let begun = Instant::now();
+            if begun >= deadline {
+                return Sent { result: Err(heard.unavailable(range)), lost };
+            }
+            let end = deadline.min(begun + self.config.attempt_timeout);
+            let error = match self.once(node, range.id, request.clone(), end).await {
+                Ok(reply) => {
+                    self.led_by(range.id, hint, Some(node));
+                    return Sent { result: Ok(reply), lost };
+                }
+                Err(error) => error,
+            };
+            match &error {
+                KvError::NotLeader { leader, .. } => tour.not_leader(node, *leader),
+                KvError::AnswerLost { .. } | KvError::Unavailable { .. } => {
+                    lost = Some(error.to_string());
+                    self.led_by(range.id, Some(node), None);
+                    tour.failed(node);
+                }
+                KvError::Blocked { .. } if end < deadline => {
+                    if begun.elapsed() < self.config.attempt_timeout / 2 {
+                        self.pause(0, deadline).await;
+                    }
+                    tour.again(node);
+                }
+                KvError::Overloaded(_) if overloaded < self.config.max_overloaded => {
+                    self.pause(overloaded, deadline).await;
+                    overloaded += 1;
+                    tour.again(node);
+                }
+                KvError::WrongRange { known, .. } => {
+                    let mut cache = self.cache();
+                    known.iter().for_each(|descriptor| {
+                        cache.learn(descriptor.clone());
+                    });
+                    return Sent { result: Err(error), lost };
+                }
+                KvError::Conflict(_)
+                | KvError::Aborted(_)
+                | KvError::LockBusy { .. }
+                | KvError::Blocked { .. }
+                | KvError::TooOld { .. }
+                | KvError::InFuture { .. }
+                | KvError::BoundPassed { .. }
+                | KvError::Overloaded(_)
+                | KvError::TooLarge { .. }
+                | KvError::Program(_)
+                | KvError::Invalid(_) => {
+                    self.led_by(range.id, hint, Some(node));
+                    return Sent { result: Err(error), lost };
+                }
+            }
+            heard.0.insert(node, error.to_string());
+        }
+    }
+
+    /// Sends to the replicas from near to far until one answers or the deadline has come.
+    pub async fn to_nearest(
+        &self,
+        range: &Arc<Descriptor>,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Reply, KvError> {
+        let order = nearest_first(range, |node| self.sender.round_trip(node));
+        let mut heard = Heard::default();
+        for round in 0.. {
+            for node in &order {
+                let now = Instant::now();
+                if now >= deadline {
+                    return Err(heard.unavailable(range));
+                }
+                let end = deadline.min(now + self.config.attempt_timeout);
+                match self.once(*node, range.id, request.clone(), end).await {
+                    Err(
+                        error @ (KvError::NotLeader { .. }
+                        | KvError::AnswerLost { .. }
+                        | KvError::Unavailable { .. }
+                        | KvError::Overloaded(_)
+                        | KvError::Blocked { .. }),
+                    ) => {
+                        heard.0.insert(*node, error.to_string());
+                    }
+                    Err(error) => {
+                        if let KvError::WrongRange { known, .. } = &error {
+                            let mut cache = self.cache();
+                            known.iter().for_each(|descriptor| {
+                                cache.learn(descriptor.clone());
+                            });
+                        }
+                        return Err(error);
+                    }
+                    Ok(reply) => return Ok(reply),
+                }
+            }
+            self.pause(round, deadline).await;
+        }
+        Err(heard.unavailable(range))
+    }
+
+    /// Sends once.
+    pub async fn once(
+        &self,
+        node: NodeId,
+        range: RangeId,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Reply, KvError> {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let answer = self.sender.send(node, RangeRequest { range, deadline: remaining, request });
+        timeout_at(deadline + ANSWER_GRACE, answer).await.unwrap_or_else(|_| {
+            Err(KvError::AnswerLost { node, cause: "no answer in time".to_owned() })
+        })
+    }
+
+    /// A pause that doubles with each try, with jitter, and ends at the deadline at the latest.
+    pub async fn pause(&self, tries: u32, deadline: Instant) {
+        let longest = self.config.backoff.saturating_mul(1 << tries.min(16));
+        let longest = longest.min(self.config.backoff_max);
+        let part = lock(&self.rng).random_range(0.5..=1.0);
+        sleep_until(deadline.min(Instant::now() + longest.mul_f64(part))).await;
+    }
+
+    /// Remembers a leader if it is not what was thought of before.
+    fn led_by(&self, range: RangeId, before: Option<NodeId>, leader: Option<NodeId>) {
+        if before != leader {
+            let mut cache = self.cache();
+            if leader.is_some() || cache.leader(range) == before {
+                cache.set_leader(range, leader);
+            }
+        }
+    }
+}
+
+impl Heard {
+    fn unavailable(&self, range: &Descriptor) -> KvError {
+        let mut missing = format!("no leader answered in time among {}", names(&range.voters));
+        for (node, words) in &self.0 {
+            write!(missing, "; {node}: {words}").expect("writing to a string");
+        }
+        KvError::Unavailable { range: range.id, missing }
+    }
+}
+
+fn names(nodes: &[NodeId]) -> String {
+    let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}

@@ -1,0 +1,553 @@
+//! A transaction at its gateway: snapshot, reads, buffered writes, locks.
+//!
+//! ```text
+//!   begin            nothing is sent
+//!   first statement  t_r = TT.now().latest: the snapshot                       (section 5)
+//!   read             ranges answer as of t_r; own writes are merged in; spans are remembered
+//!   put, delete      into the buffer only
+//!   lock             FOR UPDATE: at the leaders, at once (X6); heartbeats begin  (X7)
+//!   commit           see `commit`
+//! ```
+//!
+//! 1. The snapshot never moves, except between statements of READ COMMITTED.
+//! 2. What was read and may still be relied on is in the read set, at least as wide as it was read
+//!    (serializable only; asserted by the tests' model).
+//! 3. The anchor is named with the first lock or prepare and never changed (X7).
+//! 4. Whatever ends a transaction, no lock of it stays: commit and rollback release, and so does
+//!    dropping it, as when a client disconnects.
+//!
+//! HAZARD: a fresh snapshot of `TT.now().latest` misses a commit that was acknowledged elsewhere only
+//! if some clock lies. The session's own last commit is never missed: the snapshot is at or above it.
+
+mod finish;
+mod lock;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use clock::Timestamp;
+use futures::future::join_all;
+use keys::{Key, Span, TxnId};
+use kv::{Conflict, ConflictKind, ReadFrom, ReadSpan, TxnMeta};
+use tokio::time::Instant;
+
+use crate::{
+    Access, CommitInfo, Coordinator, Isolation, ReadStats, Scan, ScanRows, TxnError, TxnOptions,
+    buffer::WriteBuffer,
+    heartbeat::Heartbeat,
+    reads::ReadSet,
+    router::{Budget, ReadPlan},
+};
+
+/// A transaction at its gateway. See the module's head.
+#[derive(Debug)]
+pub struct Txn {
+    coordinator: Arc<Coordinator>,
+    id: TxnId,
+    /// Start of this attempt.
+    start: Timestamp,
+    /// Start of the first attempt (X5).
+    priority: Timestamp,
+    isolation: Isolation,
+    access: Access,
+    as_of: Option<Timestamp>,
+    /// No snapshot is taken below this: the session's last commit, versions that locks met.
+    floor: Timestamp,
+    /// Keys to lock before the first snapshot.
+    pessimistic: Vec<Key>,
+    snapshot: Option<Timestamp>,
+    buffer: WriteBuffer,
+    reads: ReadSet,
+    locks: BTreeMap<Key, LockState>,
+    anchor: Option<Key>,
+    heartbeat: Option<Heartbeat>,
+    /// The commit timestamp lies below this.
+    not_after: Timestamp,
+    deadline: Option<Instant>,
+    stats: ReadStats,
+    phase: Phase,
+}
+
+/// What is known of a lock asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LockState {
+    /// No answer came, or a refusal: it may be held, and is released at the end.
+    Asked,
+    /// Granted, and no version above `since` existed then.
+    Granted {
+        /// The snapshot it was asked with, or the newest version if that is above it.
+        since: Timestamp,
+    },
+}
+
+/// How far a transaction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reads and writes.
+    Active,
+    /// Prepares or the commit were sent: only the record knows the outcome.
+    Committing,
+    /// Over.
+    Finished,
+}
+
+impl Txn {
+    pub(crate) fn new(
+        coordinator: Arc<Coordinator>,
+        id: TxnId,
+        start: Timestamp,
+        options: TxnOptions,
+    ) -> Txn {
+        let TxnOptions { isolation, access, as_of, priority, pessimistic, after } = options;
+        let access = if as_of.is_some() { Access::ReadOnly } else { access };
+        let pessimistic = if access == Access::ReadWrite { pessimistic } else { Vec::new() };
+        Txn {
+            coordinator,
+            id,
+            start,
+            priority: priority.unwrap_or(start),
+            isolation,
+            access,
+            as_of,
+            floor: after,
+            pessimistic,
+            snapshot: None,
+            buffer: WriteBuffer::default(),
+            reads: ReadSet::default(),
+            locks: BTreeMap::new(),
+            anchor: None,
+            heartbeat: None,
+            not_after: Timestamp::MAX,
+            deadline: None,
+            stats: ReadStats::default(),
+            phase: Phase::Active,
+        }
+    }
+
+    /// This attempt's id.
+    #[must_use]
+    pub fn id(&self) -> TxnId {
+        self.id
+    }
+
+    /// The isolation level.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Changes the isolation level, as `SET TRANSACTION` may before the first statement.
+    ///
+    /// # Panics
+    /// If a snapshot was taken.
+    pub fn set_isolation(&mut self, isolation: Isolation) {
+        assert!(self.snapshot.is_none(), "{:?} has read at {:?}", self.id, self.snapshot);
+        self.isolation = isolation;
+    }
+
+    /// Whether it may write.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Changes whether it may write, as `SET TRANSACTION` may. A transaction of the past stays
+    /// read-only.
+    ///
+    /// # Panics
+    /// If it has written or locked something.
+    pub fn set_access(&mut self, access: Access) {
+        assert!(self.buffer.is_empty() && self.locks.is_empty(), "{:?} has written", self.id);
+        if self.as_of.is_none() {
+            self.access = access;
+        }
+    }
+
+    /// Start of the first attempt: lower is older and wins (X5).
+    #[must_use]
+    pub fn priority(&self) -> Timestamp {
+        self.priority
+    }
+
+    /// The snapshot, once one was taken.
+    #[must_use]
+    pub fn read_timestamp(&self) -> Option<Timestamp> {
+        self.snapshot
+    }
+
+    /// Whether something is buffered.
+    #[must_use]
+    pub fn has_writes(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Whether it holds, or asked for, locks.
+    #[must_use]
+    pub fn has_locks(&self) -> bool {
+        !self.locks.is_empty()
+    }
+
+    /// Whether it committed or was rolled back.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.phase == Phase::Finished
+    }
+
+    /// What its reads cost so far.
+    #[must_use]
+    pub fn read_stats(&self) -> ReadStats {
+        self.stats
+    }
+
+    /// When the statement that runs now has to be done. `None`: each call may take the configured
+    /// statement timeout.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// The commit timestamp must lie below this (what the schema lease allows). The least of all
+    /// calls counts.
+    pub fn set_not_after(&mut self, bound: Timestamp) {
+        self.not_after = self.not_after.min(bound);
+    }
+
+    /// Begins a statement and answers its snapshot: the first one takes it, in READ COMMITTED each
+    /// takes a fresh one. Implied by the first read or write.
+    ///
+    /// # Errors
+    /// The pessimistic locks of a retry could not be had; a snapshot in the future.
+    pub async fn begin_statement(&mut self) -> Result<Timestamp, TxnError> {
+        self.check()?;
+        let renew = self.isolation == Isolation::ReadCommitted && self.as_of.is_none();
+        match self.snapshot {
+            Some(snapshot) if !renew => Ok(snapshot),
+            Some(_) | None => {
+                if !self.pessimistic.is_empty() {
+                    self.lock_pessimistically().await?;
+                }
+                self.take_snapshot()
+            }
+        }
+    }
+
+    /// Reads spans at the snapshot, own writes merged in. One result per scan, in that order.
+    /// Scans without a limit that run the same program share a request per range; the partial
+    /// aggregates of such a request come with one of them.
+    ///
+    /// # Errors
+    /// See [`TxnError`].
+    ///
+    /// # Panics
+    /// If a program would run over a span that own writes overlap.
+    pub async fn read(&mut self, scans: Vec<Scan>) -> Result<Vec<ScanRows>, TxnError> {
+        let snapshot = self.ready().await?;
+        for scan in scans.iter().filter(|scan| scan.program.is_some()) {
+            assert!(!self.overlaps(&scan.span), "own writes lie in {}", scan.span);
+        }
+        let config = self.coordinator.config();
+        let budget = Budget::new(config.max_read_rows, config.max_read_bytes);
+        let results = self.read_scans(snapshot, &scans, &budget).await;
+        self.count(&budget);
+        // An answer that failed was half an answer all the same.
+        let unread = vec![ScanRows::default(); scans.len()];
+        let read = results.as_ref().unwrap_or(&unread);
+        for (scan, rows) in scans.iter().zip(read) {
+            self.remember(scan, rows.resume.as_ref());
+        }
+        results
+    }
+
+    /// Reads single keys, own writes included.
+    ///
+    /// # Errors
+    /// See [`TxnError`].
+    pub async fn get(&mut self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, TxnError> {
+        let scans = keys.iter().cloned().map(Scan::point).collect();
+        let rows = self.read(scans).await?;
+        Ok(rows.into_iter().map(|mut found| found.rows.pop().map(|(_, value)| value)).collect())
+    }
+
+    /// One page of a scan: at most `max_rows` rows. `resume` is set while there may be more: the
+    /// next page is the scan of that span. The scan's own limit is the caller's to count down.
+    ///
+    /// # Errors
+    /// See [`TxnError`].
+    ///
+    /// # Panics
+    /// As [`Txn::read`]; if `max_rows` is 0.
+    pub async fn scan_page(&mut self, scan: &Scan, max_rows: u64) -> Result<ScanRows, TxnError> {
+        assert!(max_rows > 0, "a page holds at least one row");
+        let limit = scan.limit.map_or(max_rows, |limit| limit.min(max_rows));
+        let page = Scan { limit: Some(limit), ..scan.clone() };
+        let mut rows = self.read(vec![page]).await?;
+        Ok(rows.pop().expect("one result per scan"))
+    }
+
+    /// Whether own writes lie in the span: then no program may run over it.
+    #[must_use]
+    pub fn overlaps(&self, span: &Span) -> bool {
+        self.buffer.overlaps(span)
+    }
+
+    /// Buffers a write.
+    ///
+    /// # Errors
+    /// [`TxnError::ReadOnly`], [`TxnError::TooLarge`].
+    pub fn put(&mut self, key: Key, value: Bytes) -> Result<(), TxnError> {
+        self.write(key, Some(value))
+    }
+
+    /// Buffers a deletion.
+    ///
+    /// # Errors
+    /// [`TxnError::ReadOnly`], [`TxnError::TooLarge`].
+    pub fn delete(&mut self, key: Key) -> Result<(), TxnError> {
+        self.write(key, None)
+    }
+
+    /// Sets a savepoint. A name may be used again: the younger one hides the older one.
+    pub fn savepoint(&mut self, name: &str) {
+        self.buffer.savepoint(name);
+    }
+
+    /// Takes back what was written since the savepoint, which stays. Locks and what was read stay
+    /// too.
+    ///
+    /// # Errors
+    /// [`TxnError::NoSavepoint`].
+    pub fn rollback_to(&mut self, name: &str) -> Result<(), TxnError> {
+        self.buffer.rollback_to(name)
+    }
+
+    /// Forgets the savepoint and those set after it. The writes stay.
+    ///
+    /// # Errors
+    /// [`TxnError::NoSavepoint`].
+    pub fn release(&mut self, name: &str) -> Result<(), TxnError> {
+        self.buffer.release(name)
+    }
+
+    /// How many savepoints are set.
+    #[must_use]
+    pub fn savepoints(&self) -> usize {
+        self.buffer.savepoints()
+    }
+
+    fn write(&mut self, key: Key, value: Option<Bytes>) -> Result<(), TxnError> {
+        self.check()?;
+        if self.access == Access::ReadOnly {
+            return Err(TxnError::ReadOnly);
+        }
+        let since = match self.snapshot {
+            Some(snapshot) => snapshot,
+            None => self.take_snapshot()?,
+        };
+        let limit = self.coordinator.config().max_txn_bytes;
+        self.buffer.write(key, value, since, limit)
+    }
+
+    /// The snapshot, taken if need be.
+    async fn ready(&mut self) -> Result<Timestamp, TxnError> {
+        self.check()?;
+        match self.snapshot {
+            Some(snapshot) => Ok(snapshot),
+            None => self.begin_statement().await,
+        }
+    }
+
+    /// Refuses what comes after the end, or after a poison (X7).
+    fn check(&self) -> Result<(), TxnError> {
+        assert!(self.phase == Phase::Active, "{:?} is {:?}", self.id, self.phase);
+        match &self.heartbeat {
+            Some(heartbeat) if heartbeat.poisoned() => {
+                let key = self.anchor.clone().expect("a heartbeat goes to the anchor");
+                Err(TxnError::retry(ConflictKind::Poisoned, key, None))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Reads the clock for a snapshot.
+    fn take_snapshot(&mut self) -> Result<Timestamp, TxnError> {
+        let latest = self.coordinator.clock().now().latest_timestamp();
+        let snapshot = match self.as_of {
+            Some(at) if at > latest => return Err(TxnError::InFuture { at, latest }),
+            Some(at) => at,
+            None => latest.max(self.floor).max(self.coordinator.last_commit()),
+        };
+        let before = self.snapshot.replace(snapshot);
+        assert!(before.is_none_or(|before| before <= snapshot), "{before:?} > {snapshot:?}");
+        self.pessimistic.clear();
+        Ok(snapshot)
+    }
+
+    async fn read_scans(
+        &self,
+        at: Timestamp,
+        scans: &[Scan],
+        budget: &Budget,
+    ) -> Result<Vec<ScanRows>, TxnError> {
+        let from = if self.as_of.is_some() { ReadFrom::AnyReplica } else { ReadFrom::Leader };
+        let holder = if self.locks.is_empty() { None } else { Some(self.meta()) };
+        let deadline = self.current_deadline();
+        let plan = |program: Option<&Bytes>| ReadPlan {
+            at,
+            from,
+            holder: holder.clone(),
+            program: program.cloned(),
+            deadline,
+            budget,
+        };
+        let mut results = vec![ScanRows::default(); scans.len()];
+        let mut together: BTreeMap<Option<&Bytes>, Vec<usize>> = BTreeMap::new();
+        let mut limited = Vec::new();
+        for (i, scan) in scans.iter().enumerate() {
+            if let Some(own) = self.own_point(scan) {
+                results[i].rows = own;
+            } else if let Some(limit) = scan.limit {
+                let plan = plan(scan.program.as_ref());
+                limited.push(async move { (i, self.read_limited(&plan, scan, limit).await) });
+            } else {
+                together.entry(scan.program.as_ref()).or_default().push(i);
+            }
+        }
+        let unlimited = together.into_iter().map(|(program, group)| {
+            let plan = plan(program);
+            async move {
+                let spans: Vec<ReadSpan> = group.iter().map(|i| read_span(&scans[*i])).collect();
+                let read = self.coordinator.router().read_all(&plan, &spans).await;
+                read.map(|rows| group.into_iter().zip(rows).collect::<Vec<_>>())
+            }
+        });
+        let (unlimited, limited) = futures::join!(join_all(unlimited), join_all(limited));
+        for group in unlimited {
+            for (i, rows) in group? {
+                let rows = self.buffer.merge(&scans[i].span, scans[i].reverse, rows);
+                results[i].rows = rows;
+            }
+        }
+        for (i, rows) in limited {
+            results[i] = rows?;
+        }
+        Ok(results)
+    }
+
+    /// A limited scan with own writes merged in: own deletions may ask for more rows than the
+    /// limit, own rows may push some of those that were read behind it.
+    async fn read_limited(
+        &self,
+        plan: &ReadPlan<'_>,
+        scan: &Scan,
+        limit: u64,
+    ) -> Result<ScanRows, TxnError> {
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut rest, mut rows) = (scan.span.clone(), Vec::new());
+        while !rest.is_empty() {
+            if rows.len() >= wanted {
+                return Ok(ScanRows { rows, resume: Some(rest) });
+            }
+            let missing = limit - rows.len() as u64;
+            let ask = missing.saturating_add(self.buffer.deletions(&rest) as u64);
+            let read = ReadSpan { span: rest.clone(), reverse: scan.reverse };
+            let page = self.coordinator.router().read_limited(plan, &read, ask).await?;
+            let covered = without(&rest, page.resume.as_ref(), scan.reverse);
+            rows.extend(self.buffer.merge(&covered, scan.reverse, page.rows));
+            rest = page.resume.unwrap_or_else(|| Span { start: rest.end.clone(), end: rest.end });
+            if rows.len() > wanted {
+                // Those behind the limit count as unread: the resume begins at the first of them.
+                let first = rows[wanted].0.clone();
+                rows.truncate(wanted);
+                rest = if scan.reverse {
+                    Span { start: scan.span.start.clone(), end: first.next() }
+                } else {
+                    Span { start: first, end: scan.span.end.clone() }
+                };
+            }
+        }
+        Ok(ScanRows { rows, resume: None })
+    }
+
+    /// The row of a point scan that the buffer alone can answer.
+    fn own_point(&self, scan: &Scan) -> Option<Vec<(Key, Bytes)>> {
+        if !scan.span.is_point() || scan.program.is_some() || scan.limit == Some(0) {
+            return None;
+        }
+        let key = &scan.span.start;
+        let value = self.buffer.get(key)?;
+        Some(value.iter().map(|value| (key.clone(), value.clone())).collect())
+    }
+
+    /// Adds to the read set what a scan has really read.
+    fn remember(&mut self, scan: &Scan, resume: Option<&Span>) {
+        if self.isolation != Isolation::Serializable
+            || self.access == Access::ReadOnly
+            || self.own_point(scan).is_some()
+        {
+            return;
+        }
+        let span = without(&scan.span, resume, scan.reverse);
+        self.reads.add(span, self.coordinator.config().max_read_spans);
+    }
+
+    fn count(&mut self, budget: &Budget) {
+        let read = budget.stats();
+        self.stats.requests += read.requests;
+        self.stats.rows += read.rows;
+        self.stats.bytes += read.bytes;
+        self.stats.waited_nanos += read.waited_nanos;
+    }
+
+    fn current_deadline(&self) -> Instant {
+        let timeout = self.coordinator.config().statement_timeout;
+        self.deadline.unwrap_or_else(|| Instant::now() + timeout)
+    }
+
+    /// Who the requests of this transaction act for.
+    fn meta(&self) -> TxnMeta {
+        let anchor = self.anchor.clone().expect("named with the first lock or prepare");
+        TxnMeta { id: self.id, anchor, priority: self.priority, start: self.start }
+    }
+
+    /// What a retry after this conflict locks first (X6): the keys written, and the key the conflict
+    /// was about.
+    pub(crate) fn contended_keys(&self, conflict: &Conflict, limit: usize) -> Vec<Key> {
+        if self.access == Access::ReadOnly {
+            return Vec::new();
+        }
+        let mut keys: Vec<Key> = Vec::new();
+        if conflict.span.is_point() {
+            keys.push(conflict.span.start.clone());
+        }
+        keys.extend(self.buffer.iter().map(|(key, _)| key.clone()));
+        keys.truncate(limit);
+        keys
+    }
+
+    /// Commits. The outcome is known when this returns, unless it says [`TxnError::Unknown`]. It has
+    /// its own deadline: dropping the future half-way leaves the outcome unknown to the client.
+    ///
+    /// # Errors
+    /// See [`TxnError`]. The transaction is over, whatever the answer.
+    pub async fn commit(&mut self) -> Result<CommitInfo, TxnError> {
+        let result = self.try_commit().await;
+        self.phase = Phase::Finished;
+        self.heartbeat = None;
+        result
+    }
+}
+
+fn read_span(scan: &Scan) -> ReadSpan {
+    ReadSpan { span: scan.span.clone(), reverse: scan.reverse }
+}
+
+/// A span without what is left of it.
+fn without(span: &Span, resume: Option<&Span>, reverse: bool) -> Span {
+    match resume {
+        None => span.clone(),
+        Some(rest) if reverse => Span { start: rest.end.clone(), end: span.end.clone() },
+        Some(rest) => Span { start: span.start.clone(), end: rest.start.clone() },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Locks at read time (X6): `SELECT ... FOR UPDATE`, and what a retry locks before it reads.
+
+use clock::Timestamp;
+use futures::future::join_all;
+use keys::Key;
+use kv::{ConflictKind, KvError, Lock, LockReply, LockWait, Reply, Request};
+use tokio::time::Instant;
+
+use super::{LockState, Txn};
+use crate::{
+    Access, Isolation, TxnError, heartbeat::Heartbeat, router::Partition,
+};
+
+impl Txn {
+    /// Locks keys exclusively at their leaders. In READ COMMITTED it answers the keys that changed
+    /// after the statement's snapshot, with the time of the change: begin a statement and read them
+    /// again. At the other levels such a change is a conflict.
+    ///
+    /// # Errors
+    /// [`TxnError::Retry`], [`TxnError::LockBusy`] with NOWAIT, [`TxnError::Blocked`] at the
+    /// deadline, [`TxnError::ReadOnly`], [`TxnError::TooLarge`], [`TxnError::Unavailable`].
+    pub async fn lock(
+        &mut self,
+        keys: Vec<Key>,
+        wait: LockWait,
+    ) -> Result<Vec<(Key, Timestamp)>, TxnError> {
+        let since = self.ready().await?;
+        if self.access == Access::ReadOnly {
+            return Err(TxnError::ReadOnly);
+        }
+        let moved = self.lock_since(keys, wait, since).await?;
+        match moved.first() {
+            Some((key, at)) if self.isolation != Isolation::ReadCommitted => {
+                Err(TxnError::retry(ConflictKind::ReadChanged, key.clone(), Some(*at)))
+            }
+            Some(_) | None => Ok(moved),
+        }
+    }
+
+    /// Locks what the attempt before this one wrote. The snapshot is taken afterwards, so nothing
+    /// that was locked can have changed since; it lies above all that was written before.
+    pub(super) async fn lock_pessimistically(&mut self) -> Result<(), TxnError> {
+        let keys = std::mem::take(&mut self.pessimistic);
+        let since = self.coordinator.clock().now().latest_timestamp();
+        self.lock_since(keys, LockWait::Wait, since).await?;
+        Ok(())
+    }
+
+    async fn lock_since(
+        &mut self,
+        mut keys: Vec<Key>,
+        wait: LockWait,
+        since: Timestamp,
+    ) -> Result<Vec<(Key, Timestamp)>, TxnError> {
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|key| !matches!(self.locks.get(key), Some(LockState::Granted { .. })));
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (size, limit) = (self.locks.len() + keys.len(), self.coordinator.config().max_locked_keys);
+        if size > limit {
+            let (size, limit) = (size as u64, limit as u64);
+            return Err(TxnError::TooLarge { what: "keys locked", size, limit });
+        }
+        let deadline = self.current_deadline();
+        self.name_anchor(&keys, deadline).await?;
+        self.start_heartbeat();
+        for key in &keys {
+            self.locks.insert(key.clone(), LockState::Asked);
+        }
+        let mut moved: Vec<(Key, Timestamp)> = Vec::new();
+        let router = self.coordinator.router().clone();
+        for moves in 0..=router.config().max_moves {
+            let mut parts: Partition<Vec<Key>> = Partition::new();
+            for key in keys.drain(..) {
+                let (_, group) = parts.at(&router, &key, deadline).await?;
+                group.push(key);
+            }
+            let groups = parts.into_groups();
+            let asked = groups.iter().map(|(range, keys)| {
+                let (txn, keys) = (self.meta(), keys.clone());
+                let request = Request::Lock(Lock { txn, keys, since, wait });
+                router.send_to_leader(range, request, deadline)
+            });
+            let mut failed = None;
+            for ((range, group), answer) in groups.iter().zip(join_all(asked).await) {
+                match answer {
+                    Ok(Reply::Locked(reply)) => {
+                        self.granted(group, since, &reply);
+                        moved.extend(reply.moved);
+                    }
+                    Ok(other) => {
+                        let what = format!("{range} answered a lock with {other:?}");
+                        failed = Some(TxnError::Invalid(what));
+                    }
+                    Err(KvError::WrongRange { .. }) => {
+                        router.follow(range, moves, deadline).await;
+                        keys.extend(group.iter().cloned());
+                    }
+                    Err(error) => failed = failed.or(Some(error.into())),
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if keys.is_empty() {
+                return Ok(moved);
+            }
+        }
+        let missing = "the ranges of the keys to lock kept moving".to_owned();
+        Err(TxnError::Unavailable { range: keys::RangeId(0), missing })
+    }
+
+    fn granted(&mut self, keys: &[Key], since: Timestamp, reply: &LockReply) {
+        for key in keys {
+            self.locks.insert(key.clone(), LockState::Granted { since });
+        }
+        for (key, at) in &reply.moved {
+            assert!(*at > since, "{key} moved at {at}, not after {since}");
+            self.locks.insert(key.clone(), LockState::Granted { since: *at });
+            self.floor = self.floor.max(*at);
+        }
+    }
+
+    /// Names the anchor, if it has no name yet: the key whose leader is nearest.
+    async fn name_anchor(&mut self, keys: &[Key], deadline: Instant) -> Result<(), TxnError> {
+        if self.anchor.is_some() {
+            return Ok(());
+        }
+        let router = self.coordinator.router();
+        let mut parts: Partition<Option<Key>> = Partition::new();
+        for key in keys {
+            let (_, first) = parts.at(router, key, deadline).await?;
+            first.get_or_insert_with(|| key.clone());
+        }
+        let groups = parts.into_groups();
+        let nearest = groups.into_iter().min_by_key(|(range, _)| router.distance(range));
+        let (_, key) = nearest.expect("there is a key to lock");
+        self.anchor = Some(key.expect("every group has a key"));
+        Ok(())
+    }
+
+    pub(super) fn start_heartbeat(&mut self) {
+        if self.heartbeat.is_none() {
+            let (router, txn) = (self.coordinator.router().clone(), self.meta());
+            let interval = self.coordinator.config().heartbeat_interval;
+            self.heartbeat = Some(Heartbeat::start(router, txn, interval));
+        }
+    }
+}
