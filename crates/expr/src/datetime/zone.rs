@@ -1,0 +1,196 @@
+//! Time zones: how far local time is ahead of UTC, and when.
+
+use std::fmt;
+
+use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone as _};
+use serde::{Deserialize, Serialize};
+
+use super::{SECOND, UNIX_EPOCH_OFFSET_SECONDS};
+use crate::error::{Result, SqlError, SqlState};
+
+/// The farthest an offset may be from UTC, in seconds; PostgreSQL's bound.
+const MAX_OFFSET_SECONDS: i64 = 168 * 3600;
+
+/// Abbreviations that are no zone names of the database, with their hours ahead of UTC.
+const ABBREVIATIONS: [(&str, i64); 14] = [
+    ("z", 0),
+    ("utc", 0),
+    ("gmt", 0),
+    ("est", -5),
+    ("edt", -4),
+    ("cst", -6),
+    ("cdt", -5),
+    ("mst", -7),
+    ("mdt", -6),
+    ("pst", -8),
+    ("pdt", -7),
+    ("cet", 1),
+    ("cest", 2),
+    ("bst", 1),
+];
+
+/// A time zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum TimeZone {
+    /// Coordinated universal time.
+    #[default]
+    Utc,
+    /// Always so many seconds ahead of UTC.
+    Fixed(i32),
+    /// A place of the tz database.
+    Named(chrono_tz::Tz),
+}
+
+impl TimeZone {
+    /// The zone with this name, as `SET timezone` takes it: `UTC`, `Europe/Berlin`, `+02`, `-3.5`,
+    /// `<+02>-02`. A bare number counts hours ahead of UTC, as in SQL.
+    ///
+    /// # Errors
+    /// There is none: `22023`.
+    pub fn parse(name: &str) -> Result<TimeZone> {
+        let trimmed = name.trim();
+        let unknown = || {
+            SqlError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("time zone \"{name}\" not recognized"),
+            )
+        };
+        if let Some((_, posix)) = trimmed.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+            let behind = parse_offset(posix).ok_or_else(unknown)?;
+            return TimeZone::fixed(-behind).ok_or_else(unknown);
+        }
+        if let Ok(hours) = trimmed.parse::<f64>()
+            && hours.abs() * 3600.0 <= MAX_OFFSET_SECONDS as f64
+        {
+            return TimeZone::fixed((hours * 3600.0).round() as i64).ok_or_else(unknown);
+        }
+        if let Some(seconds) = parse_offset(trimmed) {
+            return TimeZone::fixed(seconds).ok_or_else(unknown);
+        }
+        if let Some(zone) = TimeZone::abbreviation(trimmed) {
+            return Ok(zone);
+        }
+        let exact = trimmed.parse::<chrono_tz::Tz>().ok();
+        let zones = || chrono_tz::TZ_VARIANTS.iter().copied();
+        exact
+            .or_else(|| zones().find(|zone| zone.name().eq_ignore_ascii_case(trimmed)))
+            .map(TimeZone::Named)
+            .ok_or_else(unknown)
+    }
+
+    /// The zone that an abbreviation in a timestamp stands for: `EST`, `Z`.
+    pub(crate) fn abbreviation(name: &str) -> Option<TimeZone> {
+        let lower = name.to_ascii_lowercase();
+        let (_, hours) = ABBREVIATIONS.iter().find(|(abbreviation, _)| *abbreviation == lower)?;
+        TimeZone::fixed(hours * 3600)
+    }
+
+    /// So many seconds ahead of UTC.
+    pub(crate) fn fixed(seconds: i64) -> Option<TimeZone> {
+        match seconds {
+            0 => Some(TimeZone::Utc),
+            seconds if seconds.abs() <= MAX_OFFSET_SECONDS => {
+                i32::try_from(seconds).ok().map(TimeZone::Fixed)
+            }
+            _ => None,
+        }
+    }
+
+    /// How many seconds local time is ahead of UTC at a moment (microseconds since 2000 UTC).
+    #[must_use]
+    pub fn offset_seconds(&self, utc_micros: i64) -> i64 {
+        match self {
+            TimeZone::Utc => 0,
+            TimeZone::Fixed(seconds) => i64::from(*seconds),
+            TimeZone::Named(zone) => {
+                let offset = zone.offset_from_utc_datetime(&naive(utc_micros));
+                i64::from(offset.fix().local_minus_utc())
+            }
+        }
+    }
+
+    /// The moment at which clocks of the zone show a local time. A time that they skip is read by the
+    /// offset before the change; one that they show twice is the later of both.
+    #[must_use]
+    pub fn local_to_utc(&self, local_micros: i64) -> i64 {
+        let offset = match self {
+            TimeZone::Utc => 0,
+            TimeZone::Fixed(seconds) => i64::from(*seconds),
+            TimeZone::Named(zone) => {
+                let local = naive(local_micros);
+                match zone.offset_from_local_datetime(&local) {
+                    MappedLocalTime::Single(offset) | MappedLocalTime::Ambiguous(_, offset) => {
+                        i64::from(offset.fix().local_minus_utc())
+                    }
+                    MappedLocalTime::None => {
+                        self.offset_seconds(local_micros.saturating_sub(24 * super::HOUR))
+                    }
+                }
+            }
+        };
+        local_micros.saturating_sub(offset * SECOND)
+    }
+}
+
+/// `+02`, `-03:30`, `+0530`, `+05:30:15` in seconds.
+pub(super) fn parse_offset(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let parts: Vec<&str> = digits.split(':').collect();
+    if parts.iter().any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
+    let number = |part: &str| part.parse::<i64>().ok();
+    let (hours, minutes, seconds) = match parts.as_slice() {
+        [hours] if hours.len() <= 2 => (number(hours)?, 0, 0),
+        [both] if both.len() <= 4 => {
+            let (hours, minutes) = both.split_at(both.len() - 2);
+            (number(hours)?, number(minutes)?, 0)
+        }
+        [hours, minutes] => (number(hours)?, number(minutes)?, 0),
+        [hours, minutes, seconds] => (number(hours)?, number(minutes)?, number(seconds)?),
+        _ => return None,
+    };
+    let total = hours.checked_mul(3600)? + minutes.checked_mul(60)? + seconds;
+    (minutes < 60 && seconds < 60 && total <= MAX_OFFSET_SECONDS).then_some(sign * total)
+}
+
+/// The moment as chrono has it; those beyond its range are moved to its ends.
+fn naive(micros: i64) -> NaiveDateTime {
+    let seconds = micros.div_euclid(SECOND).saturating_add(UNIX_EPOCH_OFFSET_SECONDS);
+    // chrono's years reach to about 262,000 in both directions.
+    let bound = 8_000_000_000_000;
+    let moment = chrono::DateTime::from_timestamp(seconds.clamp(-bound, bound), 0);
+    moment.expect("clamped to chrono's range").naive_utc()
+}
+
+impl fmt::Display for TimeZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TimeZone::Utc => f.write_str("UTC"),
+            TimeZone::Fixed(seconds) => {
+                let ahead = super::format_offset(i64::from(*seconds));
+                write!(f, "<{ahead}>{}", super::format_offset(-i64::from(*seconds)))
+            }
+            TimeZone::Named(zone) => f.write_str(zone.name()),
+        }
+    }
+}
+
+impl From<TimeZone> for String {
+    fn from(zone: TimeZone) -> String {
+        zone.to_string()
+    }
+}
+
+impl TryFrom<String> for TimeZone {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<TimeZone, String> {
+        TimeZone::parse(&name).map_err(|error| error.message)
+    }
+}

@@ -1,0 +1,275 @@
+//! Roots, exponentials, logarithms and powers of decimals, exact to the last printed digit.
+//!
+//! How many digits a result has is PostgreSQL's choice (see the head of [`super`]). The digits
+//! themselves are computed with a margin in integers scaled by a power of ten: `exp` by Taylor's
+//! series after halving the argument, `ln` by Halley's iteration on `exp`.
+
+use bigdecimal::{Signed, ToPrimitive, Zero, num_bigint::BigInt};
+
+use super::{
+    Decimal, Finite, GROUP_DIGITS, MAX_RESULT_SCALE, MAX_WHOLE_DIGITS, MIN_SIGNIFICANT_DIGITS,
+    arithmetic::{divide, power_cut, result_scale, small_integer},
+    overflow, ten,
+};
+use crate::error::{Result, SqlError, SqlState};
+
+/// Digits computed beyond those that are kept.
+const MARGIN: u32 = 12;
+
+impl Decimal {
+    /// The square root.
+    ///
+    /// # Errors
+    /// Of a negative number: `2201F`.
+    pub fn sqrt(&self) -> Result<Decimal> {
+        match self {
+            Decimal::NaN => Ok(Decimal::NaN),
+            value if value.signum() < 0 => Err(SqlError::new(
+                SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION,
+                "cannot take square root of a negative number",
+            )),
+            Decimal::Finite(value) => {
+                let weight = (value.first_group().0 + 1) * GROUP_DIGITS / 2 - 1;
+                let scale = result_scale(MIN_SIGNIFICANT_DIGITS - weight, &[value.scale]);
+                let exact = (scale + 1).max(value.scale.div_ceil(2));
+                let root = value.at_scale(exact * 2).sqrt();
+                let root = Finite::new(root, exact);
+                Ok(Decimal::Finite(root.round(signed(scale))))
+            }
+            infinite => Ok(infinite.clone()),
+        }
+    }
+
+    /// `e ^ self`.
+    ///
+    /// # Errors
+    /// A result of too many digits: `22003`.
+    pub fn exp(&self) -> Result<Decimal> {
+        match self {
+            Decimal::NegativeInfinity => Ok(Decimal::zero()),
+            Decimal::Finite(value) => {
+                let log10 = value.to_f64() * std::f64::consts::LOG10_E;
+                exp_at(value, log10, &[value.scale])
+            }
+            other => Ok(other.clone()),
+        }
+    }
+
+    /// The natural logarithm.
+    ///
+    /// # Errors
+    /// Of zero or less: `2201E`.
+    pub fn ln(&self) -> Result<Decimal> {
+        match self.positive_logarithm_argument()? {
+            None => Ok(self.clone()),
+            Some(value) => {
+                let scale = result_scale(MIN_SIGNIFICANT_DIGITS - ln_weight(value), &[value.scale]);
+                Ok(Decimal::Finite(ln_fixed(value, scale + 2).round(signed(scale))))
+            }
+        }
+    }
+
+    /// The logarithm to a base.
+    ///
+    /// # Errors
+    /// Of zero or less, or to such a base: `2201E`; to the base 1: `22012`.
+    pub fn log(&self, base: &Decimal) -> Result<Decimal> {
+        if self.is_nan() || base.is_nan() {
+            return Ok(Decimal::NaN);
+        }
+        let bases = base.positive_logarithm_argument()?;
+        let values = self.positive_logarithm_argument()?;
+        match (values, bases) {
+            (Some(value), Some(base)) => {
+                let (value_weight, base_weight) = (ln_weight(value), ln_weight(base));
+                let wanted = MIN_SIGNIFICANT_DIGITS - (value_weight - base_weight);
+                let scale = result_scale(wanted, &[value.scale, base.scale]);
+                let work = scale + 30;
+                let (value, base) = (ln_fixed(value, work), ln_fixed(base, work));
+                if base.unscaled.is_zero() {
+                    return Err(SqlError::division_by_zero());
+                }
+                Ok(Decimal::Finite(divide(&value, &base, scale)))
+            }
+            (Some(_), None) => Ok(Decimal::zero()),
+            (None, Some(_)) => Ok(Decimal::Infinity),
+            (None, None) => Ok(Decimal::NaN),
+        }
+    }
+
+    /// The number inside, if it is above zero; `None` of infinity and NaN.
+    fn positive_logarithm_argument(&self) -> Result<Option<&Finite>> {
+        let problem = |what: &str| {
+            let message = format!("cannot take logarithm of {what}");
+            Err(SqlError::new(SqlState::INVALID_ARGUMENT_FOR_LOG, message))
+        };
+        match self {
+            value if value.is_zero() => problem("zero"),
+            value if value.signum() < 0 => problem("a negative number"),
+            Decimal::Finite(value) => Ok(Some(value)),
+            _ => Ok(None),
+        }
+    }
+
+    /// `self ^ exponent`.
+    ///
+    /// # Errors
+    /// Zero to a negative power, or a negative number to a power with fraction: `2201F`; a result of
+    /// too many digits: `22003`.
+    pub fn pow(&self, exponent: &Decimal) -> Result<Decimal> {
+        let problem =
+            |text: &str| Err(SqlError::new(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, text));
+        let one = Decimal::from(1_i64);
+        match (self, exponent) {
+            (base, _) if *base == one => Ok(one.round(16)),
+            (_, exponent) if exponent.is_zero() => Ok(one.round(16)),
+            (Decimal::NaN, _) | (_, Decimal::NaN) => Ok(Decimal::NaN),
+            (base, exponent) if base.is_zero() && exponent.signum() < 0 => {
+                problem("zero raised to a negative power is undefined")
+            }
+            (Decimal::Finite(base), Decimal::Finite(exponent)) => match small_integer(exponent) {
+                Some(power) => integer_power(base, power, exponent.scale),
+                None if base.unscaled.is_negative() => problem(
+                    "a negative number raised to a non-integer power yields a complex result",
+                ),
+                None => real_power(base, exponent),
+            },
+            (base, exponent) => infinite_power(base, exponent),
+        }
+    }
+}
+
+/// Powers with an infinity in them, by way of floats, which know them all.
+fn infinite_power(base: &Decimal, exponent: &Decimal) -> Result<Decimal> {
+    let as_float = |value: &Decimal| match value {
+        Decimal::Infinity => f64::INFINITY,
+        Decimal::NegativeInfinity => f64::NEG_INFINITY,
+        Decimal::Finite(value) => value.to_f64(),
+        Decimal::NaN => f64::NAN,
+    };
+    let result = as_float(base).powf(as_float(exponent));
+    match result {
+        result if result == f64::INFINITY => Ok(Decimal::Infinity),
+        result if result == f64::NEG_INFINITY => Ok(Decimal::NegativeInfinity),
+        result if result.is_nan() => Ok(Decimal::NaN),
+        _ => Ok(if result == 0.0 { Decimal::zero() } else { Decimal::from(1_i64) }),
+    }
+}
+
+fn signed(scale: u32) -> i32 {
+    i32::try_from(scale).expect("scales are small")
+}
+
+/// `power_var_int`: the scale is chosen from an estimate of the result's size.
+fn integer_power(base: &Finite, power: i32, exponent_scale: u32) -> Result<Decimal> {
+    let log10 = if base.unscaled.is_zero() {
+        0.0
+    } else {
+        base.ln_estimate() * std::f64::consts::LOG10_E * f64::from(power)
+    };
+    if log10 > MAX_WHOLE_DIGITS as f64 {
+        return Err(overflow());
+    }
+    if log10 + 1.0 < -(MAX_RESULT_SCALE as f64) {
+        return Ok(Decimal::zero().round(1_000));
+    }
+    let wanted = MIN_SIGNIFICANT_DIGITS - log10 as i64;
+    let scale = result_scale(wanted, &[base.scale, exponent_scale]);
+    let digits = i64::from(scale) + log10.abs() as i64 + i64::from(MARGIN) + 10;
+    let result = power_cut(base, power.unsigned_abs(), digits * 2);
+    let result = if power < 0 {
+        divide(&Finite::new(BigInt::from(1), 0), &result, scale)
+    } else {
+        result.round(signed(scale))
+    };
+    Decimal::checked(Finite::new(result.at_scale(scale.max(result.scale)), scale.max(result.scale)))
+}
+
+/// `base ^ exponent` as `exp(exponent * ln base)`; the base is not negative.
+fn real_power(base: &Finite, exponent: &Finite) -> Result<Decimal> {
+    if base.unscaled.is_zero() {
+        return Ok(Decimal::zero().round(16));
+    }
+    let log10 = base.ln_estimate() * std::f64::consts::LOG10_E * exponent.to_f64();
+    let scales = [base.scale, exponent.scale];
+    if log10.abs() > MAX_WHOLE_DIGITS as f64 {
+        return if log10 > 0.0 { Err(overflow()) } else { Ok(Decimal::zero().round(1_000)) };
+    }
+    let scale = result_scale(MIN_SIGNIFICANT_DIGITS - log10 as i64, &scales);
+    let whole = u32::try_from(exponent.digit_count().max(0)).unwrap_or(0);
+    let work = scale + log10.abs() as u32 + whole + MARGIN + 10;
+    let logarithm = ln_fixed(base, work);
+    let product =
+        Finite::new(&logarithm.unscaled * &exponent.unscaled, logarithm.scale + exponent.scale);
+    exp_at(&product, log10, &scales)
+}
+
+/// `e ^ value` with the scale PostgreSQL gives a result of about `10 ^ log10`.
+fn exp_at(value: &Finite, log10: f64, scales: &[u32]) -> Result<Decimal> {
+    if log10 >= MAX_WHOLE_DIGITS as f64 {
+        return Err(overflow());
+    }
+    let limited = log10.clamp(-2_000.0, 2_000.0);
+    let scale = result_scale(MIN_SIGNIFICANT_DIGITS - limited as i64, scales);
+    if log10 < -(f64::from(scale) + 2.0) {
+        return Ok(Decimal::Finite(Finite::new(BigInt::zero(), scale)));
+    }
+    let work = scale + MARGIN + log10.max(0.0) as u32;
+    Decimal::checked(exp_fixed(value, work).round(signed(scale)))
+}
+
+/// `e ^ value` with about `digits` correct digits behind the point of `result / 10^whole digits`.
+fn exp_fixed(value: &Finite, digits: u32) -> Finite {
+    // Halve until the series converges fast; each halving costs a squaring and a bit.
+    let size = value.exponent().max(0);
+    let halvings = u32::try_from(size * 10 / 3).expect("exponents are small") + 12;
+    let scale = digits + halvings;
+    let one = ten(scale);
+    let reduced = divide(value, &Finite::new(BigInt::from(1) << halvings, 0), scale);
+    let (mut sum, mut term) = (one.clone(), one.clone());
+    let mut n = 1_u32;
+    while !term.is_zero() {
+        term = term * &reduced.unscaled / &one / n;
+        sum += &term;
+        n += 1;
+    }
+    for _ in 0..halvings {
+        sum = &sum * &sum / &one;
+    }
+    Finite::new(sum, scale)
+}
+
+/// The natural logarithm with `digits` correct digits behind the point; the value is above zero.
+fn ln_fixed(value: &Finite, digits: u32) -> Finite {
+    // y += 2 (x - e^y) / (x + e^y): each step triples the correct digits.
+    let estimate = value.ln_estimate();
+    let work = digits + MARGIN;
+    let mut guess = Finite::new(BigInt::from((estimate * 1e15) as i128), 15);
+    let mut correct = 10_u32;
+    let whole = u32::try_from(value.exponent().unsigned_abs()).expect("exponents are small");
+    while correct < work {
+        correct = (correct * 3).min(work);
+        let power = exp_fixed(&guess, work + whole + MARGIN);
+        let scale = power.scale.max(value.scale);
+        let (x, e) = (value.at_scale(scale), power.at_scale(scale));
+        let step = Finite::new((&x - &e) * 2, 0);
+        let step = divide(&step, &Finite::new(x + e, 0), work);
+        guess = Finite::new(guess.at_scale(work) + step.unscaled, work);
+    }
+    guess
+}
+
+/// `estimate_ln_dweight` of `numeric.c`: about the exponent of the logarithm's first digit.
+fn ln_weight(value: &Finite) -> i64 {
+    let one = ten(value.scale);
+    let near = &one / 10_u8;
+    let delta = &value.unscaled - &one;
+    if delta.magnitude() <= near.magnitude() {
+        if delta.is_zero() {
+            return 0;
+        }
+        let (weight, group) = Finite::new(delta.abs(), value.scale).first_group();
+        return weight * GROUP_DIGITS + (group.to_f64().expect("four digits").log10() as i64);
+    }
+    value.ln_estimate().abs().log10() as i64
+}
