@@ -90,15 +90,10 @@ impl Cursor for RocksCursor<'_> {
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), EngineError> {
-        match (self.scan.reverse, self.scan.start, self.scan.end) {
-            (false, Bound::Included(start) | Bound::Excluded(start), _) => {
-                self.iterator.seek(key.max(start));
-            }
-            (false, Bound::Unbounded, _) => self.iterator.seek(key),
-            (true, _, Bound::Included(end) | Bound::Excluded(end)) if key >= end => {
-                self.iterator.seek_to_last();
-            }
-            (true, _, _) => self.iterator.seek_for_prev(key),
+        // Beyond a bound, RocksDB seeks to the bound.
+        match self.scan.reverse {
+            false => self.iterator.seek(key),
+            true => self.iterator.seek_for_prev(key),
         }
         self.status()
     }

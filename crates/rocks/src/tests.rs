@@ -9,7 +9,7 @@ use std::{
 
 use storage::{
     MemEngine,
-    conformance::{self, random},
+    conformance::{self, random, versions},
     mirror::Mirror,
 };
 
@@ -103,6 +103,22 @@ fn rocks_engine_equals_the_naive_twin_through_flushes_and_compactions() {
                 engine.flush().expect("the disk works");
             }
             if round % 7 == 0 {
+                engine.compact();
+            }
+        });
+    }
+}
+
+#[test]
+fn mvcc_on_rocks_equals_the_naive_twin_through_flushes_and_compactions() {
+    for seed in 0..4 {
+        let dir = TestDir::new();
+        let engine = dir.open();
+        let mut round = 0;
+        versions::run(&engine, seed, 3_000, &mut |_| {
+            round += 1;
+            engine.flush().expect("the disk works");
+            if round % 9 == 0 {
                 engine.compact();
             }
         });

@@ -1,13 +1,14 @@
 //! What every engine must do, as a test suite: the contract of [`Engine`] in executable form.
 //!
 //! Each function takes a factory of empty engines and panics where the engine deviates. [`all`]
-//! runs everything but [`random::run`], the long random comparison with a naive twin. Used by the
+//! runs everything but the long random comparisons with naive twins, [`random::run`] and [`versions::run`]. Used by the
 //! tests of [`crate::MemEngine`] and of the crate `rocks`; whoever writes a third engine starts
 //! here.
 //!
 //! What it cannot check: that `sync` really reaches the disk. The engines' own tests crash them.
 
 pub mod random;
+pub mod versions;
 
 use std::ops::Bound;
 

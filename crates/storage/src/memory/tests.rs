@@ -48,6 +48,13 @@ fn memory_engine_equals_the_naive_twin() {
 }
 
 #[test]
+fn mvcc_in_memory_equals_the_naive_twin() {
+    for seed in 0..10 {
+        conformance::versions::run(&MemEngine::new(), seed, 2_000, &mut |_| {});
+    }
+}
+
+#[test]
 fn mirror_of_equal_engines_conforms() {
     conformance::one_thread(&|| {
         Box::new(Mirror::new(Box::new(MemEngine::new()), Box::new(MemEngine::new())))

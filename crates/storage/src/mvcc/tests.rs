@@ -205,6 +205,7 @@ proptest! {
             let chunk = export_span(&*snapshot, &span, position.as_ref(), chunk_bytes)
                 .expect("the disk works");
             import(&mut batch, &span, chunk.entries).expect("it was exported so");
+            prop_assert!(chunk.next != position || position.is_none(), "an export without progress");
             position = chunk.next;
             if position.is_none() {
                 break;
