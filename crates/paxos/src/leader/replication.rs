@@ -1,0 +1,107 @@
+//! Entries and heartbeats on their way to each follower.
+
+use clock::Now;
+use keys::NodeId;
+
+use super::Leader;
+use crate::{
+    Effects, Entry, Event, Lead, Message, Proposal, Slot,
+    core::Core,
+    peer::{Flow, Peer},
+};
+
+impl Leader {
+    /// What a request to this follower carries.
+    pub(super) fn lead(&self, core: &Core, now: Now, peer: &Peer, sent: Slot) -> Lead {
+        Lead {
+            ballot: self.ballot,
+            until: self.until(core, now),
+            commit: core.log.chosen().min(core.log.applied()),
+            sent,
+            closed: self.closed,
+            certificate: self.certificate.filter(|_| !peer.bound),
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, core: &Core, now: Now, node: NodeId, out: &mut Effects) {
+        let lead = self.lead(core, now, &self.peers[&node], self.peers[&node].next.prev());
+        let peer = self.peers.get_mut(&node).expect("a peer");
+        peer.asked = Some(now.mono);
+        peer.ask_at = None;
+        out.send.push((node, Message::Heartbeat { lead }));
+    }
+
+    pub(super) fn replicate_all(&mut self, core: &Core, now: Now, out: &mut Effects) {
+        for node in core.others() {
+            self.replicate(core, now, node, out);
+        }
+    }
+
+    /// Sends a follower what it lacks, within the limits.
+    pub(super) fn replicate(&mut self, core: &Core, now: Now, node: NodeId, out: &mut Effects) {
+        loop {
+            let peer = self.peers.get_mut(&node).expect("a peer");
+            let idle = peer.flow != Flow::Streaming || !peer.has_room(&core.config);
+            if idle || peer.next > core.log.last() {
+                return;
+            }
+            if peer.next <= core.log.truncated() {
+                peer.rewind();
+                peer.flow = Flow::Snapshot(now.mono);
+                out.events.push(Event::SnapshotNeeded { to: node, has: peer.acked });
+                return;
+            }
+            let mut weight = 0;
+            let mut proposals = Vec::new();
+            for (slot, entry) in core.log.from(peer.next) {
+                if weight > 0 && weight + entry.payload.weight() > core.config.max_batch_bytes {
+                    break;
+                }
+                weight += entry.payload.weight();
+                let Entry { first, payload, .. } = entry.clone();
+                proposals.push(Proposal { slot, first, payload });
+            }
+            self.send_batch(core, now, node, proposals, weight, out);
+        }
+    }
+
+    /// Sends a batch, or lets it ride on the one that has not left yet.
+    pub(super) fn send_batch(
+        &mut self,
+        core: &Core,
+        now: Now,
+        node: NodeId,
+        mut proposals: Vec<Proposal>,
+        weight: usize,
+        out: &mut Effects,
+    ) {
+        let last = proposals.last().expect("a batch is not empty").slot;
+        let lead = self.lead(core, now, &self.peers[&node], last);
+        let peer = self.peers.get_mut(&node).expect("a peer");
+        peer.asked = Some(now.mono);
+        let limit = core.config.max_batch_bytes;
+        let fits = peer.batch_bytes.saturating_add(weight) <= limit;
+        if let Some((open, batch)) = unsent_accept(out, node).filter(|_| fits)
+            && open.ballot == self.ballot
+            && open.sent.next() == proposals[0].slot
+        {
+            *open = lead;
+            batch.append(&mut proposals);
+            peer.extended(last, weight);
+            return;
+        }
+        peer.sent(last, weight, now.mono);
+        out.send.push((node, Message::Accept { lead, proposals }));
+    }
+}
+
+/// The newest `Accept` to this node that has not left yet.
+fn unsent_accept(out: &mut Effects, node: NodeId) -> Option<(&mut Lead, &mut Vec<Proposal>)> {
+    let recent = out.send.iter_mut().rev().take(2 * crate::MAX_VOTERS);
+    let mut to_node = recent.filter(|(to, _)| *to == node).map(|(_, message)| message);
+    if let Some(Message::Accept { lead, proposals }) = to_node.next() {
+        Some((lead, proposals))
+    } else {
+        None
+    }
+}
