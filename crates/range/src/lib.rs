@@ -1,0 +1,56 @@
+//! The replicated range: a span of keys, kept by a Paxos group, that serves reads and takes part in
+//! transactions.
+//!
+//! # Two layers
+//!
+//! ```text
+//!   requests, answers of other ranges        messages of the group, "this is on disk now"
+//!              |                                             |
+//!   +----------v---------------------------------------------v------------+
+//!   | Replica   one replica on one node; writes one batch per step        |
+//!   |   +------------------------------+        +----------------------+  |
+//!   |   | Machine                      | propose|  paxos::Group        |  |
+//!   |   |   locks, timestamps, reads,  |------->|    log, ballots,     |  |
+//!   |   |   2PC, records, splits, GC   |<-------|    leases, elections |  |
+//!   |   +------------------------------+ chosen +----------------------+  |
+//!   +---------------------------------------------------------------------+
+//! ```
+//!
+//! [`Machine`] knows transactions and no Paxos: it asks for commands to be logged and is told which were
+//! chosen, in which order, and whether it leads. `paxos::Group` knows the log and no transactions.
+//! [`Replica`] is the glue: it turns what both want into one atomic batch per step (S2), and into
+//! messages that may go now and messages that wait for the disk (S1).
+//!
+//! All of it is sans-io: inputs in, [`Effects`] out, time as an argument. The node's store loop drives
+//! it, writes nothing itself, syncs the disk for all replicas at once, and carries messages.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`machine`] | the transaction protocol over a log: rules R, S, T and X |
+//! | [`replica`] | the machine, a group and a disk put together; snapshots; splits |
+//! | [`locks`] | who may validate, write or wait (X2, X5, X6) |
+//! | [`recent`] | which keys changed lately: validation without a scan (X1) |
+//! | [`command`] | what the log says |
+//! | [`record`] | transaction records (X7, X8) |
+//! | [`state`] | what a replica remembers beside its data |
+//! | [`config`] | settings and limits |
+//!
+//! # What it does not know
+//!
+//! SQL (programs run through [`kv::PushdownFactory`]), the directory, other ranges (questions to them
+//! go out as [`Effects::asks`], addressed by key), sockets, threads, clocks.
+
+pub mod command;
+pub mod config;
+pub mod locks;
+pub mod machine;
+pub mod recent;
+pub mod record;
+pub mod replica;
+pub mod state;
+
+pub use config::{CommitWait, Config};
+pub use machine::Machine;
+pub use replica::{
+    AskToken, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica, RequestToken,
+};

@@ -1,0 +1,301 @@
+//! Deciding, at the leader of the anchor: lock, validate, choose s, propose.
+//!
+//! The same path serves a transaction of one group and the last step of a larger one. What the leader
+//! refuses it first poisons, so that a repeated commit that comes later cannot succeed after the
+//! gateway was told that it failed (X8).
+
+use clock::Timestamp;
+use keys::Span;
+use kv::{
+    Commit, CommitStats, Committed, Conflict, ConflictKind, KvError, Reply, TxnMeta, Validate,
+};
+use storage::{EngineError, mvcc};
+
+use super::{
+    Cx, Machine,
+    leader::{Phase, Txn},
+    lock::{nanos_since, request_of},
+    op::{Deciding, Held, Op, Work},
+};
+use crate::{
+    command::Command,
+    locks::Acquired,
+    recent::Answer,
+    record::{Record, Verdict},
+};
+
+/// What a command takes in the log beside keys and values: framing, timestamps, the transaction.
+const COMMAND_OVERHEAD: usize = 256;
+/// What each write takes beside key and value.
+const WRITE_OVERHEAD: usize = 16;
+
+impl Machine {
+    pub(super) fn commit(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+        let Work::Commit(commit) = &op.work else { unreachable!("dispatched by kind") };
+        if let Err(error) = self.check_commit(cx, commit, &op) {
+            self.answer_op(cx, &op, Err(error));
+            return Ok(());
+        }
+        let (id, txn) = (self.ops.next_id(), commit.txn.id);
+        if self.leader().splitting.is_some() {
+            self.ops.park(id, op);
+            self.ops.barrier.insert(id);
+            return Ok(());
+        }
+        if let Some(known) = self.leader().txns.get_mut(&txn) {
+            match known.phase {
+                Phase::Prepared { .. } => {}
+                Phase::Deciding
+                | Phase::Poisoning
+                | Phase::Preparing { .. }
+                | Phase::Resolving => {
+                    known.waiters.push(id);
+                    self.ops.park(id, op);
+                    return Ok(());
+                }
+            }
+        }
+        if let Some(record) = Record::read(cx.reader, &commit.txn.anchor, txn)? {
+            self.answer_verdict(cx, op, &record.verdict);
+            return Ok(());
+        }
+        if !self.young(cx, commit.txn.start) {
+            let missing = "the transaction outlived its record; its outcome is unknown".to_owned();
+            let error = KvError::Unavailable { range: self.id(), missing };
+            self.answer_op(cx, &op, Err(error));
+            return Ok(());
+        }
+        let request = request_of(id, &commit.txn, &commit.reads, &commit.writes);
+        match self.acquire(request) {
+            Acquired::Granted => self.commit_granted(cx, op),
+            Acquired::Waiting { .. } => {
+                self.ops.park(id, op);
+                self.watch(cx);
+                Ok(())
+            }
+            Acquired::Refused(conflict) => self.refuse(cx, op, conflict),
+            refused @ (Acquired::Busy { .. } | Acquired::Overloaded(_)) => {
+                let error = self.refusal(refused);
+                self.answer_op(cx, &op, Err(error));
+                Ok(())
+            }
+        }
+    }
+
+    /// What can be said without looking at the data. While leadership is handed over only decisions of
+    /// prepared transactions are taken: those are what it waits for.
+    fn check_commit(&self, cx: &Cx<'_>, commit: &Commit, op: &Op) -> Result<(), KvError> {
+        let promised = self.leader.as_ref().is_some_and(|l| l.txns.contains_key(&commit.txn.id));
+        if promised { self.check_leader(cx) } else { self.check_promising(cx) }?;
+        if !self.op_in_span(op) {
+            return Err(self.wrong_range());
+        }
+        self.check_size(&commit.writes)
+    }
+
+    /// The limit of a log entry, and of the commands that wait for it.
+    pub(super) fn check_size(&self, writes: &[kv::Write]) -> Result<(), KvError> {
+        let size = |write: &kv::Write| {
+            write.key.len() + write.value.as_ref().map_or(0, |v| v.len()) + WRITE_OVERHEAD
+        };
+        let bytes = writes.iter().map(size).sum::<usize>() + COMMAND_OVERHEAD;
+        let limit = self.config.entry_bytes;
+        if bytes > limit {
+            let (bytes, limit) = (bytes as u64, limit as u64);
+            return Err(KvError::TooLarge { range: self.id(), bytes, limit });
+        }
+        let queued = self.leader.as_ref().map_or(0, |leader| leader.queued());
+        if queued >= self.config.queued_commands {
+            let cause = format!("{queued} commands wait for the log of {}", self.id());
+            return Err(KvError::Overloaded(cause));
+        }
+        Ok(())
+    }
+
+    /// All locks are held: validate (X1), choose s, propose.
+    pub(super) fn commit_granted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op,
+    ) -> Result<(), EngineError> {
+        let Work::Commit(commit) = &op.work else { unreachable!("asked by kind") };
+        let txn = commit.txn.id;
+        if self.leader().splitting.is_some() {
+            let id = self.ops.next_id();
+            self.ops.park(id, op);
+            self.ops.barrier.insert(id);
+            return Ok(());
+        }
+        match self.leader().txns.get(&txn).map(|known| &known.phase) {
+            Some(Phase::Poisoning | Phase::Deciding) => return self.attach(txn, op),
+            // X3: validated under this leadership, and locked ever since.
+            Some(Phase::Prepared { validated, .. }) if *validated == commit.reads => {}
+            Some(_) | None => {
+                if let Err(conflict) = self.validate(cx, &commit.reads)? {
+                    return self.refuse(cx, op, conflict);
+                }
+            }
+        }
+        if !self.young(cx, commit.txn.start) {
+            let conflict = self.conflict_of_age();
+            return self.refuse(cx, op, conflict);
+        }
+        self.decide(cx, op);
+        Ok(())
+    }
+
+    /// T3, X3a, X3, R1, P2: s is at least `TT.now().latest`, above the snapshot and every prepare
+    /// timestamp, below every promise's end, and in order.
+    fn decide(&mut self, cx: &mut Cx<'_>, op: Op) {
+        let Op { caller, arrived, deadline, work } = op;
+        let Work::Commit(commit) = work else { unreachable!("asked by kind") };
+        let least = cx.now.tt.latest_timestamp().max(commit.above.next());
+        let at = match self.leader().assign(least, commit.below) {
+            Ok(at) => at,
+            Err(bound) => {
+                self.release_unpromised(commit.txn.id);
+                let error = match bound < commit.below {
+                    true => KvError::NotLeader { range: self.id(), leader: None },
+                    false => KvError::BoundPassed { below: bound },
+                };
+                self.answer_caller(cx, caller, Err(error));
+                return;
+            }
+        };
+        let Commit { txn, writes, participants, .. } = *commit;
+        let id = self.ops.next_id();
+        let deciding = Deciding {
+            granted: cx.now.mono,
+            epsilon_nanos: nanos(cx.now.tt.epsilon()),
+            wait_nanos: nanos(cx.now.tt.until_after(at)),
+        };
+        let work = Work::Deciding(Box::new(deciding));
+        self.ops.park(id, Op { caller, arrived, deadline, work });
+        let leader = self.leader();
+        leader.locks.mark_prepared(txn.id);
+        leader.locks.set_pending(txn.id, at);
+        let before = leader.txns.remove(&txn.id);
+        let mut waiters = before.map_or(Vec::new(), |before| before.waiters);
+        waiters.push(id);
+        let known = Txn { meta: txn.clone(), phase: Phase::Deciding, waiters };
+        leader.txns.insert(txn.id, known);
+        leader.enqueue(Command::Commit { txn, at, writes, participants });
+    }
+
+    /// Lets a request wait for what is being decided about a transaction.
+    pub(super) fn attach(&mut self, txn: keys::TxnId, op: Op) -> Result<(), EngineError> {
+        let id = self.ops.next_id();
+        self.ops.park(id, op);
+        let known = self.leader().txns.get_mut(&txn).expect("looked at just now");
+        known.waiters.push(id);
+        Ok(())
+    }
+
+    /// X1: nothing that was read changed above the snapshot, however far in the future. The spans are
+    /// share-locked already, so no intent and no write in flight is on them.
+    pub(super) fn validate(
+        &mut self,
+        cx: &Cx<'_>,
+        reads: &[Validate],
+    ) -> Result<Result<(), Conflict>, EngineError> {
+        for Validate { span, since } in reads {
+            let conflict = |kind, span, at| Conflict { kind, span, winner: None, at };
+            if *since < self.state.gc_threshold {
+                return Ok(Err(conflict(ConflictKind::Expired, span.clone(), None)));
+            }
+            let newer = match self.leader().recent.newest_in(span, *since) {
+                Answer::None => None,
+                Answer::Some(key, at) => Some((key, at)),
+                Answer::Unknown => mvcc::newest_in_span(cx.reader, span, *since)?,
+            };
+            if let Some((key, at)) = newer {
+                let changed = ConflictKind::ReadChanged;
+                return Ok(Err(conflict(changed, Span::point(key), Some(at))));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Answers a commit, or whoever asked about one, as the record says (X8), once T4 allows it.
+    pub(super) fn answer_verdict(&mut self, cx: &mut Cx<'_>, op: Op, verdict: &Verdict) {
+        match verdict {
+            Verdict::Aborted(conflict) => {
+                self.answer_op(cx, &op, Err(KvError::Aborted(conflict.clone())));
+            }
+            Verdict::Committed { at, .. } => {
+                let (held, op) = self.committed(cx, *at, op);
+                self.answer_after(cx, op, held);
+            }
+        }
+    }
+
+    /// The answer "committed", with where the time went if this leader decided it.
+    fn committed(&self, cx: &Cx<'_>, at: Timestamp, op: Op) -> (Held, Op) {
+        let mut stats = CommitStats::default();
+        let mut measured = None;
+        if let Work::Deciding(deciding) = &op.work {
+            let paxos = nanos_since(cx, deciding.granted);
+            stats = CommitStats {
+                lock_wait_nanos: deciding.granted.0.saturating_sub(op.arrived.0),
+                paxos_nanos: paxos,
+                commit_wait_nanos: deciding.wait_nanos,
+                commit_wait_hidden_nanos: deciding.wait_nanos.min(paxos),
+                epsilon_nanos: deciding.epsilon_nanos,
+            };
+            measured = Some((deciding.granted, paxos));
+        }
+        let reply = Reply::Committed(Committed { at, stats });
+        (Held { until: at, reply, measured }, op)
+    }
+
+    /// Whether a transaction may be poisoned, and its poison proposed. Whoever asks is answered once the
+    /// record speaks.
+    pub(super) fn poison(
+        &mut self,
+        cx: &mut Cx<'_>,
+        txn: TxnMeta,
+        why: Conflict,
+        asker: Option<Op>,
+    ) -> Result<(), EngineError> {
+        let known = self.leader().txns.get(&txn.id).map(|known| &known.phase);
+        let in_log = matches!(known, Some(Phase::Deciding | Phase::Poisoning));
+        if !in_log && self.leader().splitting.is_some() {
+            if let Some(op) = asker {
+                let id = self.ops.next_id();
+                self.ops.park(id, op);
+                self.ops.barrier.insert(id);
+            }
+            return Ok(());
+        }
+        if !in_log && !self.young(cx, txn.start) {
+            if let Some(op) = asker {
+                self.release_unpromised(txn.id);
+                self.answer_op(cx, &op, Err(KvError::Conflict(why)));
+            }
+            return Ok(());
+        }
+        if !in_log {
+            let leader = self.leader();
+            let known = leader.txns.entry(txn.id).or_insert_with(|| Txn {
+                meta: txn.clone(),
+                phase: Phase::Poisoning,
+                waiters: Vec::new(),
+            });
+            known.phase = Phase::Poisoning;
+            let id = txn.id;
+            leader.enqueue(Command::Poison { txn, why });
+            return match asker {
+                Some(op) => self.attach(id, op),
+                None => Ok(()),
+            };
+        }
+        match asker {
+            Some(op) => self.attach(txn.id, op),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

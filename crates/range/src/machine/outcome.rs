@@ -1,0 +1,227 @@
+//! Outcomes: at the anchor, the record that decides (X7, X8); at a participant, learning it.
+//!
+//! ```text
+//!   asked about a transaction         the record says      nothing yet
+//!   Query   a waiter, a housekeeper   the outcome          pending; poison if no heartbeat for H
+//!   Wound   an older waiter (X5)      the outcome          poison; as Query if not older
+//!   Owner   its own gateway           the outcome, at T4   poison
+//! ```
+//!
+//! While a decision or a poison is in the log, whoever asks waits for it: the log decides. Once
+//! `start + L` is past, a missing record stays missing (X7a): nothing can be decided any more.
+
+use keys::{Span, TxnId};
+use kv::{
+    Conflict, ConflictKind, KvError, Outcome, PushKind, Reply, Resolution, Resolve, TxnMeta,
+};
+use storage::EngineError;
+
+use super::{
+    Cx, Machine,
+    leader::Phase,
+    op::{Caller, Held, Op, Work},
+};
+use crate::{
+    command::Command,
+    record::{Record, Verdict},
+};
+
+impl Machine {
+    pub(super) fn push(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+        let Work::Push(push) = &op.work else { unreachable!("dispatched by kind") };
+        let checked = self.check_leader(cx).and_then(|()| self.check_key(&push.txn.anchor));
+        if let Err(error) = checked {
+            self.answer_op(cx, &op, Err(error));
+            return Ok(());
+        }
+        let txn = push.txn.clone();
+        let phase = self.leader().txns.get(&txn.id).map(|known| &known.phase);
+        if let Some(Phase::Deciding | Phase::Poisoning) = phase {
+            return self.attach(txn.id, op);
+        }
+        if let Some(record) = Record::read(cx.reader, &txn.anchor, txn.id)? {
+            self.answer_decided(cx, op, &record.verdict);
+            return Ok(());
+        }
+        if !self.young(cx, txn.start) {
+            let gone = self.expired(cx, txn.start);
+            let outcome = if gone { Outcome::Forgotten } else { Outcome::Pending };
+            self.answer_op(cx, &op, Ok(Reply::Outcome(outcome)));
+            return Ok(());
+        }
+        match self.reason_to_poison(cx, &txn, &push.kind) {
+            Some(why) => self.poison(cx, txn, why, Some(op)),
+            None => {
+                self.answer_op(cx, &op, Ok(Reply::Outcome(Outcome::Pending)));
+                Ok(())
+            }
+        }
+    }
+
+    /// X7: who may have an undecided transaction aborted.
+    fn reason_to_poison(
+        &mut self,
+        cx: &Cx<'_>,
+        txn: &TxnMeta,
+        kind: &PushKind,
+    ) -> Option<Conflict> {
+        let conflict = |kind, winner| Conflict {
+            kind,
+            span: Span::point(txn.anchor.clone()),
+            winner,
+            at: None,
+        };
+        match kind {
+            PushKind::Owner => Some(conflict(ConflictKind::Poisoned, None)),
+            PushKind::Wound { pusher } if pusher.older_than(txn) => {
+                Some(conflict(ConflictKind::Wounded, Some(pusher.id)))
+            }
+            PushKind::Wound { .. } | PushKind::Query => {
+                let lapsed = self.heartbeat_lapsed(cx, txn);
+                lapsed.then(|| conflict(ConflictKind::Poisoned, None))
+            }
+        }
+    }
+
+    /// Whether the transaction's gateway was silent for H. A new leader counts afresh, from the moment
+    /// it is first asked.
+    fn heartbeat_lapsed(&mut self, cx: &Cx<'_>, txn: &TxnMeta) -> bool {
+        match self.leader().heard.get(&txn.id).copied() {
+            Some(heard) => cx.now.mono.since(heard) > self.config.heartbeat_lapse,
+            None => {
+                self.hear(cx, txn);
+                false
+            }
+        }
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        cx: &mut Cx<'_>,
+        caller: Caller,
+        txn: &TxnMeta,
+    ) -> Result<(), EngineError> {
+        if let Err(error) = self.check_leader(cx).and_then(|()| self.check_key(&txn.anchor)) {
+            self.answer_caller(cx, caller, Err(error));
+            return Ok(());
+        }
+        let outcome = match Record::read(cx.reader, &txn.anchor, txn.id)?.map(|r| r.verdict) {
+            Some(Verdict::Committed { at, .. }) if self.past(cx, at) => Outcome::Committed(at),
+            Some(Verdict::Committed { .. }) => Outcome::Pending,
+            Some(Verdict::Aborted(_)) => Outcome::Aborted,
+            None if self.expired(cx, txn.start) => Outcome::Forgotten,
+            None => {
+                self.hear(cx, txn);
+                Outcome::Pending
+            }
+        };
+        self.answer_caller(cx, caller, Ok(Reply::Outcome(outcome)));
+        Ok(())
+    }
+
+    /// Answers who waited for a decision, by what the record says now. T4 holds for clients; who holds
+    /// intents may act on a decision as soon as it is durable (T5 protects readers).
+    pub(super) fn answer_decided(&mut self, cx: &mut Cx<'_>, op: Op, verdict: &Verdict) {
+        match &op.work {
+            Work::Commit(_) | Work::Deciding(_) => self.answer_verdict(cx, op, verdict),
+            Work::Push(push) => {
+                let owner = matches!(push.kind, PushKind::Owner);
+                match verdict {
+                    Verdict::Committed { at, .. } => {
+                        let reply = Reply::Outcome(Outcome::Committed(*at));
+                        if owner {
+                            let held = Held { until: *at, reply, measured: None };
+                            self.answer_after(cx, op, held);
+                        } else {
+                            self.answer_op(cx, &op, Ok(reply));
+                        }
+                    }
+                    Verdict::Aborted(_) => {
+                        self.answer_op(cx, &op, Ok(Reply::Outcome(Outcome::Aborted)));
+                    }
+                }
+            }
+            Work::Prepare(_) | Work::Preparing(_) => {
+                let error = self.prepare_after(verdict);
+                self.answer_op(cx, &op, Err(error));
+            }
+            Work::Resolve(_) => self.answer_op(cx, &op, Ok(Reply::Done)),
+            Work::Read(_) | Work::Lock(_) | Work::Split | Work::Transfer | Work::Held(_) => {
+                unreachable!("waits for no decision: {:?}", op.work)
+            }
+        }
+    }
+
+    pub(super) fn resolve(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+        let Work::Resolve(resolve) = &op.work else { unreachable!("dispatched by kind") };
+        if let Err(error) = self.check_leader(cx).and_then(|()| self.check_outcome(cx, resolve)) {
+            self.answer_op(cx, &op, Err(error));
+            return Ok(());
+        }
+        let Resolve { txn, outcome, .. } = **resolve;
+        self.learn(cx, txn, outcome, Some(op));
+        Ok(())
+    }
+
+    /// An s that no leader can have chosen would make every later commit here wait: refused.
+    fn check_outcome(&self, cx: &Cx<'_>, resolve: &Resolve) -> Result<(), KvError> {
+        let reach = self.config.future_tolerance + self.config.paxos.lease;
+        let latest = cx.now.tt.latest_timestamp().plus(reach);
+        match resolve.outcome {
+            Resolution::Commit(at) if at > latest => Err(KvError::InFuture { at, latest }),
+            Resolution::Commit(_) | Resolution::Abort => Ok(()),
+        }
+    }
+
+    /// What the record says is known here: `min_next` is raised above s first (R1a), then intents are
+    /// resolved through the log and locks let go.
+    pub(super) fn learn(
+        &mut self,
+        cx: &mut Cx<'_>,
+        txn: TxnId,
+        outcome: Resolution,
+        asker: Option<Op>,
+    ) {
+        let leader = self.leader();
+        if let Resolution::Commit(at) = outcome {
+            leader.raise_above(at);
+        }
+        let splitting = leader.splitting.is_some();
+        let keys = match leader.txns.get(&txn).map(|known| &known.phase) {
+            Some(Phase::Prepared { keys, .. } | Phase::Preparing { keys, .. }) => keys.clone(),
+            None => Vec::new(),
+            Some(Phase::Deciding | Phase::Poisoning | Phase::Resolving) => {
+                if let Some(op) = asker {
+                    let id = self.ops.next_id();
+                    self.ops.park(id, op);
+                    let known = self.leader().txns.get_mut(&txn).expect("looked at just now");
+                    known.waiters.push(id);
+                }
+                return;
+            }
+        };
+        if keys.is_empty() {
+            leader.txns.remove(&txn);
+            self.release_locks(txn);
+            if let Some(op) = asker {
+                self.answer_op(cx, &op, Ok(Reply::Done));
+            }
+            return;
+        }
+        let id = self.ops.next_id();
+        if splitting {
+            if let Some(op) = asker {
+                self.ops.park(id, op);
+                self.ops.barrier.insert(id);
+            }
+            return;
+        }
+        let known = self.leader().txns.get_mut(&txn).expect("it has intents");
+        known.phase = Phase::Resolving;
+        if let Some(op) = asker {
+            known.waiters.push(id);
+            self.ops.park(id, op);
+        }
+        self.leader().enqueue(Command::Resolve { txn, outcome, keys });
+    }
+}

@@ -1,0 +1,236 @@
+//! Preparing, at a participant: lock, validate, log intents, promise.
+//!
+//! | asked to | at the anchor | elsewhere |
+//! |---|---|---|
+//! | validate | shared locks in memory | shared locks in memory |
+//! | write | exclusive locks in memory; the writes come with the commit | intents in the log, at p |
+//!
+//! Once answered, the locks stay until the record speaks (X5). A validation is promised below the lease
+//! end only (X3): shared locks die with the leader. A repeated prepare meets its own intents and gets
+//! the same answer; one that comes after the resolution may meet its own versions and be refused, which
+//! is why a refusal is only advice (X8).
+
+use clock::Timestamp;
+use keys::Key;
+use kv::{CommitStats, ConflictKind, KvError, Prepare, Prepared, Reply};
+use storage::EngineError;
+
+use super::{
+    Cx, Machine,
+    commit::nanos,
+    leader::{Phase, Txn},
+    lock::{nanos_since, request_of},
+    op::{Op, Preparing, Work},
+};
+use crate::{
+    command::Command,
+    locks::Acquired,
+    record::{Record, Verdict},
+};
+
+impl Machine {
+    pub(super) fn prepare(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+        let Work::Prepare(prepare) = &op.work else { unreachable!("dispatched by kind") };
+        if let Err(error) = self.check_prepare(cx, prepare, &op) {
+            self.answer_op(cx, &op, Err(error));
+            return Ok(());
+        }
+        let (id, txn) = (self.ops.next_id(), prepare.txn.id);
+        if self.leader().splitting.is_some() {
+            self.ops.park(id, op);
+            self.ops.barrier.insert(id);
+            return Ok(());
+        }
+        if let Some(known) = self.leader().txns.get_mut(&txn)
+            && !matches!(known.phase, Phase::Prepared { .. })
+        {
+            known.waiters.push(id);
+            self.ops.park(id, op);
+            return Ok(());
+        }
+        if prepare.at_anchor
+            && let Some(record) = Record::read(cx.reader, &prepare.txn.anchor, txn)?
+        {
+            let error = self.prepare_after(&record.verdict);
+            self.answer_op(cx, &op, Err(error));
+            return Ok(());
+        }
+        self.hear(cx, &prepare.txn);
+        let request = request_of(id, &prepare.txn, &prepare.reads, &prepare.writes);
+        match self.acquire(request) {
+            Acquired::Granted => self.prepare_granted(cx, op),
+            Acquired::Waiting { .. } => {
+                self.ops.park(id, op);
+                self.watch(cx);
+                Ok(())
+            }
+            refused => {
+                let error = self.refusal(refused);
+                self.answer_op(cx, &op, Err(error));
+                Ok(())
+            }
+        }
+    }
+
+    fn check_prepare(&self, cx: &Cx<'_>, prepare: &Prepare, op: &Op) -> Result<(), KvError> {
+        self.check_promising(cx)?;
+        if !self.op_in_span(op) {
+            return Err(self.wrong_range());
+        }
+        if prepare.at_anchor {
+            self.check_key(&prepare.txn.anchor)?;
+        }
+        self.check_size(&prepare.writes)?;
+        // X7a.
+        if !self.young(cx, prepare.txn.start) {
+            return Err(KvError::Conflict(self.conflict_of_age()));
+        }
+        Ok(())
+    }
+
+    /// The answer to a prepare that finds its transaction decided.
+    pub(super) fn prepare_after(&self, verdict: &Verdict) -> KvError {
+        match verdict {
+            Verdict::Aborted(conflict) => KvError::Aborted(conflict.clone()),
+            Verdict::Committed { at, .. } => KvError::Conflict(kv::Conflict {
+                kind: ConflictKind::ReadChanged,
+                span: self.state.descriptor.span.clone(),
+                winner: None,
+                at: Some(*at),
+            }),
+        }
+    }
+
+    /// All locks are held: validate, and log intents if there are writes of another range's transaction.
+    pub(super) fn prepare_granted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op,
+    ) -> Result<(), EngineError> {
+        let Work::Prepare(prepare) = &op.work else { unreachable!("asked by kind") };
+        let txn = prepare.txn.id;
+        if self.leader().splitting.is_some() {
+            let id = self.ops.next_id();
+            self.ops.park(id, op);
+            self.ops.barrier.insert(id);
+            return Ok(());
+        }
+        let known = self.leader().txns.get(&txn).map(|known| &known.phase);
+        if let Some(Phase::Preparing { .. } | Phase::Deciding | Phase::Poisoning | Phase::Resolving) =
+            known
+        {
+            return self.attach(txn, op);
+        }
+        let same = matches!(known, Some(Phase::Prepared { validated, .. })
+            if *validated == prepare.reads);
+        if !same && let Err(conflict) = self.validate(cx, &prepare.reads)? {
+            return self.refuse(cx, op, conflict);
+        }
+        if !self.young(cx, prepare.txn.start) {
+            let conflict = self.conflict_of_age();
+            return self.refuse(cx, op, conflict);
+        }
+        if prepare.at_anchor || prepare.writes.is_empty() || self.has_intents(prepare) {
+            self.promise(cx, op);
+        } else {
+            self.log_intents(cx, op);
+        }
+        Ok(())
+    }
+
+    /// Whether the intents are there already: a repeated prepare.
+    fn has_intents(&mut self, prepare: &Prepare) -> bool {
+        match self.leader().txns.get(&prepare.txn.id).map(|known| &known.phase) {
+            Some(Phase::Prepared { keys, .. }) => {
+                prepare.writes.iter().all(|write| keys.contains(&write.key))
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Promises without logging anything.
+    fn promise(&mut self, cx: &mut Cx<'_>, op: Op) {
+        let Op { caller, arrived, work, .. } = op;
+        let Work::Prepare(request) = work else { unreachable!("asked by kind") };
+        let reads_here = !request.reads.is_empty() && !request.at_anchor;
+        let leader = self.leader();
+        leader.locks.mark_prepared(request.txn.id);
+        let (mut at, mut intents) = (Timestamp::ZERO, Vec::new());
+        let known = leader.txns.remove(&request.txn.id);
+        if let Some(Txn { phase: Phase::Prepared { prepare, keys, .. }, .. }) = known {
+            (at, intents) = (prepare, keys);
+        }
+        let valid_through = if reads_here { leader.lease_end } else { Timestamp::MAX };
+        let phase = Phase::Prepared { prepare: at, keys: intents, validated: request.reads };
+        let id = request.txn.id;
+        leader.txns.insert(id, Txn { meta: request.txn, phase, waiters: Vec::new() });
+        let stats = CommitStats {
+            lock_wait_nanos: nanos_since(cx, arrived),
+            epsilon_nanos: nanos(cx.now.tt.epsilon()),
+            ..CommitStats::default()
+        };
+        let prepare = if request.writes.is_empty() { Timestamp::ZERO } else { at };
+        let reply = Reply::Prepared(Prepared { prepare, valid_through, stats });
+        self.answer_caller(cx, caller, Ok(reply));
+    }
+
+    /// R1: p is above everything this leader assigned, served or closed. It is also above
+    /// `TT.now().earliest`: a higher p delays no commit (s is at least `latest` anyway) and lets reads of
+    /// older snapshots pass.
+    fn log_intents(&mut self, cx: &mut Cx<'_>, op: Op) {
+        let Op { caller, arrived, deadline, work } = op;
+        let Work::Prepare(request) = work else { unreachable!("asked by kind") };
+        let least = cx.now.tt.earliest_timestamp();
+        let prepare = match self.leader().assign(least, Timestamp::MAX) {
+            Ok(prepare) => prepare,
+            Err(_) => {
+                self.release_unpromised(request.txn.id);
+                let error = KvError::NotLeader { range: self.id(), leader: None };
+                self.answer_caller(cx, caller, Err(error));
+                return;
+            }
+        };
+        let Prepare { txn, reads, writes, .. } = *request;
+        let id = self.ops.next_id();
+        let work = Work::Preparing(Box::new(Preparing {
+            granted: cx.now.mono,
+            epsilon_nanos: nanos(cx.now.tt.epsilon()),
+            validated: !reads.is_empty(),
+        }));
+        self.ops.park(id, Op { caller, arrived, deadline, work });
+        let leader = self.leader();
+        leader.locks.mark_prepared(txn.id);
+        let mut keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
+        // An earlier prepare of fewer keys (its range was larger or its writes fewer): its intents keep
+        // their place in the list of what is to be resolved, and reads keep waiting from its p on.
+        let mut first = prepare;
+        if let Some(Txn { phase: Phase::Prepared { prepare: before, keys: others, .. }, .. }) =
+            leader.txns.remove(&txn.id)
+        {
+            keys.extend(others);
+            keys.sort_unstable();
+            keys.dedup();
+            if before > Timestamp::ZERO {
+                first = before;
+            }
+        }
+        leader.locks.set_pending(txn.id, first);
+        let phase = Phase::Preparing { prepare, keys, validated: reads };
+        leader.txns.insert(txn.id, Txn { meta: txn.clone(), phase, waiters: vec![id] });
+        leader.enqueue(Command::Prepare { txn, prepare, writes });
+    }
+
+    /// The answer to a prepare whose intents are applied.
+    pub(super) fn prepared_reply(&self, cx: &Cx<'_>, op: &Op, prepare: Timestamp) -> Reply {
+        let Work::Preparing(preparing) = &op.work else { unreachable!("asked by kind") };
+        let lease_end = self.leader.as_ref().map_or(Timestamp::ZERO, |leader| leader.lease_end);
+        let stats = CommitStats {
+            lock_wait_nanos: preparing.granted.0.saturating_sub(op.arrived.0),
+            paxos_nanos: nanos_since(cx, preparing.granted),
+            epsilon_nanos: preparing.epsilon_nanos,
+            ..CommitStats::default()
+        };
+        let valid_through = if preparing.validated { lease_end } else { Timestamp::MAX };
+        Reply::Prepared(Prepared { prepare, valid_through, stats })
+    }
+}

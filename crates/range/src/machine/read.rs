@@ -1,0 +1,393 @@
+//! Snapshot reads: R2 at the leader, R3 at any replica, T5 everywhere.
+//!
+//! | waits for | leader (R2) | other replicas (R3) |
+//! |---|---|---|
+//! | to be allowed | lease end above t | closed timestamp at or above t |
+//! | writes at or below t | locks with a pending timestamp: in flight, or intents | intents in the store |
+//! | the time (T5) | `TT.after` the newest version it may return | `TT.after(t)`, or of the log's newest |
+//!
+//! A leader first raises `min_next` above t: from then on nothing new appears at or below t, so what it
+//! waits for can only get less. What is read does not depend on when.
+
+use std::{mem, ops::ControlFlow};
+
+use bytes::Bytes;
+use clock::Timestamp;
+use keys::{Key, Span};
+use kv::{KvError, PushStep, Pushdown, Read, ReadFrom, ReadReply, ReadSpan, Reply, SpanRows, TxnMeta};
+use storage::{
+    EngineError,
+    mvcc::{self, Direction, ScanLimits, ScanOptions},
+};
+
+use super::{
+    Cx, Machine,
+    lock::nanos_since,
+    op::{Op, OpId, ReadWork, Work},
+    push,
+};
+use crate::{locks::Acquired, recent::Answer};
+
+/// Intents read at once when a follower looks for those in its way.
+const INTENTS_PER_READ: usize = 256;
+
+impl ReadWork {
+    /// A checksum of the whole range.
+    pub fn checksum(at: Timestamp) -> ReadWork {
+        let read = Read {
+            at,
+            from: ReadFrom::AnyReplica,
+            holder: None,
+            spans: Vec::new(),
+            max_rows: 0,
+            program: None,
+        };
+        ReadWork { read, checksum: true }
+    }
+}
+
+/// Whether a read may be done now.
+enum Ready {
+    /// It may.
+    Now,
+    /// It waits, and is parked by this.
+    Parked(Parked),
+    /// It never may.
+    Never(KvError),
+}
+
+/// What a read waits for.
+enum Parked {
+    /// The lease, or the closed timestamp.
+    Safe,
+    /// Writes in the lock table; the name is in use there.
+    Locks,
+    /// An intent in the store.
+    Intent,
+    /// The time (T5).
+    Time(Timestamp),
+}
+
+impl Machine {
+    pub(super) fn read(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+        let id = self.ops.next_id();
+        self.try_read(cx, id, op)
+    }
+
+    /// A parked read is tried again.
+    pub(super) fn read_again(&mut self, cx: &mut Cx<'_>, id: OpId) -> Result<(), EngineError> {
+        match self.ops.remove(id) {
+            Some(op) => self.try_read(cx, id, op),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads that wait for the lease or for closed time are tried again, as far as it now reaches.
+    pub(super) fn reads_again(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
+        let reach = match &self.leader {
+            Some(leader) => leader.lease_end,
+            None => self.closed,
+        };
+        let waiting = self.ops.unsafe_reads.iter();
+        let ids: Vec<OpId> =
+            waiting.take_while(|(at, _)| *at <= reach).map(|(_, id)| *id).collect();
+        for id in ids {
+            self.read_again(cx, id)?;
+        }
+        Ok(())
+    }
+
+    /// Reads, or parks under this name.
+    pub(super) fn try_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: OpId,
+        mut op: Op,
+    ) -> Result<(), EngineError> {
+        let Work::Read(work) = &mut op.work else { unreachable!("asked by kind") };
+        if work.checksum && work.read.spans.is_empty() {
+            let span = self.state.descriptor.span.clone();
+            work.read.spans.push(ReadSpan { span, reverse: false });
+        }
+        let ready = match self.read_allowed(cx, &work.read) {
+            Err(error) => Ready::Never(error),
+            Ok(()) if self.leader.is_some() => self.ready_to_lead(cx, id, &work.read),
+            Ok(()) => self.ready_to_follow(cx, &work.read)?,
+        };
+        match ready {
+            Ready::Now => {
+                let result = self.execute(cx, work, op.arrived)?;
+                self.answer_op(cx, &op, result);
+            }
+            Ready::Never(error) => self.answer_op(cx, &op, Err(error)),
+            Ready::Parked(parked) => self.park_read(cx, id, op, parked),
+        }
+        Ok(())
+    }
+
+    fn park_read(&mut self, cx: &mut Cx<'_>, id: OpId, op: Op, parked: Parked) {
+        let Work::Read(work) = &op.work else { unreachable!("asked by kind") };
+        let at = work.read.at;
+        if self.ops.reads() >= self.config.parked_reads {
+            self.let_go(id);
+            let cause = format!("{} reads wait in {}", self.ops.reads(), self.id());
+            self.answer_op(cx, &op, Err(KvError::Overloaded(cause)));
+            return;
+        }
+        self.ops.park(id, op);
+        match parked {
+            Parked::Safe => {
+                self.ops.unsafe_reads.insert((at, id));
+            }
+            Parked::Locks => self.watch(cx),
+            Parked::Intent => {
+                self.ops.intent_reads.insert(id);
+            }
+            Parked::Time(until) => self.ops.wait_for_time(until, id),
+        }
+    }
+
+    /// What does not change by waiting.
+    fn read_allowed(&self, cx: &Cx<'_>, read: &Read) -> Result<(), KvError> {
+        read.spans.iter().try_for_each(|read| self.check_span(&read.span))?;
+        if read.at < self.state.gc_threshold {
+            return Err(KvError::TooOld {
+                at: read.at,
+                threshold: self.state.gc_threshold,
+                span: self.state.descriptor.span.clone(),
+            });
+        }
+        let latest = cx.now.tt.latest_timestamp().plus(self.config.future_tolerance);
+        if read.at > latest {
+            return Err(KvError::InFuture { at: read.at, latest });
+        }
+        match (read.from, &self.leader) {
+            (ReadFrom::Leader, None) => self.check_leader(cx),
+            (ReadFrom::Leader | ReadFrom::AnyReplica, _) => Ok(()),
+        }
+    }
+
+    /// R2.
+    fn ready_to_lead(&mut self, cx: &mut Cx<'_>, id: OpId, read: &Read) -> Ready {
+        let at = read.at;
+        let leader = self.leader();
+        if !leader.lease_valid(cx.now.tt) || at >= leader.lease_end {
+            return Ready::Parked(Parked::Safe);
+        }
+        leader.raise_above(at);
+        let reader = read.holder.as_ref().map(|holder| holder.id);
+        let locks = &leader.locks;
+        if read.spans.iter().any(|read| !locks.blockers(&read.span, at, reader).is_empty()) {
+            let spans: Vec<Span> = read.spans.iter().map(|read| read.span.clone()).collect();
+            let mut effects = mem::take(&mut leader.lock_effects);
+            let holder = read.holder.clone();
+            let waits = leader.locks.wait_read(id, &spans, at, holder, &mut effects);
+            leader.lock_effects = effects;
+            match waits {
+                Acquired::Waiting { .. } => return Ready::Parked(Parked::Locks),
+                Acquired::Granted => {}
+                refused => return Ready::Never(self.refusal(refused)),
+            }
+        }
+        match self.newest_to_see(cx, read) {
+            Some(until) if !self.past(cx, until) => Ready::Parked(Parked::Time(until)),
+            Some(_) | None => Ready::Now,
+        }
+    }
+
+    /// T5: a timestamp at or above every version at or below the snapshot that is not past yet, in the
+    /// spans read; `None` if all are past. The index of recent writes knows them all, unless the leader
+    /// is so young that it has to assume the newest of its log.
+    fn newest_to_see(&mut self, cx: &Cx<'_>, read: &Read) -> Option<Timestamp> {
+        let log = self.applied.max_timestamp;
+        if self.past(cx, log.min(read.at)) {
+            return None;
+        }
+        let past = cx.now.tt.earliest_timestamp().prev();
+        let recent = &self.leader().recent;
+        let mut newest = None;
+        for span in &read.spans {
+            newest = newest.max(match recent.newest_in(&span.span, past) {
+                Answer::None => None,
+                Answer::Some(_, at) => Some(at.min(read.at)),
+                Answer::Unknown => Some(log.min(read.at)),
+            });
+        }
+        newest
+    }
+
+    /// R3.
+    fn ready_to_follow(&mut self, cx: &mut Cx<'_>, read: &Read) -> Result<Ready, EngineError> {
+        if read.at > self.closed {
+            return Ok(Ready::Parked(Parked::Safe));
+        }
+        for span in &read.spans {
+            if let Some((key, meta)) = intent_in_way(cx, &span.span, read.at)? {
+                self.push_for_reader(cx, push::query(meta, key));
+                return Ok(Ready::Parked(Parked::Intent));
+            }
+        }
+        let until = self.applied.max_timestamp.min(read.at);
+        if self.past(cx, until) {
+            return Ok(Ready::Now);
+        }
+        Ok(Ready::Parked(Parked::Time(until)))
+    }
+
+    fn execute(
+        &mut self,
+        cx: &mut Cx<'_>,
+        work: &ReadWork,
+        arrived: clock::Mono,
+    ) -> Result<Result<Reply, KvError>, EngineError> {
+        let read = &work.read;
+        if work.checksum {
+            let span = &self.state.descriptor.span;
+            let sum = mvcc::checksum(cx.reader, span, read.at)?;
+            return Ok(Ok(Reply::Checksum { sum: u64::from(sum.crc), rows: sum.rows }));
+        }
+        let program = match read.program.as_ref().map(|program| cx.factory.open(program)) {
+            None => None,
+            Some(Ok(program)) => Some(program),
+            Some(Err(error)) => return Ok(Err(KvError::Program(error))),
+        };
+        let limit = usize::try_from(read.max_rows).unwrap_or(usize::MAX);
+        let rows = if limit == 0 { self.config.reply_rows } else { limit };
+        let mut rows = Rows {
+            rows: rows.min(self.config.reply_rows),
+            bytes: self.config.reply_bytes,
+            keys: self.config.reply_keys,
+            program,
+            stopped: false,
+            failed: None,
+            out: Vec::new(),
+        };
+        let mut spans = Vec::with_capacity(read.spans.len());
+        for span in &read.spans {
+            spans.push(rows.span(cx, span, read.at)?);
+            if let Some(error) = rows.failed.take() {
+                return Ok(Err(KvError::Program(error)));
+            }
+        }
+        if let Some(mut program) = rows.program {
+            match program.finish() {
+                Ok(left) => {
+                    let last = spans.last_mut();
+                    let left = left.into_iter().map(|bytes| (Key::MIN, bytes));
+                    last.into_iter().for_each(|last| last.rows.extend(left.clone()));
+                }
+                Err(error) => return Ok(Err(KvError::Program(error))),
+            }
+        }
+        let waited_nanos = nanos_since(cx, arrived);
+        Ok(Ok(Reply::Read(ReadReply { spans, served_by: self.node, waited_nanos })))
+    }
+}
+
+/// The rows of one answer, and what is left of its limits.
+struct Rows {
+    rows: usize,
+    bytes: usize,
+    keys: usize,
+    program: Option<Box<dyn Pushdown>>,
+    /// The program wants no further row.
+    stopped: bool,
+    failed: Option<kv::PushdownError>,
+    out: Vec<(Key, Bytes)>,
+}
+
+impl Rows {
+    fn full(&self) -> bool {
+        self.rows == 0 || self.bytes == 0 || self.keys == 0
+    }
+
+    fn span(
+        &mut self,
+        cx: &Cx<'_>,
+        read: &ReadSpan,
+        at: Timestamp,
+    ) -> Result<SpanRows, EngineError> {
+        if self.stopped || read.span.is_empty() {
+            return Ok(SpanRows::default());
+        }
+        if self.full() {
+            return Ok(SpanRows { rows: Vec::new(), resume: Some(read.span.clone()) });
+        }
+        let resume = if read.span.is_point() {
+            self.keys -= 1;
+            let found = mvcc::get(cx.reader, &read.span.start, at)?;
+            if let Some(value) = found.and_then(|version| version.value) {
+                let _ = self.row(&read.span.start, &value);
+            }
+            None
+        } else {
+            let direction = if read.reverse { Direction::Reverse } else { Direction::Forward };
+            let limits = ScanLimits { rows: usize::MAX, bytes: usize::MAX, keys: self.keys };
+            let options = ScanOptions { at, direction, limits };
+            let mut seen = 0;
+            let resume = mvcc::scan(cx.reader, &read.span, &options, &mut |row| {
+                seen += 1;
+                self.row(row.key, row.value)
+            })?;
+            self.keys = self.keys.saturating_sub(seen);
+            resume
+        };
+        let resume = resume.filter(|_| !self.stopped);
+        Ok(SpanRows { rows: mem::take(&mut self.out), resume })
+    }
+
+    fn row(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
+        let step = match &mut self.program {
+            None => Ok(PushStep::Emit(Bytes::copy_from_slice(value))),
+            Some(program) => program.row(key, value),
+        };
+        match step {
+            Ok(PushStep::Emit(bytes)) => self.emit(key, bytes),
+            Ok(PushStep::EmitAndStop(bytes)) => {
+                self.emit(key, bytes);
+                self.stopped = true;
+            }
+            Ok(PushStep::Skip) => {}
+            Ok(PushStep::Stop) => self.stopped = true,
+            Err(error) => {
+                self.failed = Some(error);
+                self.stopped = true;
+            }
+        }
+        if self.stopped || self.full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn emit(&mut self, key: &[u8], bytes: Bytes) {
+        self.rows -= 1;
+        self.bytes = self.bytes.saturating_sub(key.len() + bytes.len());
+        self.out.push((Key::from(key), bytes));
+    }
+}
+
+/// Some intent of the span at or below a snapshot.
+fn intent_in_way(
+    cx: &Cx<'_>,
+    span: &Span,
+    at: Timestamp,
+) -> Result<Option<(Key, TxnMeta)>, EngineError> {
+    let mut rest = span.clone();
+    loop {
+        let intents = mvcc::intents_in_span(cx.reader, &rest, INTENTS_PER_READ)?;
+        let all = intents.len() < INTENTS_PER_READ;
+        for (key, intent) in intents {
+            if intent.prepare <= at {
+                let meta = TxnMeta {
+                    id: intent.txn,
+                    anchor: intent.anchor,
+                    priority: intent.priority,
+                    start: intent.start,
+                };
+                return Ok(Some((key, meta)));
+            }
+            rest.start = key.next();
+        }
+        if all || rest.start >= rest.end {
+            return Ok(None);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What a leader does once a command is applied: let go, remember, answer, wake.
+//!
+//! Settling follows the write of the batch, so whoever is woken sees the effects. A replica that does not
+//! lead only wakes reads that waited for an intent.
+
+use clock::Timestamp;
+use kv::{Conflict, ConflictKind, KvError, Reply, Resolution, TxnMeta, Write};
+use storage::EngineError;
+
+use super::{
+    Cx, Machine,
+    apply::Done,
+    leader::Phase,
+    op::{OpId, Work},
+};
+use crate::{command::Command, record::Verdict};
+
+impl Machine {
+    /// The batch with all effects up to the applied slot is written.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn settle(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
+        while let Some(done) = self.done.pop_front() {
+            if self.leader.is_some() {
+                self.settle_one(cx, done)?;
+                self.run(cx)?;
+            } else if let Command::Resolve { .. } = done.command {
+                for id in self.ops.intent_reads.clone() {
+                    self.read_again(cx, id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_one(&mut self, cx: &mut Cx<'_>, done: Done) -> Result<(), EngineError> {
+        let Done { command, verdict } = done;
+        let at = command.timestamp();
+        self.leader().raise_above(at);
+        match command {
+            Command::Prepare { txn, prepare, .. } => self.settle_prepare(cx, &txn, prepare),
+            Command::Commit { txn, at, writes, .. } => {
+                let verdict = verdict.expect("a decision has a verdict");
+                self.settle_decision(cx, &txn, &verdict, Some((at, writes)));
+                Ok(())
+            }
+            Command::Poison { txn, .. } => {
+                let verdict = verdict.expect("a poison has a verdict");
+                self.settle_decision(cx, &txn, &verdict, None);
+                Ok(())
+            }
+            Command::Resolve { txn, outcome, keys } => {
+                if let Resolution::Commit(at) = outcome {
+                    let recent = &mut self.leader().recent;
+                    keys.into_iter().for_each(|key| recent.record(key, at));
+                }
+                let known = self.leader().txns.remove(&txn);
+                self.release_locks(txn);
+                for id in known.map_or(Vec::new(), |known| known.waiters) {
+                    self.answer_resolved(cx, id);
+                }
+                Ok(())
+            }
+            Command::Split { at, child } => self.settle_split(cx, &at, child),
+            Command::Gc { .. } | Command::Forget { .. } => Ok(()),
+        }
+    }
+
+    /// Intents are laid: the promise is given.
+    fn settle_prepare(
+        &mut self,
+        cx: &mut Cx<'_>,
+        txn: &TxnMeta,
+        prepare: Timestamp,
+    ) -> Result<(), EngineError> {
+        let Some(known) = self.leader().txns.get_mut(&txn.id) else { return Ok(()) };
+        let waiters = std::mem::take(&mut known.waiters);
+        if let Phase::Preparing { keys, validated, .. } = &mut known.phase {
+            let (keys, validated) = (std::mem::take(keys), std::mem::take(validated));
+            known.phase = Phase::Prepared { prepare, keys, validated };
+        }
+        let mut kept = Vec::new();
+        let mut repeated = Vec::new();
+        for id in waiters {
+            match self.ops.get(id).map(|op| &op.work) {
+                Some(Work::Preparing(_)) => {
+                    let op = self.ops.remove(id).expect("looked at just now");
+                    let reply = self.prepared_reply(cx, &op, prepare);
+                    self.answer_op(cx, &op, Ok(reply));
+                }
+                Some(Work::Prepare(_) | Work::Commit(_)) => repeated.push(id),
+                Some(_) => kept.push(id),
+                None => {}
+            }
+        }
+        if let Some(known) = self.leader().txns.get_mut(&txn.id) {
+            known.waiters.extend(kept);
+        }
+        for id in repeated {
+            self.again(cx, id)?;
+        }
+        Ok(())
+    }
+
+    /// The record speaks: locks go, and everybody who asked is answered.
+    fn settle_decision(
+        &mut self,
+        cx: &mut Cx<'_>,
+        txn: &TxnMeta,
+        verdict: &Verdict,
+        decision: Option<(Timestamp, Vec<Write>)>,
+    ) {
+        let leader = self.leader();
+        if let Verdict::Committed { at, .. } = verdict {
+            leader.raise_above(*at);
+            let decision = decision.filter(|(decided, _)| decided == at);
+            for write in decision.map_or(Vec::new(), |(_, writes)| writes) {
+                leader.recent.record(write.key, *at);
+            }
+        }
+        leader.heard.remove(&txn.id);
+        let known = leader.txns.remove(&txn.id);
+        // Requests of the transaction that still wait for locks learn the outcome, too.
+        let waiting = self.release_decided(txn);
+        let waiters = known.map_or(Vec::new(), |known| known.waiters);
+        for id in waiters.into_iter().chain(waiting) {
+            if let Some(op) = self.ops.remove(id) {
+                match &op.work {
+                    Work::Lock(_) => {
+                        let conflict = self.lost(verdict, txn);
+                        self.answer_op(cx, &op, Err(KvError::Conflict(conflict)));
+                    }
+                    Work::Read(_)
+                    | Work::Prepare(_)
+                    | Work::Commit(_)
+                    | Work::Deciding(_)
+                    | Work::Preparing(_)
+                    | Work::Push(_)
+                    | Work::Resolve(_)
+                    | Work::Split
+                    | Work::Transfer
+                    | Work::Held(_) => self.answer_decided(cx, op, verdict),
+                }
+            }
+        }
+    }
+
+    /// Releases the locks; returns the transaction's requests that waited for more.
+    fn release_decided(&mut self, txn: &TxnMeta) -> Vec<OpId> {
+        let before = self.leader().lock_effects.dropped.len();
+        self.release_locks(txn.id);
+        self.leader().lock_effects.dropped.split_off(before)
+    }
+
+    fn lost(&self, verdict: &Verdict, txn: &TxnMeta) -> Conflict {
+        match verdict {
+            Verdict::Aborted(conflict) => conflict.clone(),
+            Verdict::Committed { at, .. } => Conflict {
+                kind: ConflictKind::ReadChanged,
+                span: keys::Span::point(txn.anchor.clone()),
+                winner: Some(txn.id),
+                at: Some(*at),
+            },
+        }
+    }
+
+    /// Intents are resolved.
+    fn answer_resolved(&mut self, cx: &mut Cx<'_>, id: OpId) {
+        let Some(op) = self.ops.remove(id) else { return };
+        let result = match &op.work {
+            Work::Resolve(_) => Ok(Reply::Done),
+            // A repeated prepare of a transaction that ended: advice only (X8).
+            Work::Read(_)
+            | Work::Lock(_)
+            | Work::Prepare(_)
+            | Work::Commit(_)
+            | Work::Deciding(_)
+            | Work::Preparing(_)
+            | Work::Push(_)
+            | Work::Split
+            | Work::Transfer
+            | Work::Held(_) => Err(KvError::Conflict(Conflict {
+                kind: ConflictKind::Poisoned,
+                span: self.state.descriptor.span.clone(),
+                winner: None,
+                at: None,
+            })),
+        };
+        self.answer_op(cx, &op, result);
+    }
+
+    /// A parked request is taken up from its beginning.
+    pub(super) fn again(&mut self, cx: &mut Cx<'_>, id: OpId) -> Result<(), EngineError> {
+        let Some(op) = self.ops.remove(id) else { return Ok(()) };
+        match &op.work {
+            Work::Lock(_) => self.lock(cx, op),
+            Work::Prepare(_) => self.prepare(cx, op),
+            Work::Commit(_) => self.commit(cx, op),
+            Work::Push(_) => self.push(cx, op),
+            Work::Resolve(_) => self.resolve(cx, op),
+            Work::Read(_) => self.read(cx, op),
+            Work::Deciding(_)
+            | Work::Preparing(_)
+            | Work::Split
+            | Work::Transfer
+            | Work::Held(_) => unreachable!("has no beginning to go back to"),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a leader does by itself, now and then: close time (R3), look for dead holders (X7), raise the GC
+//! threshold (S4), delete records (X7a). And what every replica does once the threshold moved: drop
+//! versions, a few at a time.
+
+use std::{mem, time::Duration};
+
+use clock::Mono;
+use keys::{Key, TxnId};
+use storage::{Cf, EngineError, Scan, mvcc, records};
+
+use super::{Cx, Machine, leader::Phase, push};
+use crate::{
+    command::Command,
+    record::{Record, Verdict},
+};
+
+/// Between two steps of GC, so that it never takes a core.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+/// Between two looks at records, while there may be some to delete.
+const FORGET_PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks at whether a leader that hands over is drained.
+const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// When the jobs are due.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Upkeep {
+    housekeeping: Mono,
+    forget: Mono,
+    sweep: Mono,
+    drain: Mono,
+}
+
+impl Upkeep {
+    /// A leadership begins: nothing is due at once.
+    pub fn start(now: Mono, pause: Duration) -> Upkeep {
+        Upkeep { housekeeping: now.plus(pause), forget: now.plus(pause), sweep: now, drain: now }
+    }
+}
+
+impl Machine {
+    pub(super) fn tick_upkeep(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
+        let now = cx.now.mono;
+        if self.sweep.is_some() && self.upkeep.sweep <= now {
+            self.upkeep.sweep = now.plus(SWEEP_PAUSE);
+            self.sweep_step(cx)?;
+        }
+        if self.check_leader(cx).is_err() {
+            return Ok(());
+        }
+        if self.leader().close_due <= now {
+            self.close(cx);
+        }
+        if self.upkeep.housekeeping <= now {
+            self.upkeep.housekeeping = now.plus(self.config.housekeeping);
+            self.look_for_dead_holders(cx);
+            self.raise_gc_threshold(cx);
+        }
+        if self.upkeep.forget <= now && self.leader().splitting.is_none() {
+            self.forget_records(cx)?;
+        }
+        self.upkeep.drain = now.plus(DRAIN_PAUSE);
+        self.drained(cx);
+        Ok(())
+    }
+
+    pub(super) fn next_upkeep(&self) -> Option<Mono> {
+        let sweep = self.sweep.as_ref().map(|_| self.upkeep.sweep);
+        let leading = self.leader.as_ref().map(|leader| {
+            let due = leader.close_due.min(self.upkeep.housekeeping).min(self.upkeep.forget);
+            match leader.draining {
+                Some(_) => due.min(self.upkeep.drain),
+                None => due,
+            }
+        });
+        [sweep, leading].into_iter().flatten().min()
+    }
+
+    /// R3: nothing at or below c will be proposed any more. c is below `TT.now().earliest`, below the
+    /// lease end, below every command that waits for the log's window; what was proposed before lies in
+    /// the log before the slot that goes with c.
+    fn close(&mut self, cx: &mut Cx<'_>) {
+        let (lag, active, idle) =
+            (self.config.close_lag, self.config.close_active, self.config.close_idle);
+        let leader = self.leader();
+        let pause = if mem::take(&mut leader.wrote) { active } else { idle };
+        leader.close_due = cx.now.mono.plus(pause);
+        let mut at = cx.now.tt.earliest_timestamp().minus(lag).min(leader.lease_end.prev());
+        if let Some(least) = leader.least_queued() {
+            at = at.min(least.prev());
+        }
+        if at <= leader.closed {
+            return;
+        }
+        leader.closed = at;
+        leader.raise_above(at);
+        assert!(at < leader.min_next, "R3: closed {at}, but {} comes next", leader.min_next);
+        cx.out.close = Some(at);
+    }
+
+    /// Whoever holds locks at two visits in a row may be dead: its record is asked.
+    fn look_for_dead_holders(&mut self, cx: &mut Cx<'_>) {
+        let horizon = cx.now.mono.0.saturating_sub(nanos(self.config.heartbeat_lapse) * 4);
+        let leader = self.leader();
+        leader.heard.retain(|_, heard| heard.0 >= horizon);
+        let holders: Vec<TxnId> = leader.locks.holders().map(|meta| meta.id).collect();
+        let before = mem::replace(&mut leader.seen, holders);
+        let holders = leader.locks.holders();
+        let suspects: Vec<_> =
+            holders.filter(|meta| before.binary_search(&meta.id).is_ok()).cloned().collect();
+        for meta in suspects {
+            let key = match self.leader().txns.get(&meta.id).map(|known| &known.phase) {
+                Some(Phase::Prepared { keys, .. }) => keys.first().cloned(),
+                Some(_) | None => None,
+            };
+            let key = key.unwrap_or_else(|| self.state.descriptor.span.start.clone());
+            self.push_for_upkeep(cx, push::query(meta, key));
+        }
+    }
+
+    /// S4: below what the retention asks for, and below every intent: its version may yet have to be
+    /// written. Only if something was written since the last time, so an idle range logs nothing.
+    fn raise_gc_threshold(&mut self, cx: &mut Cx<'_>) {
+        let (retention, step) = (self.config.retention, self.config.gc_step);
+        let (before, newest) = (self.state.gc_threshold, self.applied.max_timestamp);
+        let leader = self.leader();
+        let mut threshold = cx.now.tt.earliest_timestamp().minus(retention);
+        for txn in leader.txns.values() {
+            if let Phase::Prepared { prepare, keys, .. } | Phase::Preparing { prepare, keys, .. } =
+                &txn.phase
+                && !keys.is_empty()
+            {
+                threshold = threshold.min(prepare.prev());
+            }
+        }
+        let worth_it = before < newest && threshold > before.plus(step);
+        if worth_it && leader.splitting.is_none() && leader.draining.is_none() {
+            leader.enqueue(Command::Gc { threshold });
+        }
+    }
+
+    /// Drops some versions that nobody may read any more. Every replica by itself: reads at or above the
+    /// threshold see no difference.
+    fn sweep_step(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
+        let Some(span) = self.sweep.take() else { return Ok(()) };
+        let keys = self.config.gc_keys_per_step;
+        let limits = mvcc::GcLimits { removals: keys, keys };
+        let threshold = self.state.gc_threshold;
+        let stats = mvcc::gc(cx.reader, &span, threshold, limits, &mut cx.out.batch)?;
+        self.sweep = stats.rest;
+        Ok(())
+    }
+
+    /// X7a: deletes records whose transaction can neither be prepared nor decided any more, if nothing of
+    /// it can be left: one-group commits, and aborts (a missing record means abort to who holds an
+    /// intent). Records of commits over several ranges stay.
+    fn forget_records(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
+        let limit = self.config.records_per_step;
+        let (mut start, end) = records::bounds(&self.state.descriptor.span);
+        if let Some(from) = self.leader().forget_from.take() {
+            start = start.max(from);
+        }
+        let mut page = Vec::new();
+        let mut last = Vec::new();
+        let mut failed = None;
+        cx.reader.scan(Scan::new(Cf::Records, &start, &end), &mut |key, stored| {
+            match records::parse(key).and_then(|id| Ok((id, Record::parse(key, stored)?))) {
+                Ok(found) => page.push(found),
+                Err(error) => failed = Some(error),
+            }
+            last.clear();
+            last.extend_from_slice(key);
+            failed.is_none() && page.len() < limit
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let all = page.len() < limit;
+        let dead = |record: &Record| {
+            let alone = match &record.verdict {
+                Verdict::Aborted(_) => true,
+                Verdict::Committed { participants, .. } => participants.is_empty(),
+            };
+            alone && self.expired(cx, record.start)
+        };
+        let records: Vec<(Key, TxnId)> =
+            page.iter().filter(|(_, record)| dead(record)).map(|(id, _)| id.clone()).collect();
+        let leader = self.leader();
+        last.push(0);
+        leader.forget_from = (!all).then_some(last);
+        if !records.is_empty() && leader.draining.is_none() {
+            leader.enqueue(Command::Forget { records });
+        }
+        let pause = if all { self.config.transaction_life / 16 } else { FORGET_PAUSE };
+        self.upkeep.forget = cx.now.mono.plus(pause.max(FORGET_PAUSE));
+        Ok(())
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

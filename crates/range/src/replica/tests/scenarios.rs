@@ -1,0 +1,256 @@
+//! What replicas do together, one scenario per test.
+
+use std::time::Duration;
+
+use keys::{Key, NodeId, RangeId, Span};
+use kv::{KvError, ReadFrom, Reply, Request, Validate};
+
+use super::cluster::{Cluster, MS, World, commit, get, meta, put, rows, scan};
+
+fn commit_one(cluster: &mut Cluster, range: RangeId, id: u128, key: &str, value: &str) {
+    let start = cluster.latest(NodeId(1));
+    let request = commit(meta(id, key, start), vec![], vec![put(key, value)]);
+    let answer = cluster.call(range, request);
+    assert!(matches!(answer, Ok(Reply::Committed(_))), "{answer:?}");
+}
+
+fn read_one(cluster: &mut Cluster, range: RangeId, key: &str) -> String {
+    let at = cluster.latest(NodeId(2));
+    rows(&cluster.call(range, get(key, at, ReadFrom::Leader)))
+}
+
+#[test]
+fn a_commit_is_read_at_once_and_everywhere_soon() {
+    let mut cluster = Cluster::new(1, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 1, "k", "v");
+    assert_eq!(read_one(&mut cluster, range, "k"), "k=v");
+    let at = cluster.true_time();
+    for node in 1..=3 {
+        let request = get("k", at, ReadFrom::AnyReplica);
+        let token = cluster.request(NodeId(node), range, request, Duration::from_secs(2));
+        assert_eq!(rows(&cluster.wait(token)), "k=v", "at node {node}");
+    }
+}
+
+#[test]
+fn commit_wait_hides_behind_the_log() {
+    for (epsilon, delay) in [(0, MS), (4 * MS, 20 * MS), (20 * MS, MS)] {
+        let world = World { epsilon, delay: (delay, delay), ..World::default() };
+        let mut cluster = Cluster::new(2, world);
+        let range = cluster.create(2, "a", "z", 1);
+        commit_one(&mut cluster, range, 1, "k", "v");
+        let before = cluster.time;
+        let start = cluster.latest(NodeId(1));
+        let request = commit(meta(2, "k", start), vec![], vec![put("k", "w")]);
+        let Ok(Reply::Committed(done)) = cluster.call(range, request) else { panic!("refused") };
+        let took = cluster.time - before;
+        let least = (2 * epsilon).max(2 * delay);
+        assert!((least..least + MS).contains(&took), "{took} for ε {epsilon}, delay {delay}");
+        assert!(cluster.true_time() > done.at, "T4: {done:?}");
+        let stats = done.stats;
+        assert!(stats.paxos_nanos >= 2 * delay && stats.paxos_nanos < 2 * delay + MS, "{stats:?}");
+        assert!(stats.commit_wait_hidden_nanos <= stats.commit_wait_nanos, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_crashed_leader_is_replaced_and_nothing_acknowledged_is_lost() {
+    let mut cluster = Cluster::new(3, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    for i in 0..20 {
+        commit_one(&mut cluster, range, i, &format!("k{i}"), "v");
+    }
+    cluster.crash(1);
+    cluster.run_until("another leader", |c| c.leader(range).is_some());
+    assert_ne!(cluster.leader(range), Some(NodeId(1)));
+    commit_one(&mut cluster, range, 100, "k", "new");
+    let at = cluster.latest(NodeId(2));
+    let all = rows(&cluster.call(range, scan(Span::new("a", "z"), at, ReadFrom::Leader)));
+    assert_eq!(all.split(' ').count(), 21, "{all}");
+    cluster.restart(1);
+    let now = cluster.true_time();
+    let token = cluster.request(
+        NodeId(1),
+        range,
+        get("k", now, ReadFrom::AnyReplica),
+        Duration::from_secs(10),
+    );
+    assert_eq!(rows(&cluster.wait(token)), "k=new");
+}
+
+#[test]
+fn all_nodes_crash_at_once_and_nothing_acknowledged_is_lost() {
+    let mut cluster = Cluster::new(4, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    for i in 0..20 {
+        commit_one(&mut cluster, range, i, &format!("k{i}"), "v");
+    }
+    for node in 1..=3 {
+        cluster.crash(node);
+    }
+    for node in 1..=3 {
+        cluster.restart(node);
+    }
+    let at = cluster.latest(NodeId(2));
+    let all = rows(&cluster.call(range, scan(Span::new("a", "z"), at, ReadFrom::Leader)));
+    assert_eq!(all.split(' ').count(), 20, "{all}");
+}
+
+#[test]
+fn leadership_is_handed_over_in_a_round_trip() {
+    let mut cluster = Cluster::new(5, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 1, "k", "v");
+    let before = cluster.time;
+    let request = Request::TransferLeader { to: NodeId(3) };
+    assert!(matches!(cluster.call(range, request), Ok(Reply::Done)));
+    cluster.run_until("node 3 leads", |c| c.leader(range) == Some(NodeId(3)));
+    assert!(cluster.time - before < 10 * MS, "{}", cluster.time - before);
+    commit_one(&mut cluster, range, 2, "k", "w");
+    assert_eq!(read_one(&mut cluster, range, "k"), "k=w");
+}
+
+#[test]
+fn a_split_gives_birth_to_a_child_that_is_led_at_once() {
+    let mut cluster = Cluster::new(6, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 1, "b", "left");
+    commit_one(&mut cluster, range, 2, "p", "right");
+    let split = Request::Split { at: Key::from("m"), child: RangeId(9) };
+    let Ok(Reply::Split { left, right }) = cluster.call(range, split.clone()) else {
+        panic!("refused")
+    };
+    assert_eq!(left.span, Span::new("a", "m"));
+    assert_eq!((right.id, &right.span), (RangeId(9), &Span::new("m", "z")));
+    let again = cluster.call(range, split);
+    assert!(matches!(again, Ok(Reply::Split { .. })), "a repeated split: {again:?}");
+    assert_eq!(cluster.leader(RangeId(9)), Some(NodeId(1)));
+    let at = cluster.latest(NodeId(1));
+    let wrong = cluster.call(range, get("p", at, ReadFrom::Leader));
+    assert!(matches!(&wrong, Err(KvError::WrongRange { known, .. }) if known.contains(&right)));
+    assert_eq!(read_one(&mut cluster, RangeId(9), "p"), "p=right");
+    commit_one(&mut cluster, RangeId(9), 3, "p", "new");
+    commit_one(&mut cluster, range, 4, "b", "new");
+    cluster.crash(1);
+    cluster.run_until("both led again", |c| {
+        c.leader(range).is_some() && c.leader(RangeId(9)).is_some()
+    });
+    assert_eq!(read_one(&mut cluster, RangeId(9), "p"), "p=new");
+    assert_eq!(read_one(&mut cluster, range, "b"), "b=new");
+}
+
+#[test]
+fn a_replica_that_fell_behind_gets_a_snapshot() {
+    let mut world = World::default();
+    world.config.paxos.log_keep_slots = 8;
+    world.config.snapshot_chunk_bytes = 200;
+    let mut cluster = Cluster::new(7, world);
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 0, "k", "v");
+    cluster.run_for(Duration::from_millis(500));
+    cluster.isolate(3);
+    for i in 1..120 {
+        commit_one(&mut cluster, range, i, &format!("k{}", i % 50), &format!("v{i}"));
+    }
+    cluster.cut.clear();
+    cluster.run_until("node 3 catches up", |c| {
+        c.replica(3, range).machine().applied().slot >= c.replica(1, range).machine().applied().slot
+    });
+    let installed = cluster.events.iter().any(|(node, _, event)| {
+        *node == NodeId(3) && matches!(event, crate::Event::SnapshotInstalled { .. })
+    });
+    assert!(installed, "{:?}", cluster.events);
+    same_on_all(&mut cluster, range);
+}
+
+#[test]
+fn a_replica_that_missed_a_split_gets_both_halves() {
+    let mut world = World::default();
+    world.config.paxos.log_keep_slots = 8;
+    let mut cluster = Cluster::new(8, world);
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 0, "k", "v");
+    cluster.run_for(Duration::from_millis(500));
+    cluster.isolate(3);
+    commit_one(&mut cluster, range, 1, "p", "before");
+    let split = Request::Split { at: Key::from("m"), child: RangeId(9) };
+    assert!(matches!(cluster.call(range, split), Ok(Reply::Split { .. })));
+    for i in 2..80 {
+        commit_one(&mut cluster, range, i, "k", &format!("v{i}"));
+        commit_one(&mut cluster, RangeId(9), 100 + i, "q", &format!("v{i}"));
+    }
+    cluster.cut.clear();
+    cluster.run_until("node 3 has both", |c| {
+        c.has(3, RangeId(9))
+            && [range, RangeId(9)].iter().all(|r| {
+                let there = c.replica(3, *r).machine();
+                !there.state().blank
+                    && there.applied().slot >= c.replica(1, *r).machine().applied().slot
+            })
+    });
+    same_on_all(&mut cluster, range);
+    same_on_all(&mut cluster, RangeId(9));
+}
+
+fn same_on_all(cluster: &mut Cluster, range: RangeId) {
+    let at = cluster.true_time();
+    let sums: Vec<_> = (1..=3)
+        .map(|node| {
+            let request = Request::Checksum { at };
+            let patience = Duration::from_secs(10);
+            let token = cluster.request(NodeId(node), range, request, patience);
+            match cluster.wait(token) {
+                Ok(Reply::Checksum { sum, rows }) => (sum, rows),
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    assert!(sums.windows(2).all(|pair| pair[0] == pair[1]), "{sums:?}");
+}
+
+#[test]
+fn validation_refuses_what_changed() {
+    let mut cluster = Cluster::new(9, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    let start = cluster.latest(NodeId(1));
+    commit_one(&mut cluster, range, 1, "k", "v");
+    let reads = vec![Validate { span: Span::new("j", "l"), since: start }];
+    let request = commit(meta(2, "a", start), reads, vec![put("a", "1")]);
+    let answer = cluster.call(range, request.clone());
+    assert!(matches!(answer, Err(KvError::Aborted(_))), "{answer:?}");
+    let again = cluster.call(range, request);
+    assert!(matches!(again, Err(KvError::Aborted(_))), "X8: {again:?}");
+}
+
+#[test]
+fn a_repeated_commit_gets_the_same_answer() {
+    let mut cluster = Cluster::new(10, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    let start = cluster.latest(NodeId(1));
+    let request = commit(meta(1, "k", start), vec![], vec![put("k", "v")]);
+    let Ok(Reply::Committed(first)) = cluster.call(range, request.clone()) else { panic!() };
+    cluster.crash(1);
+    cluster.run_until("another leader", |c| c.leader(range).is_some());
+    let Ok(Reply::Committed(second)) = cluster.call(range, request) else { panic!() };
+    assert_eq!(first.at, second.at);
+}
+
+#[test]
+fn an_idle_range_wakes_rarely() {
+    let mut cluster = Cluster::new(11, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 1, "k", "v");
+    cluster.run_for(Duration::from_secs(5));
+    let turns = {
+        let until = cluster.time + 10_000 * MS;
+        let mut turns = 0;
+        while cluster.time < until {
+            cluster.turn();
+            turns += 1;
+        }
+        turns
+    };
+    // Per second: two heartbeats' and closings' worth of messages and wakeups on three nodes.
+    assert!(turns < 10 * 25, "{turns} events in ten seconds");
+}
