@@ -32,7 +32,8 @@
 //!   although all synced records are there. The node is then rebuilt from its peers, which is
 //!   always safe; opening without those records would be safe here, and silent loss in the case
 //!   above: the two look the same.
-//! - A failed fsync stops the node (S3); opening again reads what the disk has.
+//! - A failed fsync stops the node (S3): the engine refuses every write and sync after it. Opening
+//!   again reads what the disk has.
 //!
 //! # Bloom filters and order
 //!
@@ -54,7 +55,7 @@ pub use options::{
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
@@ -68,6 +69,9 @@ use snapshot::RocksSnapshot;
 pub struct RocksEngine {
     db: Arc<DB>,
     path: PathBuf,
+    /// The first error of a write or sync. Each later one repeats it (S3): a second fsync may succeed
+    /// although the first lost its pages.
+    failed: OnceLock<EngineError>,
     /// Keeps what the database borrows from the process: cache and write-buffer manager.
     _memory: Memory,
 }
@@ -80,13 +84,26 @@ impl RocksEngine {
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<RocksEngine, OpenError> {
         let path = path.as_ref();
         let db = Arc::new(open::open(path, options)?);
-        Ok(RocksEngine { db, path: path.to_path_buf(), _memory: options.memory.clone() })
+        let memory = options.memory.clone();
+        Ok(RocksEngine { db, path: path.to_path_buf(), failed: OnceLock::new(), _memory: memory })
     }
 
     /// Where it lies.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Does what changes the disk, unless that failed before.
+    fn unless_failed(
+        &self,
+        doing: &str,
+        change: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
+    ) -> Result<(), EngineError> {
+        if let Some(error) = self.failed.get() {
+            return Err(error.clone());
+        }
+        change(&self.db).map_err(|error| self.failed.get_or_init(|| failed(doing, &error)).clone())
     }
 
     /// Writes the memtables to table files now. Not needed for durability: [`Engine::sync`] is.
@@ -156,11 +173,11 @@ impl Engine for RocksEngine {
                 }
             }
         }
-        self.db.write_opt(out, &WriteOptions::default()).map_err(|e| failed("writing", &e))
+        self.unless_failed("writing", |db| db.write_opt(out, &WriteOptions::default()))
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        self.db.flush_wal(true).map_err(|e| failed("syncing the write-ahead log", &e))
+        self.unless_failed("syncing the write-ahead log", |db| db.flush_wal(true))
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot> {

@@ -3,7 +3,9 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::PathBuf,
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -159,6 +161,74 @@ fn reopening_keeps_what_was_synced() {
     engine.sync().expect("the disk works");
     drop(engine);
     assert_eq!(count(&dir.open()), 100);
+}
+
+/// Set for the process that [`killed_process_keeps_all_it_wrote`] starts and kills: its directory.
+const VICTIM: &str = "MERIDIAN_ROCKS_TEST_VICTIM";
+
+/// Writes for ever and tells each number once it is written; syncs now and then.
+fn victim(path: PathBuf) {
+    let engine = RocksEngine::open(path, &RocksOptions::default()).expect("the directory is fine");
+    for value in 0.. {
+        engine.write(numbered(value)).expect("the disk works");
+        if value % 16 == 0 {
+            engine.sync().expect("the disk works");
+        }
+        println!("wrote {value}");
+    }
+}
+
+fn start_victim(dir: &TestDir) -> Child {
+    Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "tests::killed_process_keeps_all_it_wrote", "--nocapture"])
+        .env(VICTIM, &dir.0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it can be started again")
+}
+
+#[test]
+fn killed_process_keeps_all_it_wrote() {
+    if let Some(path) = std::env::var_os(VICTIM) {
+        return victim(PathBuf::from(path));
+    }
+    let dir = TestDir::new();
+    let mut written = 0;
+    for round in 1..=3 {
+        let mut child = start_victim(&dir);
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        // Borrowed: a closed pipe would end the process in order, and it is to be killed.
+        for line in lines.by_ref() {
+            let line = line.expect("readable");
+            let Some(value) = line.rsplit_once("wrote ").and_then(|(_, n)| n.parse().ok()) else {
+                continue;
+            };
+            written = written.max(value);
+            if value == round * 300 {
+                break;
+            }
+        }
+        let error = RocksEngine::open(&dir.0, &RocksOptions::default()).expect_err("in use");
+        let holder = Some(child.id());
+        assert_eq!(error, OpenError::InUse { path: dir.0.clone(), holder });
+        child.kill().expect("it runs");
+        child.wait().expect("it was killed");
+        assert!(count(&dir.open()) > written, "of {written} in round {round}");
+    }
+}
+
+#[test]
+fn after_a_failure_nothing_is_written_any_more() {
+    let dir = TestDir::new();
+    let engine = dir.open();
+    engine.write(numbered(0)).expect("the disk works");
+    // Any error will do; a disk that fails on demand is the business of the engine in memory.
+    let fail = |db: &DB| db.set_options(&[("no_such_option", "1")]);
+    let first = engine.unless_failed("testing", fail).expect_err("no such option");
+    for later in [engine.write(numbered(1)), engine.sync()] {
+        assert_eq!(later.expect_err("S3").to_string(), first.to_string());
+    }
+    assert_eq!(count(&engine), 1);
 }
 
 #[test]
