@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keys::NodeId;
-use tokio::net::TcpListener;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 use super::{GrpcOptions, GrpcTransport, HelloError, hello};
 use crate::{
@@ -154,7 +158,7 @@ async fn a_cluster_is_born_between_nodes_that_said_hello() {
 }
 
 #[tokio::test]
-async fn hello_tells_a_silent_address_from_a_foreign_server() {
+async fn hello_says_why_nobody_answers() {
     let options = GrpcOptions { connect_timeout: PATIENCE / 10, ..GrpcOptions::default() };
     let gone = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = gone.local_addr().expect("it listens").to_string();
@@ -162,6 +166,58 @@ async fn hello_tells_a_silent_address_from_a_foreign_server() {
     let error = hello(&address, &info(A, 0), options).await.expect_err("nobody is there");
     assert!(matches!(&error, HelloError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
-    let error = hello("no address", &info(A, 0), options).await.expect_err("nonsense");
+    let foreign = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = foreign.local_addr().expect("it listens").to_string();
+    let answer = async {
+        let (mut socket, _) = foreign.accept().await.expect("somebody calls");
+        socket.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.expect("it listens");
+    };
+    let info = info(A, 0);
+    let (_, answered) = tokio::join!(answer, hello(&address, &info, options));
+    let error = answered.expect_err("no node").to_string();
+    assert!(error.starts_with(&address) && !error.contains('\n'), "{error}");
+    let error = hello("no address", &info, options).await.expect_err("nonsense");
     assert!(error.to_string().contains("no address"), "{error}");
+}
+
+/// Passes bytes on between callers of a listener and an address, until frozen: then it holds the
+/// connections and passes nothing, as a network does whose cable was pulled.
+async fn proxy(listener: TcpListener, to: String, frozen: watch::Receiver<bool>) {
+    while let Ok((mut caller, _)) = listener.accept().await {
+        let (to, mut frozen) = (to.clone(), frozen.clone());
+        tokio::spawn(async move {
+            let mut called = TcpStream::connect(to).await.expect("the node listens");
+            tokio::select! {
+                biased;
+                _ = frozen.wait_for(|frozen| *frozen) => {}
+                _ = tokio::io::copy_bidirectional(&mut caller, &mut called) => return,
+            }
+            let mut thawed = frozen;
+            // Until the test ends: only then does its sender go.
+            let _ended = thawed.wait_for(|frozen| !frozen).await;
+            drop((caller, called));
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_noticed() {
+    let options = GrpcOptions {
+        keepalive_interval: PATIENCE / 100,
+        keepalive_timeout: PATIENCE / 50,
+        ..GrpcOptions::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let (a, _from_b) = GrpcTransport::start(info(A, 7), listener, options);
+    let (_b, mut from_a, address_b) = start(info(B, 7)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it listens").to_string();
+    let (freeze, frozen) = watch::channel(false);
+    tokio::spawn(proxy(listener, address_b, frozen));
+    a.connect(B, &address);
+    until_up(&a, B).await;
+    a.send(B, Bytes::from_static(b"heard")).expect("connected");
+    assert_eq!(next(&mut from_a).await.payload, "heard");
+    freeze.send_replace(true);
+    until_down(&a, B, "").await;
 }

@@ -207,19 +207,35 @@ async fn links_do_not_disturb_each_other() {
     assert_eq!(started.elapsed(), Duration::from_millis(17), "the longest link: 8 and 9");
 }
 
-/// Live round trips are exact although tokio's timers are not. The best of many: a busy machine
-/// makes single ones late.
+/// Live round trips are never early, and exact although tokio's timers are not: those would need
+/// four times as long for the shorter one. A busy machine makes any single one late, so it is
+/// enough that one of many is exact.
 #[tokio::test]
 async fn live_delays_are_exact() {
     for micros in [250, 2300] {
         let spec = LinkSpec { delay: Duration::from_micros(micros), ..LinkSpec::default() };
         let Pair { wan, .. } = pair(Pace::Live, 1, spec);
-        let mut best = Duration::MAX;
-        for _ in 0..20 {
-            best = best.min(wan.measure_rtt(A, B).await.expect("nothing is lost"));
-        }
         let wanted = 2 * spec.delay;
-        let late = best.checked_sub(wanted).expect("never early");
-        assert!(late < Duration::from_micros(400), "{best:?} instead of {wanted:?}");
+        let mut best = Duration::MAX;
+        for _ in 0..2000 {
+            let measured = wan.measure_rtt(A, B).await.expect("nothing is lost");
+            assert!(measured >= wanted, "{measured:?} is too early for {wanted:?}");
+            best = best.min(measured);
+            if best < wanted + Duration::from_micros(300) {
+                break;
+            }
+        }
+        assert!(best < wanted + Duration::from_micros(500), "{best:?} instead of {wanted:?}");
+    }
+}
+
+/// The thread of a live network ends with its last handle.
+#[tokio::test]
+async fn a_dropped_network_ends_its_thread() {
+    let wan = SimWan::new(Pace::Live, 1);
+    let paced = Arc::downgrade(&wan.paced);
+    drop(wan);
+    while paced.strong_count() > 0 {
+        tokio::task::yield_now().await;
     }
 }
