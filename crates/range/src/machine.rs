@@ -315,7 +315,7 @@ impl Machine {
         let deadline = self.ops.next_deadline().map(wait_for);
         let waited = self.ops.next_time().map(|at| now.tt.until_after(at));
         let push = self.pushes.next_due().map(wait_for);
-        let upkeep = self.next_upkeep().map(wait_for);
+        let upkeep = self.next_upkeep(now).map(wait_for);
         [deadline, waited, push, upkeep].into_iter().flatten().min()
     }
 

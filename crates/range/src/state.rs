@@ -65,12 +65,7 @@ impl RangeState {
     /// The state of a range that was just created.
     #[must_use]
     pub fn new(descriptor: Descriptor) -> RangeState {
-        RangeState {
-            descriptor,
-            gc_threshold: Timestamp::ZERO,
-            splits: Vec::new(),
-            blank: false,
-        }
+        RangeState { descriptor, gc_threshold: Timestamp::ZERO, splits: Vec::new(), blank: false }
     }
 
     /// Reads a range's state; `None` if there is no such range here.

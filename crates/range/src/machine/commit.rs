@@ -45,10 +45,7 @@ impl Machine {
         if let Some(known) = self.leader().txns.get_mut(&txn) {
             match known.phase {
                 Phase::Prepared { .. } => {}
-                Phase::Deciding
-                | Phase::Poisoning
-                | Phase::Preparing { .. }
-                | Phase::Resolving => {
+                Phase::Deciding | Phase::Poisoning | Phase::Preparing { .. } | Phase::Resolving => {
                     known.waiters.push(id);
                     self.ops.park(id, op);
                     return Ok(());
@@ -113,11 +110,7 @@ impl Machine {
     }
 
     /// All locks are held: validate (X1), choose s, propose.
-    pub(super) fn commit_granted(
-        &mut self,
-        cx: &mut Cx<'_>,
-        op: Op,
-    ) -> Result<(), EngineError> {
+    pub(super) fn commit_granted(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
         let Work::Commit(commit) = &op.work else { unreachable!("asked by kind") };
         let txn = commit.txn.id;
         if self.leader().splitting.is_some() {

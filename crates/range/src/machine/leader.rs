@@ -130,12 +130,7 @@ pub(super) struct Proposal {
 
 impl Leader {
     /// A leader of a range whose log names no timestamp above `log_timestamp`.
-    pub fn new(
-        config: &Config,
-        ballot: Ballot,
-        now: Mono,
-        log_timestamp: Timestamp,
-    ) -> Leader {
+    pub fn new(config: &Config, ballot: Ballot, now: Mono, log_timestamp: Timestamp) -> Leader {
         Leader {
             ballot,
             lease_end: Timestamp::ZERO,
@@ -160,11 +155,7 @@ impl Leader {
 
     /// Enters all intents of the range as locks of prepared transactions (X2). Shared locks of the
     /// leader before are gone; what they protected ends with its lease (X3).
-    pub fn recover(
-        &mut self,
-        reader: &dyn Reader,
-        range: &Descriptor,
-    ) -> Result<(), EngineError> {
+    pub fn recover(&mut self, reader: &dyn Reader, range: &Descriptor) -> Result<(), EngineError> {
         let mut rest = range.span.clone();
         loop {
             let intents = mvcc::intents_in_span(reader, &rest, INTENTS_PER_READ)?;

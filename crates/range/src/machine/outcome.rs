@@ -11,9 +11,7 @@
 //! `start + L` is past, a missing record stays missing (X7a): nothing can be decided any more.
 
 use keys::{Span, TxnId};
-use kv::{
-    Conflict, ConflictKind, KvError, Outcome, PushKind, Reply, Resolution, Resolve, TxnMeta,
-};
+use kv::{Conflict, ConflictKind, KvError, Outcome, PushKind, Reply, Resolution, Resolve, TxnMeta};
 use storage::EngineError;
 
 use super::{

@@ -102,11 +102,7 @@ impl Machine {
     }
 
     /// All locks are held: validate, and log intents if there are writes of another range's transaction.
-    pub(super) fn prepare_granted(
-        &mut self,
-        cx: &mut Cx<'_>,
-        op: Op,
-    ) -> Result<(), EngineError> {
+    pub(super) fn prepare_granted(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
         let Work::Prepare(prepare) = &op.work else { unreachable!("asked by kind") };
         let txn = prepare.txn.id;
         if self.leader().splitting.is_some() {
@@ -116,8 +112,9 @@ impl Machine {
             return Ok(());
         }
         let known = self.leader().txns.get(&txn).map(|known| &known.phase);
-        if let Some(Phase::Preparing { .. } | Phase::Deciding | Phase::Poisoning | Phase::Resolving) =
-            known
+        if let Some(
+            Phase::Preparing { .. } | Phase::Deciding | Phase::Poisoning | Phase::Resolving,
+        ) = known
         {
             return self.attach(txn, op);
         }

@@ -12,11 +12,7 @@ use keys::TxnId;
 use kv::{KvError, Outcome, Push, PushKind, Reply, Request, Resolution, Resolve};
 use storage::EngineError;
 
-use super::{
-    AskToken, Cx, Machine,
-    leader::Phase,
-    op::Caller,
-};
+use super::{AskToken, Cx, Machine, leader::Phase, op::Caller};
 use crate::locks::WantPush;
 
 /// Transactions that are asked about.

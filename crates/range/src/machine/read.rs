@@ -14,7 +14,9 @@ use std::{mem, ops::ControlFlow};
 use bytes::Bytes;
 use clock::Timestamp;
 use keys::{Key, Span};
-use kv::{KvError, PushStep, Pushdown, Read, ReadFrom, ReadReply, ReadSpan, Reply, SpanRows, TxnMeta};
+use kv::{
+    KvError, PushStep, Pushdown, Read, ReadFrom, ReadReply, ReadSpan, Reply, SpanRows, TxnMeta,
+};
 use storage::{
     EngineError,
     mvcc::{self, Direction, ScanLimits, ScanOptions},

@@ -116,9 +116,9 @@ impl Machine {
         let splitting = self.leader().splitting.take();
         let reply = self.split_done(child);
         for id in splitting.map_or(Vec::new(), |splitting| splitting.waiters) {
-            let result = reply.clone().ok_or_else(|| {
-                KvError::Invalid(format!("{} was not split at {at}", self.id()))
-            });
+            let result = reply
+                .clone()
+                .ok_or_else(|| KvError::Invalid(format!("{} was not split at {at}", self.id())));
             self.finish(cx, id, result);
         }
         for id in waiting {

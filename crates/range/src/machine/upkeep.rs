@@ -4,7 +4,7 @@
 
 use std::{mem, time::Duration};
 
-use clock::Mono;
+use clock::{Mono, Now};
 use keys::{Key, TxnId};
 use storage::{Cf, EngineError, Scan, mvcc, records};
 
@@ -63,9 +63,11 @@ impl Machine {
         Ok(())
     }
 
-    pub(super) fn next_upkeep(&self) -> Option<Mono> {
+    /// When a job is due. A leader without a lease has none: it learns of a new one by a message.
+    pub(super) fn next_upkeep(&self, now: Now) -> Option<Mono> {
         let sweep = self.sweep.as_ref().map(|_| self.upkeep.sweep);
-        let leading = self.leader.as_ref().map(|leader| {
+        let acting = self.leader.as_ref().filter(|leader| leader.lease_valid(now.tt));
+        let leading = acting.map(|leader| {
             let due = leader.close_due.min(self.upkeep.housekeeping).min(self.upkeep.forget);
             match leader.draining {
                 Some(_) => due.min(self.upkeep.drain),

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use clock::{Interval, Mono, Now, Timestamp};
 use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{
-    Commit, Descriptor, KvError, Pushdown, PushdownError, PushdownFactory, Read, ReadFrom, ReadSpan,
-    Reply, Request, TxnMeta, Validate, Write,
+    Commit, Descriptor, KvError, Pushdown, PushdownError, PushdownFactory, Read, ReadFrom,
+    ReadSpan, Reply, Request, TxnMeta, Validate, Write,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -153,10 +153,8 @@ impl Cluster {
     pub fn now(&self, node: NodeId) -> Now {
         let state = &self.nodes[&node];
         let middle = (EPOCH + self.time).checked_add_signed(state.offset).expect("small");
-        let tt = Interval {
-            earliest: middle - self.world.epsilon,
-            latest: middle + self.world.epsilon,
-        };
+        let tt =
+            Interval { earliest: middle - self.world.epsilon, latest: middle + self.world.epsilon };
         Now { tt, mono: Mono(self.time - state.born) }
     }
 
