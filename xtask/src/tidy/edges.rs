@@ -9,7 +9,7 @@ use super::{Complaint, File};
 const ALLOWED: [(&str, &[&str]); 20] = [
     ("keys", &[]),
     ("clock", &[]),
-    ("expr", &["keys"]),
+    ("expr", &["keys", "clock", "kv"]),
     ("kv", &["keys", "clock"]),
     ("storage", &["keys", "clock"]),
     ("rocks", &["keys", "clock", "storage"]),

@@ -57,6 +57,9 @@ fn named_paths_exist() {
     assert_eq!(complaints[0].to_string(), "README.md:1: there is no `docs/gone.md`");
     let code = "//! See `docs/gone.md`.\nlet x = \"`docs/gone.md`\";\n";
     assert_eq!(rules::paths_exist(&file("a.rs", code), exists).len(), 1, "comments alone");
+    let inner = file("crates/b/src/a.rs", "//! See `tests/scripts`.\n");
+    let exists = |path: &str| path == "crates/b/tests/scripts";
+    assert_eq!(rules::paths_exist(&inner, exists), [], "a crate's own folder");
 }
 
 #[test]
