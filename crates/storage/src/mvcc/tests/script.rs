@@ -133,8 +133,7 @@ impl Runner for Scripted {
             },
             Do::Scan { .. } => self.scan(command, &mut out)?,
             Do::Newest(start, end, above) => {
-                let found = newest_in_span(&self.engine, &span(start, end), ts(*above))?;
-                match found {
+                match newest_in_span(&self.engine, &span(start, end), ts(*above))? {
                     None => writeln!(out, "none")?,
                     Some((key, at)) => writeln!(out, "{}@{}", text(&key), at.wall)?,
                 }
@@ -151,9 +150,9 @@ impl Runner for Scripted {
                 self.gc_rest = stats.rest;
             }
             Do::Intent { key, txn, prepare, value } => {
-                let value = value.as_ref().map(|value| Bytes::from(value.clone()));
-                let base = an_intent(&k(key));
-                let intent = Intent { txn: TxnId(*txn), prepare: ts(*prepare), value, ..base };
+                let value = value.clone().map(Bytes::from);
+                let (txn, prepare) = (TxnId(*txn), ts(*prepare));
+                let intent = Intent { txn, prepare, value, ..an_intent(&k(key)) };
                 put_intent(&mut batch, &k(key), &intent);
             }
             Do::Resolve { key, txn, commit } => {
