@@ -8,4 +8,6 @@
 mod checker;
 mod mutations;
 mod schedule;
+mod scripts;
+mod timing;
 mod world;

@@ -89,7 +89,7 @@ impl Group {
                 self.core.hear_closed(closed, out);
             }
             Message::Transfer { certificate, to } if certificate.ballot.node == from => {
-                self.on_transfer(now, certificate, to);
+                self.on_transfer(now, certificate, to, out);
             }
             Message::Prepare { .. }
             | Message::Accept { .. }
@@ -263,17 +263,22 @@ impl Group {
     }
 
     /// P5: a leader stopped. Whoever is to lead stands at once, the others give it time.
-    fn on_transfer(&mut self, now: Now, certificate: Certificate, to: Option<NodeId>) {
+    fn on_transfer(
+        &mut self,
+        now: Now,
+        certificate: Certificate,
+        to: Option<NodeId>,
+        out: &mut Effects,
+    ) {
         self.core.keep_certificate(certificate);
         if certificate.ballot < self.core.acceptor.promised {
             return;
         }
-        if let Role::Follower(follower) = &mut self.role {
-            *follower = match to {
-                Some(node) if node == self.core.me => Follower::summoned(now),
-                Some(_) => Follower::waiting(now.mono.plus(self.core.config.election_timeout)),
-                None => Follower::waiting(now.mono),
-            };
+        match (&mut self.role, to) {
+            (Role::Follower(_), Some(node)) if node == self.core.me => self.campaign(now, out),
+            (Role::Follower(_), Some(_)) => self.follow(now, out),
+            (Role::Follower(follower), None) => *follower = Follower::waiting(now.mono),
+            (Role::Candidate(_) | Role::Leader(_), _) => {}
         }
     }
 }
