@@ -79,6 +79,7 @@ pub fn is_relabel(from: Type, to: Type) -> bool {
                 | (Regclass | Regtype, Oid)
                 | (Varchar(_) | Char(_) | Name, Text | Varchar(None))
                 | (Text, Varchar(None))
+                | (Char(_), Char(None))
                 | (Type::Numeric(_), Type::Numeric(None))
                 | (Unknown, Text)
         )
@@ -214,15 +215,19 @@ fn to_int(value: &Datum, from: Type, to: Type, ctx: &EvalContext) -> Result<Datu
         _ => 0..=u32::MAX.into(),
     };
     let checked = converted.filter(|value| bounds.contains(value));
-    checked
-        .map(Datum::Int)
-        .ok_or_else(|| SqlError::out_of_range(if to.is_integer() { to } else { Type::Oid }))
+    checked.map(Datum::Int).ok_or_else(|| {
+        if to.is_integer() { SqlError::out_of_range(to) } else { SqlError::out_of_range("OID") }
+    })
 }
 
 fn to_float(value: &Datum, to: Type, ctx: &EvalContext) -> Result<Datum> {
     let wide = match value {
         Datum::Int(value) => *value as f64,
         Datum::Float(value) => *value,
+        // Straight to the narrow float: by way of the wide one it would be rounded twice.
+        Datum::Numeric(value) if to == Type::Float4 => {
+            return text::input(&value.to_string(), Type::Float4, ctx);
+        }
         Datum::Numeric(value) => {
             let float = value.to_float();
             if float.is_infinite() && matches!(**value, Decimal::Finite(_)) {

@@ -92,6 +92,7 @@ pub enum Func {
     Chr,
     Ascii,
     ToHex,
+    ToHexWide,
     QuoteIdent,
     QuoteLiteral,
     RegexpReplace,

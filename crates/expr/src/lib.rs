@@ -41,6 +41,8 @@ pub mod ops;
 mod overload;
 pub mod pushdown;
 pub mod row;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod types;
 pub mod wire;

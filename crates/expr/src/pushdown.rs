@@ -362,7 +362,7 @@ impl Runner {
 /// themselves, so the size is the same later.
 fn group_size(key: &[Datum], group: &[Accumulator]) -> usize {
     key.iter().map(Datum::memory).sum::<usize>()
-        + group.len() * size_of::<Accumulator>()
+        + size_of_val(group)
         + size_of::<(Vec<Datum>, Vec<Accumulator>)>()
 }
 

@@ -269,10 +269,20 @@ pub fn call(name: &str, args: Vec<Typed>, ctx: &EvalContext) -> Result<Typed> {
     let args = args
         .into_iter()
         .zip(&resolved.args)
-        .map(|(arg, to)| coerce(arg, *to, context, ctx).map(|arg| arg.expr))
+        .map(|(arg, to)| match arg.ty {
+            Type::Bool if context == CastContext::Assignment => Ok(letter(arg.expr)),
+            _ => coerce(arg, *to, context, ctx).map(|arg| arg.expr),
+        })
         .collect::<Result<_>>()?;
     let expr = Expr::Call { func: resolved.func, args, ty: resolved.result };
     Ok(Typed { expr, ty: resolved.result })
+}
+
+/// A truth value as `t` or `f`: `concat` takes what is printed, not what a cast yields.
+fn letter(truth: Expr) -> Expr {
+    let no = Expr::Not(Box::new(truth.clone()));
+    let branches = vec![(truth, Expr::constant("t")), (no, Expr::constant("f"))];
+    Expr::Case { branches, otherwise: None }
 }
 
 /// `value op ANY (array)`, `value op ALL (array)`.

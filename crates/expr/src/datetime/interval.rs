@@ -317,7 +317,7 @@ fn read_words(text: &str, sum: &mut Sum) -> Option<()> {
         }
         if word.contains(':') {
             sum.add_time(word)?;
-        } else if word[1..].contains('-') {
+        } else if word.chars().skip(1).any(|c| c == '-') {
             sum.add_year_month(word)?;
         } else {
             let number = Number::parse(word)?;

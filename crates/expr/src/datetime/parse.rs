@@ -56,6 +56,8 @@ enum Special {
 enum Problem {
     Syntax,
     Range,
+    /// There is no such time zone.
+    Zone(String),
 }
 
 fn error(problem: &Problem, ty: &str, text: &str) -> SqlError {
@@ -64,6 +66,10 @@ fn error(problem: &Problem, ty: &str, text: &str) -> SqlError {
             SqlState::INVALID_DATETIME_FORMAT,
             format!("invalid input syntax for type {ty}: \"{text}\""),
         ),
+        Problem::Zone(name) => SqlError::invalid_parameter(format!(
+            "time zone \"{}\" not recognized",
+            name.to_lowercase()
+        )),
         Problem::Range => SqlError::new(
             SqlState::DATETIME_FIELD_OVERFLOW,
             format!("date/time field value out of range: \"{text}\""),
@@ -180,6 +186,11 @@ fn words(text: &str) -> Vec<&str> {
             _ => (None, word),
         };
         out.extend(date);
+        // A zone right behind a date.
+        if let Some(at) = rest.find('+').filter(|at| *at > 0 && !rest.contains(':')) {
+            out.extend([&rest[..at], &rest[at..]]);
+            continue;
+        }
         let zone = rest.find(':').and_then(|colon| {
             let behind = &rest[colon..];
             behind
@@ -279,7 +290,9 @@ fn read_name(word: &str, lower: &str, fields: &mut Fields) -> Result<(), Problem
     if named(&WEEKDAYS, lower).is_some() {
         return Ok(());
     }
-    let zone = TimeZone::parse(word).map_err(|_| Problem::Syntax)?;
+    let zone = TimeZone::parse(word).map_err(|_| {
+        if word.contains('/') { Problem::Zone(word.to_owned()) } else { Problem::Syntax }
+    })?;
     set(&mut fields.zone, zone)
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone as _};
 use serde::{Deserialize, Serialize};
 
-use super::{SECOND, UNIX_EPOCH_OFFSET_SECONDS};
+use super::{Civil, DAY, SECOND, UNIX_EPOCH_OFFSET_SECONDS};
 use crate::error::{Result, SqlError, SqlState};
 
 /// The farthest an offset may be from UTC, in seconds; PostgreSQL's bound.
@@ -43,8 +43,9 @@ pub enum TimeZone {
 }
 
 impl TimeZone {
-    /// The zone with this name, as `SET timezone` takes it: `UTC`, `Europe/Berlin`, `+02`, `-3.5`,
-    /// `<+02>-02`. A bare number counts hours ahead of UTC, as in SQL.
+    /// The zone with this name, as `SET timezone` takes it: `UTC`, `Europe/Berlin`, `2`, `-3.5`,
+    /// `<+02>-02`, `-02:00`. A bare number counts hours ahead of UTC, as in SQL; anything else with a
+    /// sign counts hours behind it, as in POSIX.
     ///
     /// # Errors
     /// There is none: `22023`.
@@ -65,8 +66,8 @@ impl TimeZone {
         {
             return TimeZone::fixed((hours * 3600.0).round() as i64).ok_or_else(unknown);
         }
-        if let Some(seconds) = parse_offset(trimmed) {
-            return TimeZone::fixed(seconds).ok_or_else(unknown);
+        if let Some(behind) = parse_offset(trimmed) {
+            return TimeZone::fixed(-behind).ok_or_else(unknown);
         }
         if let Some(zone) = TimeZone::abbreviation(trimmed) {
             return Ok(zone);
@@ -77,6 +78,17 @@ impl TimeZone {
             .or_else(|| zones().find(|zone| zone.name().eq_ignore_ascii_case(trimmed)))
             .map(TimeZone::Named)
             .ok_or_else(unknown)
+    }
+
+    /// The zone with this name, as `AT TIME ZONE` takes it: here every number counts hours behind UTC.
+    ///
+    /// # Errors
+    /// There is none: `22023`.
+    pub fn parse_posix(name: &str) -> Result<TimeZone> {
+        match parse_offset(name.trim()).and_then(|behind| TimeZone::fixed(-behind)) {
+            Some(zone) => Ok(zone),
+            None => TimeZone::parse(name),
+        }
     }
 
     /// The zone that an abbreviation in a timestamp stands for: `EST`, `Z`.
@@ -159,13 +171,25 @@ pub(super) fn parse_offset(text: &str) -> Option<i64> {
     (minutes < 60 && seconds < 60 && total <= MAX_OFFSET_SECONDS).then_some(sign * total)
 }
 
-/// The moment as chrono has it; those beyond its range are moved to its ends.
+/// The last year whose changes the tz database lists one by one. Later years follow the same rules.
+const LAST_LISTED_YEAR: i64 = 2037;
+
+/// The moment as chrono has it. A moment beyond the listed years is taken to lie in a listed year of
+/// the same calendar, where clocks change on the same days.
 fn naive(micros: i64) -> NaiveDateTime {
-    let seconds = micros.div_euclid(SECOND).saturating_add(UNIX_EPOCH_OFFSET_SECONDS);
-    // chrono's years reach to about 262,000 in both directions.
-    let bound = 8_000_000_000_000;
-    let moment = chrono::DateTime::from_timestamp(seconds.clamp(-bound, bound), 0);
-    moment.expect("clamped to chrono's range").naive_utc()
+    let days = micros.div_euclid(DAY);
+    let year = Civil::from_days(days).year;
+    let mut seconds = micros.div_euclid(SECOND).saturating_add(UNIX_EPOCH_OFFSET_SECONDS);
+    if year > LAST_LISTED_YEAR {
+        let first = |year: i64| Civil { year, month: 1, day: 1 }.to_days();
+        let shape = |year: i64| (first(year).rem_euclid(7), first(year + 1) - first(year));
+        let twin =
+            (LAST_LISTED_YEAR - 27..=LAST_LISTED_YEAR).find(|twin| shape(*twin) == shape(year));
+        let twin = twin.expect("28 years in a row have all 14 calendars");
+        seconds -= (first(year) - first(twin)) * (DAY / SECOND);
+    }
+    let moment = chrono::DateTime::from_timestamp(seconds, 0);
+    moment.expect("years from 4714 BC to 2037 are within chrono's range").naive_utc()
 }
 
 impl fmt::Display for TimeZone {

@@ -7,7 +7,7 @@
 use bigdecimal::{Signed, ToPrimitive, Zero, num_bigint::BigInt};
 
 use super::{
-    Decimal, Finite, GROUP_DIGITS, MAX_RESULT_SCALE, MAX_WHOLE_DIGITS, MIN_SIGNIFICANT_DIGITS,
+    Decimal, Finite, GROUP_DIGITS, MAX_WHOLE_DIGITS, MIN_SIGNIFICANT_DIGITS,
     arithmetic::{divide, power_cut, result_scale, small_integer},
     overflow, ten,
 };
@@ -15,6 +15,8 @@ use crate::error::{Result, SqlError, SqlState};
 
 /// Digits computed beyond those that are kept.
 const MARGIN: u32 = 12;
+/// `e` to this power, and anything above it, is refused as too large.
+const MAX_EXPONENT: f64 = 6_000.0;
 
 impl Decimal {
     /// The square root.
@@ -128,7 +130,7 @@ impl Decimal {
                 problem("zero raised to a negative power is undefined")
             }
             (Decimal::Finite(base), Decimal::Finite(exponent)) => match small_integer(exponent) {
-                Some(power) => integer_power(base, power, exponent.scale),
+                Some(power) => integer_power(base, power),
                 None if base.unscaled.is_negative() => problem(
                     "a negative number raised to a non-integer power yields a complex result",
                 ),
@@ -160,21 +162,20 @@ fn signed(scale: u32) -> i32 {
     i32::try_from(scale).expect("scales are small")
 }
 
-/// `power_var_int`: the scale is chosen from an estimate of the result's size.
-fn integer_power(base: &Finite, power: i32, exponent_scale: u32) -> Result<Decimal> {
+/// `base ^ power`; zero if it is too small for its scale to show.
+fn integer_power(base: &Finite, power: i32) -> Result<Decimal> {
     let log10 = if base.unscaled.is_zero() {
         0.0
     } else {
         base.ln_estimate() * std::f64::consts::LOG10_E * f64::from(power)
     };
+    let scale = result_scale(MIN_SIGNIFICANT_DIGITS, &[base.scale]);
     if log10 > MAX_WHOLE_DIGITS as f64 {
         return Err(overflow());
     }
-    if log10 + 1.0 < -(MAX_RESULT_SCALE as f64) {
-        return Ok(Decimal::zero().round(1_000));
+    if log10 + 1.0 < -f64::from(scale) {
+        return Ok(Decimal::zero().round(signed(scale)));
     }
-    let wanted = MIN_SIGNIFICANT_DIGITS - log10 as i64;
-    let scale = result_scale(wanted, &[base.scale, exponent_scale]);
     let digits = i64::from(scale) + log10.abs() as i64 + i64::from(MARGIN) + 10;
     let result = power_cut(base, power.unsigned_abs(), digits * 2);
     let result = if power < 0 {
@@ -182,7 +183,7 @@ fn integer_power(base: &Finite, power: i32, exponent_scale: u32) -> Result<Decim
     } else {
         result.round(signed(scale))
     };
-    Decimal::checked(Finite::new(result.at_scale(scale.max(result.scale)), scale.max(result.scale)))
+    Decimal::checked(result)
 }
 
 /// `base ^ exponent` as `exp(exponent * ln base)`; the base is not negative.
@@ -206,7 +207,7 @@ fn real_power(base: &Finite, exponent: &Finite) -> Result<Decimal> {
 
 /// `e ^ value` with the scale PostgreSQL gives a result of about `10 ^ log10`.
 fn exp_at(value: &Finite, log10: f64, scales: &[u32]) -> Result<Decimal> {
-    if log10 >= MAX_WHOLE_DIGITS as f64 {
+    if log10 >= MAX_EXPONENT * std::f64::consts::LOG10_E {
         return Err(overflow());
     }
     let limited = log10.clamp(-2_000.0, 2_000.0);

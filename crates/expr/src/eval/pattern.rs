@@ -40,6 +40,7 @@ pub(crate) fn like(text: &str, pattern: &str, escape: Option<char>) -> Result<bo
             Some('_') if escape != Some('_') => text_rest.next().is_some(),
             Some(c) if Some(c) == escape => match pattern_rest.next() {
                 Some(literal) => text_rest.next() == Some(literal),
+                None if text_rest.as_str().is_empty() => false,
                 None => {
                     return Err(SqlError::new(
                         SqlState::INVALID_ESCAPE_SEQUENCE,

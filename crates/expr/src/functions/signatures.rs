@@ -139,7 +139,7 @@ pub(super) const SIGNATURES: &[Signature] = &[
     f("chr", &[I4], TEXT, Func::Chr),
     f("ascii", &[TEXT], I4, Func::Ascii),
     f("to_hex", &[I4], TEXT, Func::ToHex),
-    f("to_hex", &[I8], TEXT, Func::ToHex),
+    f("to_hex", &[I8], TEXT, Func::ToHexWide),
     f("quote_ident", &[TEXT], TEXT, Func::QuoteIdent),
     f("quote_literal", &[TEXT], TEXT, Func::QuoteLiteral),
     f("regexp_replace", &[TEXT, TEXT, TEXT], TEXT, Func::RegexpReplace),

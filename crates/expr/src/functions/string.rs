@@ -27,8 +27,8 @@ pub(super) fn call(func: Func, args: &[Datum]) -> Result<Option<Datum>> {
         (Func::Length, []) => count(text.chars().count()),
         (Func::OctetLength, []) => count(text.len()),
         (Func::BitLength, []) => count(text.len() * 8),
-        (Func::Lower, []) => Datum::text(text.to_lowercase()),
-        (Func::Upper, []) => Datum::text(text.to_uppercase()),
+        (Func::Lower, []) => Datum::text(text.chars().map(lower).collect::<String>()),
+        (Func::Upper, []) => Datum::text(text.chars().map(upper).collect::<String>()),
         (Func::Initcap, []) => Datum::text(initcap(text)),
         (Func::Reverse, []) => Datum::text(text.chars().rev().collect::<String>()),
         (Func::Md5, []) => Datum::text(crate::md5::hex_digest(text.as_bytes())),
@@ -116,11 +116,8 @@ fn of_bytes(func: Func, bytes: &[u8], rest: &[Datum]) -> Result<Option<Datum>> {
 
 fn of_int(func: Func, value: i64) -> Result<Option<Datum>> {
     match func {
-        Func::ToHex => Ok(Some(Datum::text(if i32::try_from(value).is_ok() {
-            format!("{:x}", value as i32)
-        } else {
-            format!("{value:x}")
-        }))),
+        Func::ToHex => Ok(Some(Datum::text(format!("{:x}", value as i32)))),
+        Func::ToHexWide => Ok(Some(Datum::text(format!("{value:x}")))),
         Func::Chr => {
             let character = u32::try_from(value).ok().filter(|code| *code != 0);
             let character = character.and_then(char::from_u32).ok_or_else(|| {
@@ -181,15 +178,23 @@ fn left(text: &str, length: i64) -> &str {
     &text[..byte_at(text, keep)]
 }
 
+/// The one letter that is the lower case of a letter; itself where there is none, or more.
+fn lower(c: char) -> char {
+    let mut letters = c.to_lowercase();
+    letters.next().filter(|_| letters.next().is_none()).unwrap_or(c)
+}
+
+/// The one letter that is the upper case of a letter; itself where there is none, or more.
+fn upper(c: char) -> char {
+    let mut letters = c.to_uppercase();
+    letters.next().filter(|_| letters.next().is_none()).unwrap_or(c)
+}
+
 fn initcap(text: &str) -> String {
     let mut inside = false;
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if inside {
-            out.extend(c.to_lowercase());
-        } else {
-            out.extend(c.to_uppercase());
-        }
+        out.push(if inside { lower(c) } else { upper(c) });
         inside = c.is_alphanumeric();
     }
     out

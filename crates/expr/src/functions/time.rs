@@ -70,7 +70,7 @@ fn date_trunc(
         Datum::TimestampTz(micros) => {
             let field = DateField::parse(field, "timestamp with time zone")?;
             let zone = match rest {
-                [Datum::Text(name)] => TimeZone::parse(name)?,
+                [Datum::Text(name)] => TimeZone::parse_posix(name)?,
                 _ => ctx.timezone,
             };
             let start = datetime::date_trunc(field, local(*micros, &zone))?;
@@ -134,7 +134,7 @@ fn age(args: &[Datum], ctx: &EvalContext) -> Result<Option<Datum>> {
 
 fn at_time_zone(zone: &Datum, value: &Datum) -> Result<Option<Datum>> {
     let zone = match zone {
-        Datum::Text(name) => TimeZone::parse(name)?,
+        Datum::Text(name) => TimeZone::parse_posix(name)?,
         Datum::Interval(Interval { months: 0, days: 0, micros }) => {
             TimeZone::fixed(micros / SECOND)
                 .ok_or_else(|| SqlError::invalid_parameter("time zone displacement out of range"))?
