@@ -48,7 +48,7 @@ impl Slot {
     /// The slot after this one.
     #[must_use]
     pub const fn next(self) -> Slot {
-        Slot(self.0 + 1)
+        Slot(self.0.saturating_add(1))
     }
 
     /// The slot before this one; [`Slot::NONE`] has none and stays.

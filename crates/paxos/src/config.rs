@@ -8,6 +8,9 @@ pub struct Config {
     /// D of P1: how far beyond `TT.now().latest` a lease request reaches. The time a crashed
     /// leader blocks its group, at most.
     pub lease: Duration,
+    /// The longest lease a voter grants, counted from its `TT.now().latest`. A request that reaches
+    /// further comes from a broken clock, and would block the group for as long: it is dropped.
+    pub max_lease: Duration,
     /// How often an idle leader renews its lease. At most half of `lease`, or one lost heartbeat
     /// loses it.
     pub renew_every: Duration,
@@ -57,6 +60,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             lease: Duration::from_secs(3),
+            max_lease: Duration::from_secs(60),
             renew_every: Duration::from_secs(1),
             election_timeout: Duration::from_secs(1),
             election_stagger: Duration::from_millis(250),
@@ -79,6 +83,7 @@ impl Config {
     /// Panics on settings that could not work; called by every constructor of a group.
     pub(crate) fn check(&self) {
         assert!(self.renew_every * 2 <= self.lease, "a lost heartbeat must not lose the lease");
+        assert!(self.lease <= self.max_lease, "voters would drop every request");
         assert!(!self.renew_every.is_zero(), "renewal needs a period");
         assert!(!self.resend_after.is_zero(), "resending needs a period");
         assert!(!self.election_stagger.is_zero(), "ranks need a distance");

@@ -7,6 +7,7 @@
 //! candidates rarely meet.
 
 use clock::{Mono, Now};
+use keys::NodeId;
 
 use crate::core::Core;
 
@@ -22,7 +23,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Starts to wait at its first tick.
+    /// Starts to wait at its first tick: longer if another node is known to have led.
     pub(crate) fn newborn() -> Follower {
         Follower { campaign_after: None, free_since: None, ranked: true }
     }
@@ -55,7 +56,7 @@ impl Follower {
         if !core.membership.is_voter(core.me) {
             return false;
         }
-        let after = *self.campaign_after.get_or_insert(now.mono.plus(core.config.lease));
+        let after = *self.campaign_after.get_or_insert_with(|| now.mono.plus(patience(core)));
         if core.acceptor.bound_until(now.tt, core.me, core.certificate).is_some() {
             self.free_since = None;
             return false;
@@ -64,5 +65,15 @@ impl Follower {
             self.free_since.get_or_insert(now.mono);
         }
         self.due(core, now) <= now.mono
+    }
+}
+
+/// How long a replica just created or restored waits for others. Not long if it led last: whoever
+/// granted to it is free for it, and for nobody else.
+fn patience(core: &Core) -> std::time::Duration {
+    match core.acceptor.promised.node {
+        NodeId(0) => core.config.election_timeout,
+        node if node == core.me => core.config.election_stagger,
+        _ => core.config.lease,
     }
 }

@@ -376,6 +376,7 @@ impl Group {
         }
         let fence = if self.core.rules.keep(Rule::SnapshotFence) { fence } else { Fence::NONE };
         self.core.log.install(upto, fence);
+        self.hear_of(fence.ballot());
         self.core.write(Persist::TruncateThrough(upto), out);
         self.core.save(out);
         self.core.tell_closed(out);
@@ -462,3 +463,6 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,8 +255,11 @@ impl Leader {
         out: &mut Effects,
     ) {
         let Answer { until, matched, sent } = answer;
-        let last = core.log.last();
-        assert!(matched <= last, "{from} has {matched}, the leader {last}: it forgot a promise");
+        if matched > core.log.last() {
+            // It knows slots chosen that were never proposed here, as after a snapshot: another
+            // leads by now, and this leadership will hear of it.
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&from) else { return };
         peer.bound = true;
         peer.stray = None;

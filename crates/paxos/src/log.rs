@@ -347,3 +347,6 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

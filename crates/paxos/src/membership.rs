@@ -146,3 +146,6 @@ impl fmt::Display for MembershipError {
 }
 
 impl std::error::Error for MembershipError {}
+
+#[cfg(test)]
+mod tests;

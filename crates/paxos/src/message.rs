@@ -219,3 +219,6 @@ pub enum Refusal {
         truncated: Slot,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,7 @@ impl Group {
         out.send.push((ballot.node, Message::Refuse { ballot, reason }));
     }
 
-    fn hear_of(&mut self, ballot: Ballot) {
+    pub(super) fn hear_of(&mut self, ballot: Ballot) {
         self.core.max_round = self.core.max_round.max(ballot.round);
     }
 
@@ -222,6 +222,9 @@ impl Group {
     /// A leader's request: grants its lease (P1), accepts its proposals, learns what is chosen.
     fn on_lead(&mut self, now: Now, lead: Lead, proposals: Vec<Proposal>, out: &mut Effects) {
         let Lead { ballot, until, commit, sent, closed, certificate } = lead;
+        if until > now.tt.latest_timestamp().plus(self.core.config.max_lease) {
+            return;
+        }
         let mut objection = self.objection(now, ballot, certificate);
         if matches!(objection, Some(Refusal::Promised(_)))
             && !self.core.rules.keep(Rule::GrantIsPromise)

@@ -118,6 +118,7 @@ pub(super) struct Sabotage {
 fn config(rng: &mut ChaCha8Rng) -> Config {
     Config {
         lease: Duration::from_millis(300),
+        max_lease: Duration::from_secs(60),
         renew_every: Duration::from_millis(100),
         election_timeout: Duration::from_millis(100),
         election_stagger: Duration::from_millis(25),
@@ -409,7 +410,7 @@ impl Schedule {
 
     /// Everything works again: a leader must emerge, and its proposal reach every replica.
     fn heal(&mut self) {
-        const ROUNDS: u32 = 400;
+        const ROUNDS: u32 = 1_000;
         for node in self.world.ids() {
             if self.world.node(node).group.is_none() {
                 self.world.restart(node);

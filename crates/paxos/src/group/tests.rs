@@ -1,0 +1,244 @@
+//! What needs a group but no world: births at a split, refusals, advice.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clock::{Interval, Mono, Now, Timestamp};
+use keys::{NodeId, RangeId};
+
+use crate::{
+    Ballot, Config, Durable, Effects, Event, Fence, Group, Lead, Membership, Message, Payload,
+    Persist, ProposeError, Refusal, Slot, SnapshotRefused,
+};
+
+const START: u64 = 1_000_000_000_000;
+const ME: NodeId = NodeId(1);
+const OTHER: NodeId = NodeId(2);
+
+fn now(ms: u64) -> Now {
+    let at = START + ms * 1_000_000;
+    Now { tt: Interval { earliest: at, latest: at }, mono: Mono(at) }
+}
+
+fn three() -> Membership {
+    Membership::majority(vec![NodeId(1), NodeId(2), NodeId(3)]).expect("a set")
+}
+
+fn new(me: NodeId) -> Group {
+    Group::create(RangeId(1), me, three(), Some(ME), Config::default()).0
+}
+
+/// Disks that take no time.
+fn persist(group: &mut Group, at: Now, out: &mut Effects) -> Vec<(NodeId, Message)> {
+    let mut sent = std::mem::take(&mut out.send);
+    sent.append(&mut out.send_durable);
+    while let Some(token) = out.token.take() {
+        group.persisted(at, token, out);
+        sent.append(&mut out.send);
+        sent.append(&mut out.send_durable);
+    }
+    sent
+}
+
+/// A leader with a lease granted by node 2, and node 2.
+fn leading() -> (Group, Group) {
+    let (mut leader, mut follower) = (new(ME), new(OTHER));
+    let mut out = Effects::default();
+    leader.tick(now(0), &mut out);
+    let sent = persist(&mut leader, now(0), &mut out);
+    let (_, heartbeat) = sent.into_iter().find(|(to, _)| *to == OTHER).expect("one to each");
+    let mut reply = Effects::default();
+    follower.message(now(0), ME, heartbeat, &mut reply);
+    let (_, accepted) = persist(&mut follower, now(0), &mut reply).pop().expect("a reply");
+    leader.message(now(0), OTHER, accepted, &mut out);
+    persist(&mut leader, now(0), &mut out);
+    assert!(leader.lease_valid(now(0).tt));
+    (leader, follower)
+}
+
+fn child(me: NodeId, parent: &Group, first: Ballot) -> (Group, Durable) {
+    let floor = Timestamp::from_wall(START + 7);
+    let birth = parent.child_birth(first, floor);
+    Group::create_child(RangeId(2), me, three(), birth, Config::default())
+}
+
+#[test]
+fn split_proposer_leads_the_child_at_birth_with_the_parents_lease() {
+    let (parent, follower) = leading();
+    let led = parent.leadership().expect("it leads");
+    let (child_leader, durable) = child(ME, &parent, led.ballot);
+    let inherited = child_leader.leadership().expect("it leads the child");
+    assert_eq!((inherited.ballot, inherited.lease_end), (led.ballot, led.lease_end));
+    assert_eq!(inherited.floor, Timestamp::from_wall(START + 7));
+    assert!(inherited.ready, "nothing to recover (P7)");
+    assert!(durable.round_used >= led.ballot.round, "its ballot is spent after a restart (P0)");
+
+    // The child's acceptor elsewhere keeps to the parent's grant.
+    let (mut voter, _) = child(OTHER, &follower, led.ballot);
+    assert!(voter.leadership().is_none());
+    let ballot = Ballot::new(9, NodeId(3));
+    let prepare = Message::Prepare { ballot, from: Slot(1), certificate: None };
+    let mut out = Effects::default();
+    voter.message(now(100), NodeId(3), prepare, &mut out);
+    let until = led.lease_end;
+    let refuse = Message::Refuse { ballot, reason: Refusal::Granted { until } };
+    assert_eq!(out.send, [(NodeId(3), refuse)]);
+}
+
+#[test]
+fn split_applied_under_another_ballot_makes_no_leader() {
+    let (parent, follower) = leading();
+    let (not_mine, durable) = child(ME, &parent, Ballot::new(1, OTHER));
+    assert!(not_mine.leadership().is_none(), "another ballot proposed the split");
+    assert_eq!(durable.promised, Ballot::new(1, OTHER), "at least the proposer's");
+    assert!(child(OTHER, &follower, Ballot::new(1, ME)).0.leadership().is_none());
+}
+
+#[test]
+fn a_lease_beyond_all_reason_is_dropped() {
+    let mut voter = new(OTHER);
+    let lead = |until| Lead {
+        ballot: Ballot::new(1, ME),
+        until,
+        commit: Slot::NONE,
+        sent: Slot::NONE,
+        closed: None,
+        certificate: None,
+    };
+    let mut out = Effects::default();
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let far = now(0).tt.latest_timestamp().plus(year);
+    voter.message(now(0), ME, Message::Heartbeat { lead: lead(far) }, &mut out);
+    assert!(out.is_empty(), "{out:?}");
+    let near = now(0).tt.latest_timestamp().plus(Duration::from_secs(3));
+    voter.message(now(0), ME, Message::Heartbeat { lead: lead(near) }, &mut out);
+    assert!(matches!(out.send_durable[..], [(ME, Message::Accepted { .. })]), "{out:?}");
+}
+
+#[test]
+fn messages_that_speak_for_others_are_dropped() {
+    let mut voter = new(OTHER);
+    let mut out = Effects::default();
+    let ballot = Ballot::new(9, NodeId(3));
+    let prepare = || Message::Prepare { ballot, from: Slot(1), certificate: None };
+    voter.message(now(0), ME, prepare(), &mut out);
+    voter.message(now(0), NodeId(8), prepare(), &mut out);
+    voter.message(now(0), OTHER, prepare(), &mut out);
+    assert!(out.is_empty(), "{out:?}");
+}
+
+#[test]
+fn promises_and_acceptances_wait_for_the_disk() {
+    let (mut leader, mut follower) = leading();
+    let mut out = Effects::default();
+    let slot = leader.propose(now(1), Bytes::from_static(b"x"), &mut out).expect("it acts");
+    assert!(matches!(out.persist[..], [Persist::Append { .. }]), "{out:?}");
+    assert!(out.token.is_some() && out.send_durable.is_empty());
+    let accept = out.send.iter().find(|(to, _)| *to == OTHER).expect("one to each").1.clone();
+
+    let mut reply = Effects::default();
+    follower.message(now(1), ME, accept.clone(), &mut reply);
+    assert!(reply.send.is_empty() && reply.send_durable.len() == 1 && reply.token.is_some());
+    // The same request again changes nothing, but vouches for what is still on its way to disk.
+    let mut again = Effects::default();
+    follower.message(now(1), ME, accept, &mut again);
+    assert!(again.persist.is_empty() && again.send.is_empty(), "{again:?}");
+    assert_eq!(again.token, reply.token);
+
+    // The follower's disk alone is no quorum: the leader's own has yet to follow (S1).
+    let (_, accepted) = reply.send_durable.pop().expect("just seen");
+    leader.message(now(1), OTHER, accepted, &mut out);
+    assert!(out.chosen.is_empty());
+    let token = out.token.take().expect("there was a write");
+    leader.persisted(now(1), token, &mut out);
+    assert_eq!(out.chosen.len(), 1);
+    assert_eq!(out.chosen[0].slot, slot);
+}
+
+#[test]
+fn proposals_in_one_batch_share_a_message() {
+    let (mut leader, _) = leading();
+    let mut out = Effects::default();
+    for _ in 0..10 {
+        leader.propose(now(1), Bytes::from_static(b"x"), &mut out).expect("it acts");
+    }
+    assert_eq!(out.send.len(), 2, "one message to each follower");
+    let large = Bytes::from(vec![0; Config::default().max_entry_bytes + 1]);
+    let bytes = large.len();
+    let refused = leader.propose(now(1), large, &mut out);
+    assert_eq!(refused, Err(ProposeError::TooLarge { bytes }));
+}
+
+#[test]
+fn truncation_is_advised_beyond_the_limits_and_spares_live_followers() {
+    let (mut leader, _) = leading();
+    let keep = Config::default().log_keep_slots;
+    let mut out = Effects::default();
+    let mut slot = Slot::NONE;
+    let accepted = |matched| Message::Accepted {
+        ballot: Ballot::new(1, ME),
+        until: now(2_000).tt.latest_timestamp(),
+        matched,
+        sent: matched,
+    };
+    while slot.0 < keep + 10 {
+        slot = leader.propose(now(1), Bytes::from_static(b"x"), &mut out).expect("it acts");
+        persist(&mut leader, now(1), &mut out);
+        leader.message(now(1), OTHER, accepted(slot), &mut out);
+        leader.applied(slot, &mut out);
+        out = Effects::default();
+    }
+    assert_eq!(leader.truncation_due(), None, "node 3 has nothing yet");
+    leader.message(now(1), NodeId(3), accepted(Slot(100)), &mut out);
+    assert_eq!(leader.truncation_due(), Some(Slot(100)));
+    leader.message(now(1), NodeId(3), accepted(slot), &mut out);
+    let due = leader.truncation_due().expect("over the limit");
+    assert_eq!(due, Slot((keep + 10) / 2));
+    leader.truncate(due, &mut out);
+    assert_eq!(leader.truncation_due(), None);
+    assert_eq!(leader.status().truncated, due);
+    assert!(leader.fence_at(Slot(3)).is_none() && leader.fence_at(slot).is_some());
+}
+
+#[test]
+fn snapshots_are_refused_by_leaders_and_if_old() {
+    let (mut leader, mut follower) = leading();
+    let mut out = Effects::default();
+    let refused = leader.install_snapshot(now(0), Slot(3), Fence::NONE, &mut out);
+    assert_eq!(refused, Err(SnapshotRefused::Leading));
+    follower.install_snapshot(now(0), Slot(3), Fence::NONE, &mut out).expect("new to it");
+    let refused = follower.install_snapshot(now(0), Slot(3), Fence::NONE, &mut out);
+    assert_eq!(refused, Err(SnapshotRefused::Old { applied: Slot(3) }));
+    let wrote = |p: &Persist| matches!(p, Persist::TruncateThrough(Slot(3)));
+    assert!(out.persist.iter().any(wrote), "{out:?}");
+}
+
+#[test]
+fn followers_know_whom_to_ask() {
+    let (leader, mut follower) = leading();
+    assert_eq!(leader.leader_hint(), Some(ME));
+    assert_eq!(follower.leader_hint(), Some(ME));
+    let refused = follower.propose(now(1), Bytes::new(), &mut Effects::default());
+    assert_eq!(refused, Err(ProposeError::NotLeader { hint: Some(ME) }));
+}
+
+#[test]
+fn a_leader_without_quorum_lets_its_lease_lapse() {
+    let (mut leader, _) = leading();
+    let mut out = Effects::default();
+    let end = leader.leadership().expect("it leads").lease_end;
+    for ms in (1..4_000).step_by(100) {
+        leader.tick(now(ms), &mut out);
+        persist(&mut leader, now(ms), &mut out);
+    }
+    assert_eq!(leader.leadership().expect("it still leads").lease_end, end);
+    let refused = leader.propose(now(4_000), Bytes::new(), &mut out);
+    assert_eq!(refused, Err(ProposeError::LeaseLapsed));
+    assert!(!out.events.iter().any(|e| matches!(e, Event::LostLeadership { .. })));
+}
+
+#[test]
+fn weights_count_commands() {
+    let payload = Payload::Command(Bytes::from(vec![0; 100]));
+    assert_eq!(payload.weight() - Payload::Noop.weight(), 100);
+}
