@@ -9,8 +9,8 @@
 //!
 //! Savepoints are positions in an undo log, kept only while there is a savepoint.
 //!
-//! 1. `bytes` is the sum of [`cost`] over all entries, `undo_bytes` that of what the undo log keeps;
-//!    the tests' model checks both after each step. Their sum stays within the limit.
+//! 1. `bytes` is the sum of [`cost`] over all entries, `undo_bytes` that of what the undo log
+//!    keeps; the tests' model checks both after each step. Their sum stays within the limit.
 //! 2. A merge sees exactly the entries inside the span that was really read, so a page that ended
 //!    early shows no own write behind its end.
 

@@ -87,7 +87,8 @@ impl RoutingCache {
         assert!(!descriptor.voters.is_empty(), "{descriptor} has no voters");
         let overlapping = self.overlapping(&descriptor);
         let newer = |id: &RangeId| self.generation(*id) > descriptor.generation;
-        if overlapping.iter().any(newer) || self.ends.contains_key(&descriptor.id) && newer(&descriptor.id)
+        if overlapping.iter().any(newer)
+            || self.ends.contains_key(&descriptor.id) && newer(&descriptor.id)
         {
             return false;
         }
@@ -139,9 +140,7 @@ impl RoutingCache {
     /// All entries, in key order.
     #[cfg(test)]
     pub fn entries(&self) -> impl Iterator<Item = Route> {
-        self.by_end
-            .values()
-            .map(|e| Route { descriptor: e.descriptor.clone(), leader: e.leader })
+        self.by_end.values().map(|e| Route { descriptor: e.descriptor.clone(), leader: e.leader })
     }
 }
 

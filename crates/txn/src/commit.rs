@@ -6,7 +6,7 @@
 //!
 //!   several          gateway --Prepare--> every range at once, the anchor's included
 //!                            <-- p, valid_through --
-//!                    s > t_r and every p;  s < every valid_through and the schema bound   (X3, X3a)
+//!                    s > t_r and every p;  s < every valid_through and schema bound   (X3, X3a)
 //!                    gateway --Commit--> the anchor's leader: record, logged | T4 -> Committed
 //!                    gateway --Resolve--> the others, behind the answer to the client       (R1a)
 //! ```
@@ -18,16 +18,20 @@
 //! | `Aborted` | the record says so: final | locks are released; the client may retry |
 //! | `Conflict` of a participant | advice only (X8) | the record is poisoned and believed |
 //! | `WrongRange` | a range split or moved | divided and prepared again: prepares are idempotent |
-//! | `BoundPassed` | no s fits any more | prepared again, at most [`Config::max_commit_rounds`] times |
+//! | `BoundPassed` | no s fits now | prepared again, [`Config::max_commit_rounds`] times at most |
 //! | no answer | it may have happened | sent again until the deadline, then the record is asked |
 //!
 //! 1. An abort of what was prepared, or of a commit whose answer was lost, is told only after the
-//!    record said aborted (X8) - or, if the record cannot be had, when no commit was ever sent: then
-//!    nobody can have decided it.
+//!    record said aborted (X8) - or, if the record cannot be had, when no commit was ever sent:
+//!    then nobody can have decided it.
 //! 2. After an answer to a commit was lost, no prepare is sent any more: a prepare behind the own
 //!    commit would leave intents above the commit timestamp. The record is asked instead.
 //! 3. The client hears 40003 only if a commit was sent, its answers were lost, and the anchor's
 //!    range stayed silent for [`Config::outcome_timeout`] on top.
+//!
+//! HAZARD: a request travels at most once per send. If a network delivered a second copy of a
+//! one-group commit after the first was refused before any work (53300), the copy could commit what
+//! the client was told is not. Answers that are final by the record are not affected.
 //!
 //! [`Config::max_commit_rounds`]: crate::Config::max_commit_rounds
 //! [`Config::outcome_timeout`]: crate::Config::outcome_timeout
@@ -112,6 +116,8 @@ pub(crate) struct Committer {
     doubted: bool,
     /// The outcome is known, or known to be unknown.
     over: bool,
+    /// Ranges it was last divided over.
+    participants: usize,
     begun: Instant,
     two_phase: Duration,
     lock_wait_nanos: u64,
@@ -132,6 +138,7 @@ impl Committer {
             lost: None,
             doubted: false,
             over: false,
+            participants: 0,
             begun: Instant::now(),
             two_phase: Duration::ZERO,
             lock_wait_nanos: 0,
@@ -168,8 +175,9 @@ impl Committer {
                 }
             }
         }
-        let anchor = self.anchor().clone();
-        self.give_up(TxnError::retry(ConflictKind::Expired, anchor, None)).await
+        let kind =
+            if self.too_late() { ConflictKind::Expired } else { ConflictKind::LeaderChanged };
+        self.give_up(TxnError::retry(kind, self.anchor().clone(), None)).await
     }
 
     /// Divides the proposal over the ranges of this moment, and names the anchor.
@@ -195,6 +203,7 @@ impl Committer {
                 .expect("something is written");
             self.proposal.anchor = Some(part.writes[0].key.clone());
         }
+        self.participants = groups.len();
         Ok(groups)
     }
 
@@ -203,7 +212,7 @@ impl Committer {
         let (range, part) = group;
         let (above, below) = (self.proposal.above, self.proposal.not_after);
         let committed = self.commit(range, part, Vec::new(), above, below).await?;
-        Ok(self.committed(&committed, 1))
+        Ok(self.committed(&committed))
     }
 
     /// Prepares everywhere, then decides at the anchor.
@@ -219,7 +228,7 @@ impl Committer {
         let others = groups.iter().filter(|group| !here(group));
         let participants = others.map(|(_, part)| part.first_key()).collect();
         let committed = self.commit(range, part, participants, above, below).await?;
-        Ok(self.committed(&committed, groups.len()))
+        Ok(self.committed(&committed))
     }
 
     /// The prepare phase: the bounds between which s must lie.
@@ -238,7 +247,10 @@ impl Committer {
                     at_anchor: range.span.contains(self.anchor()),
                 });
                 let router = &router;
-                async move { (range, router.sent_to_leader(range, &request, deadline).await.result) }
+                async move {
+                    let sent = router.sent_to_leader(range, &request, deadline).await;
+                    (range, sent.result)
+                }
             })
             .collect();
         while let Some((range, answer)) = answers.next().await {
@@ -325,7 +337,7 @@ impl Committer {
         match ask_record(&self.coordinator, &self.meta(), deadline).await {
             Ok(Outcome::Committed(at)) => {
                 let stats = CommitStats::default();
-                Ok(self.committed(&Committed { at, stats }, 0))
+                Ok(self.committed(&Committed { at, stats }))
             }
             Ok(Outcome::Aborted) => {
                 self.say_farewell(Farewell::Resolve(Resolution::Abort));
@@ -355,14 +367,14 @@ impl Committer {
     }
 
     /// Everything that follows a commit.
-    fn committed(&mut self, committed: &Committed, participants: usize) -> CommitInfo {
+    fn committed(&mut self, committed: &Committed) -> CommitInfo {
         let Committed { at, stats } = committed;
         self.coordinator.committed(*at);
         self.say_farewell(Farewell::Resolve(Resolution::Commit(*at)));
         self.heartbeat = None;
         CommitInfo {
             at: *at,
-            participants,
+            participants: self.participants,
             lock_wait: Duration::from_nanos(self.lock_wait_nanos.max(stats.lock_wait_nanos)),
             paxos: Duration::from_nanos(stats.paxos_nanos),
             two_phase: self.two_phase,
@@ -410,8 +422,8 @@ impl Committer {
     }
 }
 
-/// A commit whose caller is gone, as when a client disconnects, ends one way or the other: the record
-/// is asked, which poisons it if nothing was decided (X8).
+/// A commit whose caller is gone, as when a client disconnects, ends one way or the other: the
+/// record is asked, which poisons it if nothing was decided (X8).
 impl Drop for Committer {
     fn drop(&mut self) {
         if !self.over {

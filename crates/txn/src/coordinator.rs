@@ -201,8 +201,8 @@ impl Attempts {
         self.tries
     }
 
-    /// Whether to try again after this error. If so, the failed attempt is rolled back, the next one
-    /// keeps its priority (X5) and first locks what it wrote (X6), and a pause with jitter has
+    /// Whether to try again after this error. If so, the failed attempt is rolled back, the next
+    /// one keeps its priority (X5) and first locks what it wrote (X6), and a pause with jitter has
     /// passed.
     pub async fn again(&mut self, error: &TxnError, failed: &mut Txn) -> bool {
         let Some(conflict) = error.conflict() else { return false };

@@ -51,6 +51,8 @@ mod options;
 mod reads;
 mod router;
 mod scan;
+#[cfg(test)]
+mod scripts;
 mod txn;
 
 pub use coordinator::{Attempts, Coordinator, Retriable};

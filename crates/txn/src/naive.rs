@@ -1,9 +1,10 @@
 //! A naive model of a cluster, for tests of the layers above ranges. No node uses it.
 //!
 //! One map of versions behind one lock, one timestamp counter for all ranges, every request done
-//! at one instant: so simple that it is right by inspection. It keeps the contract of `kv` as strict
-//! as a replicated range does (locks, wound-wait, validation, intents, records), so a gateway that
-//! errs shows it here too. What it leaves out: replication, leases, lapsed heartbeats, lifetimes.
+//! at one instant: so simple that it is right by inspection. It keeps the contract of `kv` as
+//! strict as a replicated range does (locks, wound-wait, validation, intents, records), so a
+//! gateway that errs shows it here too. What it leaves out: replication, leases, lapsed heartbeats,
+//! lifetimes.
 //!
 //! Faults are switched by hand: [`NaiveCluster::crash`], [`NaiveCluster::set_leader`],
 //! [`NaiveCluster::split`].
@@ -96,8 +97,7 @@ impl NaiveCluster {
             state.publish(&descriptor);
             state.create(descriptor);
         }
-        let shared =
-            Shared { state: Mutex::new(state), changed: Notify::new(), clock, factory };
+        let shared = Shared { state: Mutex::new(state), changed: Notify::new(), clock, factory };
         Arc::new(NaiveCluster { shared: Arc::new(shared), local: NodeId(1) })
     }
 

@@ -17,8 +17,8 @@
 //!    ([`partition`]), and again whenever a range answers that it does not own the keys.
 //! 2. An answer that was lost is never forgotten: [`Sent::lost`] tells the caller that the request
 //!    may have happened, even if a later try of the same request was refused.
-//! 3. Every loop ends at the caller's deadline, and the error then names the range, its replicas and
-//!    what each of them said last.
+//! 3. Every loop ends at the caller's deadline, and the error then names the range, its replicas
+//!    and what each of them said last.
 //!
 //! HAZARD: a gateway's cache may be arbitrarily stale. That is harmless only because replicas check
 //! range, keys and lease by themselves.
@@ -49,8 +49,8 @@ use crate::{
     cache::{Route, RoutingCache},
 };
 
-pub(crate) use carrier::Sent;
 use carrier::Carrier;
+pub(crate) use carrier::Sent;
 pub(crate) use partition::Partition;
 pub(crate) use read::{Budget, ReadPlan};
 

@@ -16,8 +16,9 @@
 //! 4. Whatever ends a transaction, no lock of it stays: commit and rollback release, and so does
 //!    dropping it, as when a client disconnects.
 //!
-//! HAZARD: a fresh snapshot of `TT.now().latest` misses a commit that was acknowledged elsewhere only
-//! if some clock lies. The session's own last commit is never missed: the snapshot is at or above it.
+//! HAZARD: a fresh snapshot of `TT.now().latest` misses a commit that was acknowledged elsewhere
+//! only if some clock lies. The session's own last commit is never missed: the snapshot is at or
+//! above it.
 
 mod finish;
 mod lock;
@@ -508,8 +509,8 @@ impl Txn {
         TxnMeta { id: self.id, anchor, priority: self.priority, start: self.start }
     }
 
-    /// What a retry after this conflict locks first (X6): the keys written, and the key the conflict
-    /// was about.
+    /// What a retry after this conflict locks first (X6): the keys written, and the key the
+    /// conflict was about.
     pub(crate) fn contended_keys(&self, conflict: &Conflict, limit: usize) -> Vec<Key> {
         if self.access == Access::ReadOnly {
             return Vec::new();
@@ -523,8 +524,8 @@ impl Txn {
         keys
     }
 
-    /// Commits. The outcome is known when this returns, unless it says [`TxnError::Unknown`]. It has
-    /// its own deadline: dropping the future half-way leaves the outcome unknown to the client.
+    /// Commits. The outcome is known when this returns, unless it says [`TxnError::Unknown`]. It
+    /// has its own deadline: dropping the future half-way leaves the outcome unknown to the client.
     ///
     /// # Errors
     /// See [`TxnError`]. The transaction is over, whatever the answer.

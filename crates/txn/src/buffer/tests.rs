@@ -30,7 +30,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..12u8, proptest::option::weighted(0.7, 0..9u8)).prop_map(|(k, v)| Step::Write(k, v)),
+        6 => (0..12u8, proptest::option::weighted(0.7, 0..9u8))
+            .prop_map(|(k, v)| Step::Write(k, v)),
         1 => (0..3u8).prop_map(Step::Savepoint),
         1 => (0..3u8).prop_map(Step::RollbackTo),
         1 => (0..3u8).prop_map(Step::Release),
@@ -85,9 +86,10 @@ fn apply(buffer: &mut WriteBuffer, step: &Step) -> bool {
 fn check_sizes(buffer: &WriteBuffer) {
     let bytes: u64 = buffer.entries.iter().map(|(key, entry)| cost(key, entry)).sum();
     assert_eq!(buffer.bytes, bytes);
-    let kept = buffer.undo.iter().map(|undo| {
-        undo.before.as_ref().map_or(0, |entry| cost(&undo.key, entry)) + ENTRY_BYTES
-    });
+    let kept = buffer
+        .undo
+        .iter()
+        .map(|undo| undo.before.as_ref().map_or(0, |entry| cost(&undo.key, entry)) + ENTRY_BYTES);
     assert_eq!(buffer.undo_bytes, kept.sum::<u64>());
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use keys::{Key, Span, TxnId};
-use kv::{KvError, Outcome, Request, Resolution, Resolve, TxnMeta};
+use kv::{Descriptor, KvError, Outcome, Request, Resolution, Resolve, TxnMeta};
 use tokio::time::Instant;
 
 use super::ask_record;
@@ -79,7 +79,8 @@ impl Traces {
     ) -> Result<(), TxnError> {
         self.spans.extend(std::mem::take(&mut self.locked).into_iter().map(Span::point));
         for moves in 0..=router.config().max_moves {
-            let groups = self.divide(router, deadline).await?.into_groups();
+            let mut groups = self.divide(router, deadline).await?.into_groups();
+            groups.retain(|(range, _)| !self.knows(farewell, range));
             let told = groups.iter().map(|(range, left)| {
                 router.send_to_leader(range, self.words(farewell, left), deadline)
             });
@@ -96,6 +97,12 @@ impl Traces {
             }
         }
         Ok(())
+    }
+
+    /// The range that decided to commit has let go already.
+    fn knows(&self, farewell: Farewell, range: &Descriptor) -> bool {
+        let decided = matches!(farewell, Farewell::Resolve(Resolution::Commit(_)));
+        decided && self.meta.as_ref().is_some_and(|meta| range.span.contains(&meta.anchor))
     }
 
     async fn divide(

@@ -125,8 +125,11 @@ impl Page {
         }
         let keys = versions.range::<Key, _>(&asked.span.start..&asked.span.end);
         let rows = keys.filter_map(|(key, versions)| Some((key, visible(versions, at)?)));
-        let rows: Box<dyn Iterator<Item = (&Key, &Bytes)>> =
-            if asked.reverse { Box::new(rows.collect::<Vec<_>>().into_iter().rev()) } else { Box::new(rows) };
+        let rows: Box<dyn Iterator<Item = (&Key, &Bytes)>> = if asked.reverse {
+            Box::new(rows.collect::<Vec<_>>().into_iter().rev())
+        } else {
+            Box::new(rows)
+        };
         for (key, value) in rows {
             if self.left == 0 {
                 found.resume = Some(rest(asked, key));

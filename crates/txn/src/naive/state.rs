@@ -176,9 +176,7 @@ impl State {
                 (read.holder.clone(), self.read(clock, factory, to, range, read))
             }
             Request::Lock(lock) => (Some(lock.txn.clone()), self.lock(lock)),
-            Request::Prepare(prepare) => {
-                (Some(prepare.txn.clone()), self.prepare(clock, prepare))
-            }
+            Request::Prepare(prepare) => (Some(prepare.txn.clone()), self.prepare(clock, prepare)),
             Request::Commit(commit) => (Some(commit.txn.clone()), self.commit(clock, commit)),
             Request::Resolve(resolve) => (None, Ok(self.resolve(range, resolve))),
             Request::Push(push) => (None, Ok(self.push(&push.txn, &push.kind))),
@@ -437,12 +435,8 @@ impl State {
 
     /// A transaction that was wounded or poisoned gets nothing any more.
     fn not_lost(&self, txn: &TxnMeta) -> Result<(), KvError> {
-        let conflict = |kind| Conflict {
-            kind,
-            span: Span::point(txn.anchor.clone()),
-            winner: None,
-            at: None,
-        };
+        let conflict =
+            |kind| Conflict { kind, span: Span::point(txn.anchor.clone()), winner: None, at: None };
         match self.records.get(&txn.id) {
             Some(Outcome::Aborted) => Err(KvError::Aborted(conflict(ConflictKind::Poisoned))),
             Some(Outcome::Committed(_)) => {
@@ -457,8 +451,8 @@ impl State {
         }
     }
 
-    /// Makes sure that no other transaction is in the way of a lock: younger ones are wounded, older
-    /// ones waited for (X5).
+    /// Makes sure that no other transaction is in the way of a lock: younger ones are wounded,
+    /// older ones waited for (X5).
     fn clear(&mut self, txn: &TxnMeta, span: &Span, exclusive: bool) -> Result<(), Hindrance> {
         loop {
             let intents = self.intents.range::<Key, _>(&span.start..&span.end);

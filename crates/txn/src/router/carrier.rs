@@ -44,6 +44,42 @@ pub(crate) struct Carrier {
 #[derive(Debug, Default)]
 struct Heard(BTreeMap<NodeId, String>);
 
+/// What an error means for the search for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Advice {
+    /// It does not lead; perhaps it knows who does.
+    AskAnother(Option<NodeId>),
+    /// It did not answer, or could not: what was asked may have happened.
+    Silent,
+    /// Its own, shorter deadline passed while it waited for a lock.
+    AskAgain,
+    /// It has too much to do.
+    AskLater,
+    /// It does not own the keys.
+    Elsewhere,
+    /// It has answered, as only a leader does.
+    Final,
+}
+
+fn advice(error: &KvError) -> Advice {
+    match error {
+        KvError::NotLeader { leader, .. } => Advice::AskAnother(*leader),
+        KvError::AnswerLost { .. } | KvError::Unavailable { .. } => Advice::Silent,
+        KvError::Blocked { .. } => Advice::AskAgain,
+        KvError::Overloaded(_) => Advice::AskLater,
+        KvError::WrongRange { .. } => Advice::Elsewhere,
+        KvError::Conflict(_)
+        | KvError::Aborted(_)
+        | KvError::LockBusy { .. }
+        | KvError::TooOld { .. }
+        | KvError::InFuture { .. }
+        | KvError::BoundPassed { .. }
+        | KvError::TooLarge { .. }
+        | KvError::Program(_)
+        | KvError::Invalid(_) => Advice::Final,
+    }
+}
+
 impl Carrier {
     pub fn new(sender: Arc<dyn RangeSender>, config: RouterConfig, seed: u64) -> Carrier {
         let cache = Mutex::new(RoutingCache::new(config.max_descriptors));
@@ -84,42 +120,29 @@ impl Carrier {
                 }
                 Err(error) => error,
             };
-            match &error {
-                KvError::NotLeader { leader, .. } => tour.not_leader(node, *leader),
-                KvError::AnswerLost { .. } | KvError::Unavailable { .. } => {
+            match advice(&error) {
+                Advice::AskAnother(named) => tour.not_leader(node, named),
+                Advice::Silent => {
                     lost = Some(error.to_string());
                     self.led_by(range.id, Some(node), None);
                     tour.failed(node);
                 }
-                KvError::Blocked { .. } if end < deadline => {
+                Advice::AskAgain if end < deadline => {
                     if begun.elapsed() < self.config.attempt_timeout / 2 {
                         self.pause(0, deadline).await;
                     }
                     tour.again(node);
                 }
-                KvError::Overloaded(_) if overloaded < self.config.max_overloaded => {
+                Advice::AskLater if overloaded < self.config.max_overloaded => {
                     self.pause(overloaded, deadline).await;
                     overloaded += 1;
                     tour.again(node);
                 }
-                KvError::WrongRange { known, .. } => {
-                    let mut cache = self.cache();
-                    known.iter().for_each(|descriptor| {
-                        cache.learn(descriptor.clone());
-                    });
+                Advice::Elsewhere => {
+                    self.learn_from(&error);
                     return Sent { result: Err(error), lost };
                 }
-                KvError::Conflict(_)
-                | KvError::Aborted(_)
-                | KvError::LockBusy { .. }
-                | KvError::Blocked { .. }
-                | KvError::TooOld { .. }
-                | KvError::InFuture { .. }
-                | KvError::BoundPassed { .. }
-                | KvError::Overloaded(_)
-                | KvError::TooLarge { .. }
-                | KvError::Program(_)
-                | KvError::Invalid(_) => {
+                Advice::AskAgain | Advice::AskLater | Advice::Final => {
                     self.led_by(range.id, hint, Some(node));
                     return Sent { result: Err(error), lost };
                 }
@@ -155,12 +178,7 @@ impl Carrier {
                         heard.0.insert(*node, error.to_string());
                     }
                     Err(error) => {
-                        if let KvError::WrongRange { known, .. } = &error {
-                            let mut cache = self.cache();
-                            known.iter().for_each(|descriptor| {
-                                cache.learn(descriptor.clone());
-                            });
-                        }
+                        self.learn_from(&error);
                         return Err(error);
                     }
                     Ok(reply) => return Ok(reply),
@@ -192,6 +210,16 @@ impl Carrier {
         let longest = longest.min(self.config.backoff_max);
         let part = lock(&self.rng).random_range(0.5..=1.0);
         sleep_until(deadline.min(Instant::now() + longest.mul_f64(part))).await;
+    }
+
+    /// Takes in what a replica knows of the ranges it was wrongly asked for.
+    fn learn_from(&self, error: &KvError) {
+        if let KvError::WrongRange { known, .. } = error {
+            let mut cache = self.cache();
+            known.iter().for_each(|descriptor| {
+                cache.learn(descriptor.clone());
+            });
+        }
     }
 
     /// Remembers a leader if it is not what was thought of before.

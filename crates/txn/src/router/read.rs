@@ -7,8 +7,8 @@
 //!   answers are put together per scan, in its direction
 //! ```
 //!
-//! A limited scan goes from range to range instead: mostly the first one has enough, and what is not
-//! read need not be validated.
+//! A limited scan goes from range to range instead: mostly the first one has enough, and what is
+//! not read need not be validated.
 
 use std::{
     collections::BTreeMap,
@@ -132,13 +132,14 @@ impl Router {
         for moves in 0..=self.config().max_moves {
             let mut parts: Partition<Vec<Piece>> = Partition::new();
             for piece in &pieces {
-                let put = |group: &mut Vec<Piece>, span| group.push(Piece { span, ..piece.clone() });
+                let put =
+                    |group: &mut Vec<Piece>, span| group.push(Piece { span, ..piece.clone() });
                 parts.split(self, &piece.span, plan.deadline, put).await?;
             }
             let groups = parts.into_groups();
-            let reads = groups.iter().map(|(range, pieces)| {
-                self.read_range(plan, range, pieces.clone(), moves)
-            });
+            let reads = groups
+                .iter()
+                .map(|(range, pieces)| self.read_range(plan, range, pieces.clone(), moves));
             pieces.clear();
             for read in join_all(reads).await {
                 let read = read?;

@@ -39,7 +39,8 @@ impl Tour {
         round_trip: impl Fn(NodeId) -> Duration,
     ) -> Tour {
         let mut order = nearest_first(range, round_trip);
-        let first = hint.filter(|node| range.voters.contains(node)).unwrap_or(range.preferred_leader);
+        let first =
+            hint.filter(|node| range.voters.contains(node)).unwrap_or(range.preferred_leader);
         if let Some(position) = order.iter().position(|node| *node == first) {
             order[..=position].rotate_right(1);
         }

@@ -12,8 +12,8 @@ use crate::{
     commit::{Committer, Farewell, Proposal, Traces},
 };
 
-/// How long a rollback waits for its locks to be gone, so that the same client's next statement does
-/// not meet them. Later they go behind the answer.
+/// How long a rollback waits for its locks to be gone, so that the same client's next statement
+/// does not meet them. Later they go behind the answer.
 const RELEASE_WAIT: Duration = Duration::from_secs(1);
 
 impl Txn {
@@ -111,8 +111,9 @@ impl Txn {
     }
 }
 
-/// A transaction that is dropped unfinished, as when its client disconnects, leaves no lock: what it
-/// holds is released behind, with a bound on time and number (else the missing heartbeat does it).
+/// A transaction that is dropped unfinished, as when its client disconnects, leaves no lock: what
+/// it holds is released behind, with a bound on time and number (else the missing heartbeat does
+/// it).
 impl Drop for Txn {
     fn drop(&mut self) {
         match self.phase {

@@ -7,9 +7,18 @@ use kv::{ConflictKind, KvError, Lock, LockReply, LockWait, Reply, Request};
 use tokio::time::Instant;
 
 use super::{LockState, Txn};
-use crate::{
-    Access, Isolation, TxnError, heartbeat::Heartbeat, router::Partition,
-};
+use crate::{Access, Isolation, TxnError, heartbeat::Heartbeat, router::Partition};
+
+/// How locks are asked for.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    /// Versions above this are reported as moved.
+    since: Timestamp,
+    wait: LockWait,
+    deadline: Instant,
+    /// How often ranges moved already.
+    moves: u32,
+}
 
 impl Txn {
     /// Locks keys exclusively at their leaders. In READ COMMITTED it answers the keys that changed
@@ -58,7 +67,8 @@ impl Txn {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let (size, limit) = (self.locks.len() + keys.len(), self.coordinator.config().max_locked_keys);
+        let (size, limit) =
+            (self.locks.len() + keys.len(), self.coordinator.config().max_locked_keys);
         if size > limit {
             let (size, limit) = (size as u64, limit as u64);
             return Err(TxnError::TooLarge { what: "keys locked", size, limit });
@@ -69,47 +79,59 @@ impl Txn {
         for key in &keys {
             self.locks.insert(key.clone(), LockState::Asked);
         }
-        let mut moved: Vec<(Key, Timestamp)> = Vec::new();
-        let router = self.coordinator.router().clone();
-        for moves in 0..=router.config().max_moves {
-            let mut parts: Partition<Vec<Key>> = Partition::new();
-            for key in keys.drain(..) {
-                let (_, group) = parts.at(&router, &key, deadline).await?;
-                group.push(key);
-            }
-            let groups = parts.into_groups();
-            let asked = groups.iter().map(|(range, keys)| {
-                let (txn, keys) = (self.meta(), keys.clone());
-                let request = Request::Lock(Lock { txn, keys, since, wait });
-                router.send_to_leader(range, request, deadline)
-            });
-            let mut failed = None;
-            for ((range, group), answer) in groups.iter().zip(join_all(asked).await) {
-                match answer {
-                    Ok(Reply::Locked(reply)) => {
-                        self.granted(group, since, &reply);
-                        moved.extend(reply.moved);
-                    }
-                    Ok(other) => {
-                        let what = format!("{range} answered a lock with {other:?}");
-                        failed = Some(TxnError::Invalid(what));
-                    }
-                    Err(KvError::WrongRange { .. }) => {
-                        router.follow(range, moves, deadline).await;
-                        keys.extend(group.iter().cloned());
-                    }
-                    Err(error) => failed = failed.or(Some(error.into())),
-                }
-            }
-            if let Some(error) = failed {
-                return Err(error);
-            }
+        let mut moved = Vec::new();
+        for moves in 0..=self.coordinator.router().config().max_moves {
+            let ask = Ask { since, wait, deadline, moves };
+            keys = self.lock_round(keys, &ask, &mut moved).await?;
             if keys.is_empty() {
                 return Ok(moved);
             }
         }
         let missing = "the ranges of the keys to lock kept moving".to_owned();
         Err(TxnError::Unavailable { range: keys::RangeId(0), missing })
+    }
+
+    /// Asks every range for the locks of its keys, all at once. Answers the keys whose ranges
+    /// turned out not to own them.
+    async fn lock_round(
+        &mut self,
+        keys: Vec<Key>,
+        ask: &Ask,
+        moved: &mut Vec<(Key, Timestamp)>,
+    ) -> Result<Vec<Key>, TxnError> {
+        let router = self.coordinator.router().clone();
+        let Ask { since, wait, deadline, moves } = *ask;
+        let mut parts: Partition<Vec<Key>> = Partition::new();
+        for key in keys {
+            let (_, group) = parts.at(&router, &key, deadline).await?;
+            group.push(key);
+        }
+        let groups = parts.into_groups();
+        let asked = groups.iter().map(|(range, keys)| {
+            let (txn, keys) = (self.meta(), keys.clone());
+            let request = Request::Lock(Lock { txn, keys, since, wait });
+            router.send_to_leader(range, request, deadline)
+        });
+        let answers = join_all(asked).await;
+        let (mut left, mut failed) = (Vec::new(), None);
+        for ((range, group), answer) in groups.into_iter().zip(answers) {
+            match answer {
+                Ok(Reply::Locked(reply)) => {
+                    self.granted(&group, since, &reply);
+                    moved.extend(reply.moved);
+                }
+                Ok(other) => {
+                    let what = format!("{range} answered a lock with {other:?}");
+                    failed = Some(TxnError::Invalid(what));
+                }
+                Err(KvError::WrongRange { .. }) => {
+                    router.follow(&range, moves, deadline).await;
+                    left.extend(group);
+                }
+                Err(error) => failed = failed.or(Some(error.into())),
+            }
+        }
+        failed.map_or(Ok(left), Err)
     }
 
     fn granted(&mut self, keys: &[Key], since: Timestamp, reply: &LockReply) {

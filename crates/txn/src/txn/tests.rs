@@ -8,8 +8,7 @@ use kv::LockWait;
 use tokio::time::Instant;
 
 use crate::{
-    Access, Coordinator, Isolation, Scan, ScanRows, Txn, TxnError, TxnOptions,
-    naive::NaiveCluster,
+    Access, Coordinator, Isolation, Scan, ScanRows, Txn, TxnError, TxnOptions, naive::NaiveCluster,
 };
 
 /// Ranges r2 [a - h), r3 [h - p), r4 [p - z), led by nodes 1, 2, 3.
@@ -36,7 +35,8 @@ fn span(start: &str, end: &str) -> Span {
 }
 
 fn shown(rows: &ScanRows) -> String {
-    let row = |(key, value): &(Key, Bytes)| format!("{}={}", key.escape_ascii(), value.escape_ascii());
+    let row =
+        |(key, value): &(Key, Bytes)| format!("{}={}", key.escape_ascii(), value.escape_ascii());
     rows.rows.iter().map(row).collect::<Vec<_>>().join(" ")
 }
 
@@ -155,8 +155,7 @@ async fn write_skew_is_refused_at_serializable_only() {
 
 #[tokio::test(start_paused = true)]
 async fn lost_updates_are_refused_at_every_level() {
-    for isolation in
-        [Isolation::Serializable, Isolation::RepeatableRead, Isolation::ReadCommitted]
+    for isolation in [Isolation::Serializable, Isolation::RepeatableRead, Isolation::ReadCommitted]
     {
         let (_, coordinator) = cluster();
         write(&coordinator, &[("b", "1")]).await;
@@ -224,7 +223,8 @@ async fn read_only_and_past_transactions_write_nothing() {
     cluster.set_gc_threshold(past.next());
     let error = txn.get(&[key("b")]).await.unwrap_err();
     assert_eq!(error.sqlstate(), "72000");
-    let future = coordinator.clock().now().latest_timestamp().plus(std::time::Duration::from_secs(9));
+    let future =
+        coordinator.clock().now().latest_timestamp().plus(std::time::Duration::from_secs(9));
     let mut txn = coordinator.begin(TxnOptions { as_of: Some(future), ..TxnOptions::default() });
     assert_eq!(txn.begin_statement().await.unwrap_err().sqlstate(), "22023");
 }
