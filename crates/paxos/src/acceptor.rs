@@ -1,10 +1,11 @@
 //! The acceptor: what one voter has promised and granted, and to whom it is bound.
 //!
-//! A grant is a promise with an end: until `TT.after(until)` the voter promises and accepts no other
-//! node's ballot (P1). Two things outlive a crash: the promise, and the *horizon*, a timestamp at or
-//! above every grant ever given, written ahead so that most grants need no write (P4). After a
-//! restart the horizon stands for all the grants forgotten; they were given to the node of the
-//! promised ballot, since nobody else's ballot could be promised while one was in force.
+//! A grant is a promise with an end: until `TT.after(until)` the voter promises and accepts no
+//! other node's ballot (P1). Two things outlive a crash: the promise, and the *horizon*, a
+//! timestamp at or above every grant ever given, written ahead so that most grants need no write
+//! (P4). After a restart the horizon stands for all the grants forgotten; they were given to the
+//! node of the promised ballot, since nobody else's ballot could be promised while one was in
+//! force.
 //!
 //! ```text
 //!   grants      |----|     until, moved on by each request

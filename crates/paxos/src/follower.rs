@@ -1,10 +1,10 @@
 //! The follower: waits, and decides when waiting has been long enough.
 //!
 //! While a grant binds the acceptor to a leader, standing for election is pointless, so the end of
-//! the grant is the timer that counts: a live leader renews it long before. When it ends, candidates
-//! come one after the other, in an order all replicas draw alike from the group, the round and the
-//! node. So a crashed leader is replaced one lease and two round trips after its last heartbeat, and
-//! candidates rarely meet.
+//! the grant is the timer that counts: a live leader renews it long before. When it ends,
+//! candidates come one after the other, in an order all replicas draw alike from the group, the
+//! round and the node. So a crashed leader is replaced one lease and two round trips after its last
+//! heartbeat, and candidates rarely meet.
 
 use clock::{Mono, Now};
 use keys::NodeId;

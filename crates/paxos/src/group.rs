@@ -300,8 +300,9 @@ impl Group {
 
     /// P5: hands leadership on. The host has drained: no lock, no validated participant, and best
     /// nothing in flight; `floor` is at or above all it assigned, served and promised: one below
-    /// its `min_next`. From here on this replica never acts under this ballot again. `to` stands for election
-    /// at once; `None`: whoever comes first; this replica itself: under a higher ballot.
+    /// its `min_next`. From here on this replica never acts under this ballot again. `to` stands
+    /// for election at once; `None`: whoever comes first; this replica itself: under a higher
+    /// ballot.
     ///
     /// # Errors
     /// If this replica cannot vouch, or the target cannot lead; see [`ReleaseError`].

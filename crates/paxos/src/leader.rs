@@ -27,11 +27,11 @@
 //! Invariants: no command is proposed unless the lease is in force and the opening is applied; the
 //! lease end never moves back; a chosen slot is held under this ballot here.
 //!
-//! HAZARD. `lease_valid` compares `TT.now().latest` of *this* node with what other nodes wait for by
-//! *their* `TT.now().earliest`. If either clock is outside its bound, or the host acts on a reading
-//! that is old by the time it acts (a paused process), two leaders serve at once. The host takes
-//! the reading after the last thing that could have paused it, and P3 makes timestamps disjoint
-//! whatever the clocks do after that.
+//! HAZARD. `lease_valid` compares `TT.now().latest` of *this* node with what other nodes wait for
+//! by *their* `TT.now().earliest`. If either clock is outside its bound, or the host acts on a
+//! reading that is old by the time it acts (a paused process), two leaders serve at once. The host
+//! takes the reading after the last thing that could have paused it, and P3 makes timestamps
+//! disjoint whatever the clocks do after that.
 
 mod lease;
 mod replication;

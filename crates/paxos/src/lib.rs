@@ -1,14 +1,14 @@
 //! Multi-Paxos with leader leases, as a state machine: inputs in, effects out.
 //!
-//! A [`Group`] is one replica of one replicated log. Its host hands it messages, ticks and commands,
-//! with a reading of the clock, and carries out the [`Effects`]: what to write, what to send before
-//! and after that is on disk, what is chosen. It does no I/O, reads no clock, draws no random
-//! number, so one schedule of inputs gives one run, in production as under test.
+//! A [`Group`] is one replica of one replicated log. Its host hands it messages, ticks and
+//! commands, with a reading of the clock, and carries out the [`Effects`]: what to write, what to
+//! send before and after that is on disk, what is chosen. It does no I/O, reads no clock, draws no
+//! random number, so one schedule of inputs gives one run, in production as under test.
 //!
 //! # What it guarantees
 //!
-//! - One value per slot, whatever is lost, repeated, delayed, reordered or crashes, as long as disks
-//!   keep what they synced (S1).
+//! - One value per slot, whatever is lost, repeated, delayed, reordered or crashes, as long as
+//!   disks keep what they synced (S1).
 //! - At any true time at most one leadership acts, as long as clocks keep their bounds (P1, P2).
 //! - Timestamps of a later leadership lie above all that an earlier one assigned or served (P3).
 //! - What takes effect of a leadership is a prefix of what it proposed (P8).

@@ -131,7 +131,9 @@ fn naive(log: &[(u64, bool)], slot: usize) -> bool {
 
 proptest! {
     #[test]
-    fn fence_agrees_with_its_naive_twin(log in prop::collection::vec((1_u64..5, any::<bool>()), 0..12)) {
+    fn fence_agrees_with_its_naive_twin(
+        log in prop::collection::vec((1_u64..5, any::<bool>()), 0..12),
+    ) {
         let payload = |(i, (first, opens)): (usize, &(u64, bool))| {
             (*first, if *opens { Payload::Opening } else { command(i as u8) })
         };

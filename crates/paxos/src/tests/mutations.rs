@@ -1,5 +1,5 @@
-//! Every check is shown able to fail: one rule is dropped at a time, and the same schedules under the
-//! same checker must find out.
+//! Every check is shown able to fail: one rule is dropped at a time, and the same schedules under
+//! the same checker must find out.
 //!
 //! Most are found by the checker, some by an assertion of the group itself, which is as good: a
 //! replica that meets the impossible stops.

@@ -1,9 +1,10 @@
 //! Random schedules under the naive checker.
 //!
-//! A schedule is drawn from one seed: the group (1 to 5 voters, majorities or flexible quorums, born
-//! with a leader or not), the clock bound, and how likely each kind of step is; then a few
-//! hundred steps; one in four is made of long spells of bad weather instead. Settings are tiny, so that windows fill, reports come in parts and logs get
-//! truncated. One schedule in eight ends by healing everything and demanding progress.
+//! A schedule is drawn from one seed: the group (1 to 5 voters, majorities or flexible quorums,
+//! born with a leader or not), the clock bound, and how likely each kind of step is; then a few
+//! hundred steps; one in four is made of long spells of bad weather instead. Settings are tiny, so
+//! that windows fill, reports come in parts and logs get truncated. One schedule in eight ends by
+//! healing everything and demanding progress.
 //!
 //! `MERIDIAN_SEED=n` replays one schedule, `MERIDIAN_SCHEDULES=n` runs that many.
 
@@ -270,6 +271,21 @@ impl Schedule {
                 let offset = [-epsilon, 0, epsilon][self.rng.random_range(0..3)];
                 self.world.node_mut(node).offset = offset;
             }
+            Step::Propose
+            | Step::Read
+            | Step::Close
+            | Step::Campaign
+            | Step::Release
+            | Step::Crash
+            | Step::Restart => self.act(step),
+            Step::Truncate => self.truncate(),
+            Step::Settle => self.settle(),
+        }
+    }
+
+    /// What a node or its host does.
+    fn act(&mut self, step: Step) {
+        match step {
             Step::Propose => self.propose(),
             Step::Read => {
                 let node = self.leader();
@@ -301,8 +317,7 @@ impl Schedule {
                     self.world.restart(node);
                 }
             }
-            Step::Truncate => self.truncate(),
-            Step::Settle => self.settle(),
+            other => unreachable!("{other:?} is no act of a node"),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A script drives a small cluster by hand. The checker watches as it does under random schedules.
 //! Times are milliseconds since the start. After each command the events and the entries told
-//! chosen are printed. To accept changed output: `UPDATE_GOLDENFILES=1 cargo test -p paxos scripts`.
+//! chosen are printed. To accept changed output: `UPDATE_GOLDENFILES=1 cargo test -p paxos
+//! scripts`.
 
 use std::{error::Error, fmt::Write as _, path::Path, time::Duration};
 

@@ -1,7 +1,8 @@
 //! How long things take, and what an idle group costs, when nodes are ticked only when
 //! `Group::next_wake` says so.
 //!
-//! Messages take a fixed time one way, disks sync at once. Times are exact, so the tests state them.
+//! Messages take a fixed time one way, disks sync at once. Times are exact, so the tests state
+//! them.
 
 use std::{collections::BTreeMap, time::Duration};
 
