@@ -137,6 +137,8 @@ sqlstates! {
     DUPLICATE_DATABASE = "42P04";
     /// A prepared statement that is there already.
     DUPLICATE_PREPARED_STATEMENT = "42P05";
+    /// A cursor or portal that is there already.
+    DUPLICATE_CURSOR = "42P03";
     /// A schema that is there already.
     DUPLICATE_SCHEMA = "42P06";
     /// A table that is there already.

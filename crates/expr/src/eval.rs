@@ -17,6 +17,7 @@ use crate::{
     datum::Datum,
     error::{Result, SqlError, SqlState},
     expr::{BinaryOp, Expr, Extreme, IsTest, Quantifier},
+    types::Type,
 };
 
 /// A value on its way up the tree.
@@ -69,13 +70,7 @@ impl Expr {
                     return Ok(owned(Datum::Null));
                 }
                 let right = right.value(row, ctx)?;
-                if right.is_null() {
-                    return Ok(owned(Datum::Null));
-                }
-                match compare(*op, &left, &right) {
-                    Some(result) => owned(Datum::Bool(result)),
-                    None => owned(arithmetic::binary(*op, &left, &right, *ty, ctx)?),
-                }
+                owned(operate(*op, &left, &right, *ty, ctx)?)
             }
             Expr::And(parts) => owned(logic(parts, false, row, ctx)?),
             Expr::Or(parts) => owned(logic(parts, true, row, ctx)?),
@@ -98,18 +93,12 @@ impl Expr {
                         return value.value(row, ctx);
                     }
                 }
-                match otherwise {
-                    Some(otherwise) => otherwise.value(row, ctx)?,
-                    None => owned(Datum::Null),
-                }
+                return otherwise
+                    .as_ref()
+                    .map_or(Ok(owned(Datum::Null)), |value| value.value(row, ctx));
             }
-            Expr::NullIf { value, equal } => {
-                if equal.is_true(row, ctx)? {
-                    owned(Datum::Null)
-                } else {
-                    value.value(row, ctx)?
-                }
-            }
+            Expr::NullIf { equal, .. } if equal.is_true(row, ctx)? => owned(Datum::Null),
+            Expr::NullIf { value, .. } => value.value(row, ctx)?,
             Expr::Call { func, args, ty } => {
                 owned(func.call(&values(args, row, ctx)?, *ty, ctx)?)
             }
@@ -234,6 +223,23 @@ fn logic(parts: &[Expr], deciding: bool, row: &[Datum], ctx: &EvalContext) -> Re
         }
     }
     Ok(if null { Datum::Null } else { Datum::Bool(!deciding) })
+}
+
+/// The outcome of an operator; the left operand is not NULL.
+fn operate(
+    op: BinaryOp,
+    left: &Datum,
+    right: &Datum,
+    ty: Type,
+    ctx: &EvalContext,
+) -> Result<Datum> {
+    if right.is_null() {
+        return Ok(Datum::Null);
+    }
+    match compare(op, left, right) {
+        Some(result) => Ok(Datum::Bool(result)),
+        None => arithmetic::binary(op, left, right, ty, ctx),
+    }
 }
 
 /// The outcome of a comparison; `None` if the operator compares nothing.

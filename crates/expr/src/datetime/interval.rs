@@ -176,6 +176,62 @@ struct Sum {
     months: i128,
     days: i128,
     micros: i128,
+    /// The fields given so far, one bit each: none may be given twice.
+    given: u32,
+}
+
+/// A unit that parts of an interval are counted in.
+#[derive(Clone, Copy)]
+enum Unit {
+    /// So many microseconds.
+    Time(i64),
+    Days(i64),
+    Months(i64),
+}
+
+/// Hours, minutes, seconds and their fractions: what `2:03:04` gives.
+const CLOCK_FIELDS: u32 = 0b1_1111;
+/// Seconds and their fractions: what `1.5 seconds` gives.
+const SECOND_FIELDS: u32 = 0b111;
+
+impl Unit {
+    fn parse(name: &str) -> Option<Unit> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "us" | "usec" | "usecs" | "useconds" | "microsecond" | "microseconds" => Unit::Time(1),
+            "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" => Unit::Time(1_000),
+            "s" | "sec" | "secs" | "second" | "seconds" => Unit::Time(SECOND),
+            "m" | "min" | "mins" | "minute" | "minutes" => Unit::Time(MINUTE),
+            "h" | "hr" | "hrs" | "hour" | "hours" => Unit::Time(HOUR),
+            "d" | "day" | "days" => Unit::Days(1),
+            "w" | "week" | "weeks" => Unit::Days(7),
+            "mon" | "mons" | "month" | "months" => Unit::Months(1),
+            "y" | "yr" | "yrs" | "year" | "years" => Unit::Months(12),
+            "dec" | "decs" | "decade" | "decades" => Unit::Months(120),
+            "c" | "cent" | "century" | "centuries" => Unit::Months(1_200),
+            "mil" | "mils" | "millennium" | "millennia" => Unit::Months(12_000),
+            _ => return None,
+        })
+    }
+
+    /// The bits of the fields that so many of the unit give.
+    const fn fields(self, number: Number) -> u32 {
+        let bit = match self {
+            Unit::Time(1) => 0,
+            Unit::Time(1_000) => 1,
+            Unit::Time(SECOND) if number.millionths != 0 => return SECOND_FIELDS,
+            Unit::Time(SECOND) => 2,
+            Unit::Time(MINUTE) => 3,
+            Unit::Time(_) => 4,
+            Unit::Days(1) => 5,
+            Unit::Days(_) => 6,
+            Unit::Months(1) => 7,
+            Unit::Months(12) => 8,
+            Unit::Months(120) => 9,
+            Unit::Months(1_200) => 10,
+            Unit::Months(_) => 11,
+        };
+        1 << bit
+    }
 }
 
 /// A number of a text: whole part and a fraction in millionths, both with the sign.
@@ -236,7 +292,7 @@ impl Sum {
         let millionths = number.millionths * i128::from(months);
         if months > 1 {
             // Years and more: a fraction of them is rounded to months.
-            self.months += millionths / 1_000_000;
+            self.months += (millionths as f64 / 1e6).round_ties_even() as i128;
         } else {
             let days = millionths * i128::from(DAYS_PER_MONTH);
             self.days += days / 1_000_000;
@@ -244,32 +300,28 @@ impl Sum {
         }
     }
 
+    /// Adds so many of a unit; `None`: there is no such unit, or it was added before.
     fn add(&mut self, number: Number, unit: &str) -> Option<()> {
-        let unit = unit.to_ascii_lowercase();
-        match unit.as_str() {
-            "us" | "usec" | "usecs" | "useconds" | "microsecond" | "microseconds" => {
-                self.micros += number.times(1);
-            }
-            "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" => {
-                self.micros += number.times(1_000);
-            }
-            "s" | "sec" | "secs" | "second" | "seconds" => self.micros += number.times(SECOND),
-            "m" | "min" | "mins" | "minute" | "minutes" => self.micros += number.times(MINUTE),
-            "h" | "hr" | "hrs" | "hour" | "hours" => self.micros += number.times(HOUR),
-            "d" | "day" | "days" => self.add_days(number, 1),
-            "w" | "week" | "weeks" => self.add_days(number, 7),
-            "mon" | "mons" | "month" | "months" => self.add_months(number, 1),
-            "y" | "yr" | "yrs" | "year" | "years" => self.add_months(number, 12),
-            "dec" | "decs" | "decade" | "decades" => self.add_months(number, 120),
-            "c" | "cent" | "century" | "centuries" => self.add_months(number, 1_200),
-            "mil" | "mils" | "millennium" | "millennia" => self.add_months(number, 12_000),
-            _ => return None,
+        let unit = Unit::parse(unit)?;
+        self.claim(unit.fields(number))?;
+        match unit {
+            Unit::Time(micros) => self.micros += number.times(micros),
+            Unit::Days(days) => self.add_days(number, days),
+            Unit::Months(months) => self.add_months(number, months),
         }
         Some(())
     }
 
+    /// Notes that fields are given; `None`: one of them was before.
+    fn claim(&mut self, fields: u32) -> Option<()> {
+        let fresh = self.given & fields == 0;
+        self.given |= fields;
+        fresh.then_some(())
+    }
+
     /// `hh:mm[:ss[.ffffff]]`, with a sign for all of it; two parts with a fraction are `mm:ss.f`.
     fn add_time(&mut self, text: &str) -> Option<()> {
+        self.claim(CLOCK_FIELDS)?;
         let (sign, digits) = match text.as_bytes().first()? {
             b'-' => (-1, &text[1..]),
             b'+' => (1, &text[1..]),
@@ -312,7 +364,7 @@ fn read_words(text: &str, sum: &mut Sum) -> Option<()> {
     words.peek()?;
     while let Some(word) = words.next() {
         if word.eq_ignore_ascii_case("ago") {
-            *sum = Sum { months: -sum.months, days: -sum.days, micros: -sum.micros };
+            (sum.months, sum.days, sum.micros) = (-sum.months, -sum.days, -sum.micros);
             return words.next().is_none().then_some(());
         }
         if word.contains(':') {
@@ -330,8 +382,8 @@ fn read_words(text: &str, sum: &mut Sum) -> Option<()> {
                     words.next();
                 }
                 // "1 2:03": a bare number before a time counts days.
-                Some(next) if next.contains(':') => sum.add_days(number, 1),
-                _ => sum.micros += number.times(SECOND),
+                Some(next) if next.contains(':') => sum.add(number, "day")?,
+                _ => sum.add(number, "second")?,
             }
         }
     }

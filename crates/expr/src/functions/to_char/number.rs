@@ -67,6 +67,10 @@ fn layout(template: &Template, whole: &str, fraction: &str, places: usize) -> St
     if first == places && places > 0 && !template.point {
         first = places - 1;
     }
+    // Nor does a point stand alone.
+    if template.fill_mode && first == places && fraction.bytes().all(|digit| digit == b'0') {
+        first = places.saturating_sub(template.whole.len().min(1));
+    }
     let (mut out, mut place) = (String::new(), 0);
     for c in &template.whole {
         if *c == ',' {

@@ -1,0 +1,74 @@
+//! What of an expression can be computed ahead, and what a replica may compute.
+
+use super::Expr;
+use crate::{cast, context::EvalContext, functions::Volatility};
+
+impl Expr {
+    /// How much the result may change between evaluations: the most changing of all its parts.
+    #[must_use]
+    pub fn volatility(&self) -> Volatility {
+        let own = match self {
+            Expr::Call { func, .. } => func.volatility(),
+            Expr::External { .. } => Volatility::Volatile,
+            Expr::Cast { from, to, .. } => cast::volatility(*from, *to),
+            _ => Volatility::Immutable,
+        };
+        self.children().into_iter().map(Expr::volatility).fold(own, Volatility::max)
+    }
+
+    /// Whether a replica may evaluate it: nothing of it is volatile, and no parameter is left.
+    #[must_use]
+    pub fn is_pushable(&self) -> bool {
+        self.volatility() != Volatility::Volatile
+            && !self.any(&mut |part| match part {
+                Expr::Param { .. } | Expr::External { .. } => true,
+                Expr::Call { func, .. } => func.needs_session(),
+                _ => false,
+            })
+    }
+
+    /// The expression with its constant parts computed, as far as they change no more than
+    /// `limit` allows: `Immutable` for a plan that is kept, `Stable` for one about to run. A part
+    /// whose evaluation fails stays, so that the error comes when and only when it is reached.
+    #[must_use]
+    pub fn fold(self, limit: Volatility, ctx: &EvalContext) -> Expr {
+        self.rewrite(&mut |part| part.fold_top(limit, ctx))
+    }
+
+    fn fold_top(self, limit: Volatility, ctx: &EvalContext) -> Expr {
+        let own = match &self {
+            Expr::Const(_) | Expr::Column(_) | Expr::Param { .. } | Expr::External { .. } => {
+                return self;
+            }
+            Expr::Call { func, .. } => func.volatility(),
+            Expr::Cast { from, to, .. } => cast::volatility(*from, *to),
+            _ => Volatility::Immutable,
+        };
+        if own > limit {
+            return self;
+        }
+        if self.children().iter().all(|child| child.as_const().is_some()) {
+            return self.eval(&[], ctx).map_or(self, Expr::Const);
+        }
+        match self {
+            Expr::And(parts) => fold_logic(parts, false, Expr::And),
+            Expr::Or(parts) => fold_logic(parts, true, Expr::Or),
+            other => other,
+        }
+    }
+}
+
+/// Drops the neutral constants of AND (true) or OR (false); the deciding constant decides.
+fn fold_logic(parts: Vec<Expr>, deciding: bool, build: fn(Vec<Expr>) -> Expr) -> Expr {
+    let decided = Expr::constant(deciding);
+    let neutral = Expr::constant(!deciding);
+    if parts.contains(&decided) {
+        return decided;
+    }
+    let mut parts: Vec<Expr> = parts.into_iter().filter(|part| *part != neutral).collect();
+    match parts.len() {
+        0 => neutral,
+        1 => parts.pop().expect("there is one"),
+        _ => build(parts),
+    }
+}
