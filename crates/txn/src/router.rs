@@ -42,7 +42,7 @@ use futures::{
 };
 use keys::{Key, NodeId, RangeId, Span, layout};
 use kv::{Descriptor, KvError, RangeSender, Read, ReadFrom, ReadSpan, Reply, Request};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     RouterConfig, TxnError,
@@ -142,7 +142,7 @@ impl Router {
         request: &Request,
         deadline: Instant,
     ) -> Sent {
-        let mut lost = None;
+        let (mut lost, mut asked) = (None, RangeId::SYSTEM);
         for moves in 0..=self.config.max_moves {
             let range = match self.range_of(key, deadline).await {
                 Ok(range) => range,
@@ -150,13 +150,14 @@ impl Router {
             };
             let sent = self.carrier.to_leader(&range, request, deadline).await;
             lost = sent.lost.or(lost);
+            asked = range.id;
             match sent.result {
                 Err(KvError::WrongRange { .. }) => self.follow(&range, moves, deadline).await,
                 result => return Sent { result, lost },
             }
         }
-        let missing = format!("the range of {key} kept moving");
-        Sent { result: Err(KvError::Unavailable { range: RangeId(0), missing }), lost }
+        let missing = format!("it does not own {key}, and who does was not found");
+        Sent { result: Err(KvError::Unavailable { range: asked, missing }), lost }
     }
 
     /// Sends to the leader of a range.
@@ -259,15 +260,26 @@ impl Router {
 
     /// Asks the directory for the range of a key, and takes in those behind it.
     async fn look_up(&self, key: &Key, deadline: Instant) -> Result<Arc<Descriptor>, TxnError> {
-        let lookup = self.lookup(key, deadline);
-        let found = lookup.clone().await;
-        {
-            let mut lookups = lock(&self.lookups);
-            if lookups.get(key).is_some_and(|now| now.ptr_eq(&lookup)) {
-                lookups.remove(key);
+        let found = loop {
+            let lookup = self.lookup(key, deadline);
+            let found = timeout_at(deadline, lookup.clone()).await;
+            {
+                let mut lookups = lock(&self.lookups);
+                if lookups.get(key).is_some_and(|now| now.ptr_eq(&lookup)) {
+                    lookups.remove(key);
+                }
             }
-        }
-        let found = found?;
+            match found {
+                Ok(Ok(found)) => break found,
+                // It was begun by a caller of less patience.
+                Ok(Err(TxnError::Unavailable { .. })) if Instant::now() < deadline => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    let missing = "the directory did not answer in time".to_owned();
+                    return Err(TxnError::Unavailable { range: RangeId::SYSTEM, missing });
+                }
+            }
+        };
         let mut cache = self.cache();
         found.iter().rev().for_each(|descriptor| {
             cache.learn(descriptor.clone());

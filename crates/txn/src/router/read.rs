@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use clock::Timestamp;
 use futures::future::join_all;
-use keys::{Key, Span};
+use keys::{Key, RangeId, Span};
 use kv::{Descriptor, KvError, Read, ReadFrom, ReadReply, ReadSpan, Reply, Request, TxnMeta};
 use tokio::time::Instant;
 
@@ -150,7 +150,8 @@ impl Router {
                 return Ok(put_together(spans, chunks));
             }
         }
-        Err(kept_moving(&pieces[0].span))
+        let piece = &pieces[0].span;
+        Err(kept_moving(self.range_of(&piece.start, plan.deadline).await?.id, piece))
     }
 
     /// Reads at most `limit` rows of a span; `resume` is set if the limit ended it.
@@ -175,7 +176,7 @@ impl Router {
             let Some(mut reply) = self.ask(plan, range, vec![page], max_rows).await? else {
                 moves += 1;
                 if moves > self.config().max_moves {
-                    return Err(kept_moving(&span));
+                    return Err(kept_moving(range.id, &span));
                 }
                 self.follow(range, moves, plan.deadline).await;
                 continue;
@@ -285,7 +286,7 @@ fn put_together(spans: &[ReadSpan], chunks: Vec<Chunk>) -> Vec<Vec<(Key, Bytes)>
     spans.iter().enumerate().map(&mut rows_of).collect()
 }
 
-fn kept_moving(span: &Span) -> TxnError {
-    let missing = format!("the ranges of {span} kept moving");
-    TxnError::Unavailable { range: keys::RangeId(0), missing }
+fn kept_moving(range: RangeId, span: &Span) -> TxnError {
+    let missing = format!("it does not own {span}, and who does was not found");
+    TxnError::Unavailable { range, missing }
 }

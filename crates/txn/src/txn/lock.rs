@@ -87,8 +87,9 @@ impl Txn {
                 return Ok(moved);
             }
         }
-        let missing = "the ranges of the keys to lock kept moving".to_owned();
-        Err(TxnError::Unavailable { range: keys::RangeId(0), missing })
+        let range = self.coordinator.router().range_of(&keys[0], deadline).await?.id;
+        let missing = format!("it does not own {}, and who does was not found", keys[0]);
+        Err(TxnError::Unavailable { range, missing })
     }
 
     /// Asks every range for the locks of its keys, all at once. Answers the keys whose ranges

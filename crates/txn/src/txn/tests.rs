@@ -1,5 +1,7 @@
 //! Transactions on the naive cluster: what they see, what they refuse, what they leave behind.
 
+mod model;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -354,4 +356,71 @@ async fn contended_increments_all_happen() {
     assert_eq!(cluster.newest(&key("b")).as_deref(), Some(&b"20"[..]));
     assert_eq!(cluster.newest(&key("q")).as_deref(), Some(&b"20"[..]));
     settled(&cluster).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_lookup_serves_all_who_want_a_key() {
+    let (_, coordinator) = cluster();
+    let mut tasks = Vec::new();
+    for _ in 0..50 {
+        let mut txn = coordinator.begin(TxnOptions::default());
+        tasks.push(tokio::spawn(async move {
+            txn.get(&[key("b")]).await.unwrap();
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let deadline = Instant::now() + std::time::Duration::from_secs(1);
+    let ranges = coordinator.router().ranges_of(&span("a", "z"), deadline).await.unwrap();
+    let ids: Vec<u64> = ranges.iter().map(|range| range.id.0).collect();
+    assert_eq!(ids, [2, 3, 4]);
+    let gap = coordinator.router().ranges_of(&span("z", "zz"), deadline).await.unwrap_err();
+    assert!(matches!(gap, TxnError::NoRange { .. }), "{gap}");
+}
+
+/// The directory still has the parent, the cache knows the child: what is left of the parent is
+/// found through the parent's replica.
+#[tokio::test(start_paused = true)]
+async fn a_directory_behind_the_times_is_good_enough() {
+    let (cluster, coordinator) = cluster();
+    cluster.split(&key("c"), RangeId(10));
+    let child = cluster.ranges().into_iter().find(|range| range.id == RangeId(10)).unwrap();
+    coordinator.router().learn(child);
+    write(&coordinator, &[("b", "1"), ("d", "1")]).await;
+    let mut txn = coordinator.begin(TxnOptions::default());
+    assert_eq!(scan(&mut txn, "a", "h").await, "b=1 d=1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_rows_are_refused_before_memory_is_full() {
+    let (cluster, _) = cluster();
+    let config = crate::Config { max_read_rows: 2, ..crate::Config::default() };
+    let coordinator = cluster.coordinator_with(config, crate::RouterConfig::default());
+    write(&coordinator, &[("b", "1"), ("i", "1"), ("q", "1")]).await;
+    let mut txn = coordinator.begin(TxnOptions::default());
+    let error = txn.read(vec![Scan::all(span("a", "z"))]).await.unwrap_err();
+    assert_eq!(error.sqlstate(), "53200");
+    assert_eq!(scan(&mut txn, "a", "p").await, "b=1 i=1");
+    assert_eq!(txn.read_stats().rows, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schema_bound_that_passed_is_a_conflict() {
+    let (_, coordinator) = cluster();
+    let mut txn = coordinator.begin(TxnOptions::default());
+    txn.put(key("b"), value("1")).unwrap();
+    txn.set_not_after(coordinator.clock().now().latest_timestamp());
+    let error = txn.commit().await.unwrap_err();
+    assert_eq!(error.sqlstate(), "40001");
+    assert!(error.to_string().contains("too long ago"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_never_reads_below_its_last_commit() {
+    let (_, coordinator) = cluster();
+    let after =
+        coordinator.clock().now().latest_timestamp().plus(std::time::Duration::from_millis(9));
+    let mut txn = coordinator.begin(TxnOptions { after, ..TxnOptions::default() });
+    assert_eq!(txn.begin_statement().await.unwrap(), after);
 }
