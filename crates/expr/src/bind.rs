@@ -25,6 +25,7 @@ use crate::{
     datum::Datum,
     error::{Result, SqlError, SqlState},
     expr::{BinaryOp, CastContext, Expr, UnaryOp},
+    functions::Func,
     ops,
     types::Type,
 };
@@ -220,9 +221,17 @@ pub fn binary(op: BinaryOp, left: Typed, right: Typed, ctx: &EvalContext) -> Res
         if op == BinaryOp::Concat { CastContext::Assignment } else { CastContext::Implicit };
     let left = coerce(left, resolved.left, context, ctx)?.expr;
     let right = coerce(right, resolved.right, context, ctx)?.expr;
-    let expr =
-        Expr::Binary { op, left: Box::new(left), right: Box::new(right), ty: resolved.result };
-    Ok(Typed { expr, ty: resolved.result })
+    let ty = resolved.result;
+    if let (BinaryOp::Concat, Type::Array(_)) = (op, ty) {
+        let func = match (resolved.left.element(), resolved.right.element()) {
+            (Some(_), Some(_)) => Func::ArrayCat,
+            (Some(_), None) => Func::ArrayAppend,
+            (None, _) => Func::ArrayPrepend,
+        };
+        return Ok(Typed { expr: Expr::Call { func, args: vec![left, right], ty }, ty });
+    }
+    let expr = Expr::Binary { op, left: Box::new(left), right: Box::new(right), ty };
+    Ok(Typed { expr, ty })
 }
 
 /// `op value`.
@@ -286,7 +295,8 @@ pub fn common_type(types: &[Type], what: &str) -> Result<Type> {
     let Some(first) = known.first().copied() else {
         return Ok(Type::Text);
     };
-    if known.iter().all(|ty| *ty == first) {
+    // A length that not all of them have is none of the result's.
+    if known.len() == types.len() && known.iter().all(|ty| *ty == first) {
         return Ok(first);
     }
     let mut chosen = first.base();
@@ -299,16 +309,16 @@ pub fn common_type(types: &[Type], what: &str) -> Result<Type> {
         }
         let to_next = can_cast(chosen, next, CastContext::Implicit);
         let back = can_cast(next, chosen, CastContext::Implicit);
-        if !chosen.is_preferred() && to_next && (!back || next.is_preferred()) {
+        if !chosen.is_preferred() && to_next && !back {
             chosen = next;
         }
     }
     for ty in &known {
         if !can_cast(*ty, chosen, CastContext::Implicit) {
-            return Err(SqlError::type_mismatch(format!(
-                "{what} could not convert type {} to {chosen}",
-                ty.base()
-            )));
+            return Err(SqlError::new(
+                SqlState::CANNOT_COERCE,
+                format!("{what} could not convert type {} to {chosen}", ty.base()),
+            ));
         }
     }
     Ok(chosen)

@@ -123,7 +123,7 @@ pub fn cast(
             Datum::array(element, array.items.iter().map(convert).collect::<Result<_>>()?)
         }
         (Datum::Text(text), to) if to.is_string() => Datum::Text(text.clone()),
-        (Datum::Bool(value), to) if to.is_string() => {
+        (Datum::Bool(value), to) if to.is_string() && to != Type::Name => {
             Datum::text(if *value { "true" } else { "false" })
         }
         (value, to) if to.is_string() => to_text(value, from, ctx)?,
@@ -137,7 +137,10 @@ pub fn cast(
 /// `42846`: there is no such cast.
 #[must_use]
 pub fn cannot_cast(from: Type, to: Type) -> SqlError {
-    SqlError::new(SqlState::CANNOT_COERCE, format!("cannot cast type {from} to {to}"))
+    SqlError::new(
+        SqlState::CANNOT_COERCE,
+        format!("cannot cast type {} to {}", from.base(), to.base()),
+    )
 }
 
 /// A value as a column of the type holds it: a text not longer than it may be, a number rounded to

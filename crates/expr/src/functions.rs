@@ -5,6 +5,7 @@
 //! [`crate::bind`]; functions over sets of rows are aggregates ([`crate::agg`]) or the planner's
 //! matter (`generate_series`).
 
+mod array;
 mod math;
 mod session;
 mod signatures;
@@ -127,6 +128,10 @@ pub enum Func {
     Cardinality,
     ArrayToString,
     ArrayPosition,
+    /// Two arrays put together; a NULL counts as an empty one.
+    ArrayCat,
+    ArrayAppend,
+    ArrayPrepend,
 }
 
 /// The function a call means.
@@ -298,6 +303,9 @@ impl Func {
                 | Func::FormatType
                 | Func::ArrayToString
                 | Func::ArrayPosition
+                | Func::ArrayCat
+                | Func::ArrayAppend
+                | Func::ArrayPrepend
                 | Func::SetConfig
         )
     }
@@ -315,7 +323,8 @@ impl Func {
             func if func <= Func::RegexpReplace => string::call(func, args)?,
             Func::ToChar => to_char::call(args, ctx)?,
             func if func <= Func::JustifyInterval => time::call(func, args, ctx)?,
-            func => session::call(func, args, ctx)?,
+            func if func <= Func::FormatType => session::call(func, args, ctx)?,
+            func => array::call(func, args, ty, ctx)?,
         };
         called.ok_or_else(|| SqlError::internal(format!("{self:?} called with {args:?}")))
     }

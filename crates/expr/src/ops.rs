@@ -1,8 +1,9 @@
 //! Operators: which types they take, and what comes out.
 
 use crate::{
+    cast::can_cast,
     error::{Result, SqlError, SqlState},
-    expr::{BinaryOp, UnaryOp},
+    expr::{BinaryOp, CastContext, UnaryOp},
     overload::{Choice, choose},
     types::Type,
 };
@@ -84,10 +85,11 @@ pub fn resolve_binary(op: BinaryOp, left: Type, right: Type) -> Result<BinaryRes
             match choose(&candidates, &[left, right]) {
                 Choice::One(at) => rules[at],
                 Choice::None => {
-                    return Err(no_operator(&format!("{left} {} {right}", op.symbol())));
+                    return Err(no_operator(op, left, right));
                 }
                 Choice::Ambiguous => {
-                    return Err(ambiguous_operator(&format!("{left} {} {right}", op.symbol())));
+                    let call = format!("{} {} {}", left.base(), op.symbol(), right.base());
+                    return Err(ambiguous_operator(&call));
                 }
             }
         }
@@ -124,12 +126,17 @@ pub fn resolve_unary(op: UnaryOp, arg: Type) -> Result<UnaryResolved> {
     let candidates: Vec<&[Type]> = types.iter().map(std::slice::from_ref).collect();
     match choose(&candidates, &[arg]) {
         Choice::One(at) => Ok(UnaryResolved { op, arg: types[at], result: types[at] }),
-        Choice::None => Err(no_operator(&format!("{} {arg}", op.symbol()))),
+        Choice::None => Err(undefined(&format!("{} {}", op.symbol(), arg.base()))),
         Choice::Ambiguous => Err(ambiguous_operator(&format!("{} {arg}", op.symbol()))),
     }
 }
 
-fn no_operator(call: &str) -> SqlError {
+fn no_operator(op: BinaryOp, left: Type, right: Type) -> SqlError {
+    undefined(&format!("{} {} {}", left.base(), op.symbol(), right.base()))
+}
+
+/// `42883`: there is no operator that makes sense of the call, as in `integer + boolean`.
+pub(crate) fn undefined(call: &str) -> SqlError {
     SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {call}"))
         .with_hint(
             "No operator matches the given name and argument types. You might need to add \
@@ -145,29 +152,40 @@ fn ambiguous_operator(call: &str) -> SqlError {
         )
 }
 
-/// Arrays are compared with, and appended to, arrays of the same type, and elements to arrays.
+/// Arrays are compared with, and appended to, arrays of the same type, and elements to arrays. Where
+/// the element is of a wider type than the array's, the array is cast.
 fn resolve_array(op: BinaryOp, left: Type, right: Type) -> Result<BinaryResolved> {
-    let array = if left.element().is_some() { left } else { right };
-    let element = array.element().expect("one of both is an array");
-    let fits = |ty: Type, wanted: Type| {
-        crate::cast::can_cast(ty, wanted, crate::expr::CastContext::Implicit)
-    };
+    let fits = |ty: Type, wanted: Type| can_cast(ty, wanted, CastContext::Implicit);
     let resolved = |left, right, result| Ok(BinaryResolved { op, left, right, result });
-    match op {
-        BinaryOp::Concat if fits(left, array) && fits(right, array) => {
-            resolved(array, array, array)
-        }
-        BinaryOp::Concat if left == array && fits(right, element) => {
+    let array = if left.element().is_some() { left } else { right };
+    let both = fits(left, array) && fits(right, array);
+    match (left.element(), right.element()) {
+        _ if both && op.is_comparison() => resolved(array, array, Type::Bool),
+        _ if both && op == BinaryOp::Concat => resolved(array, array, array),
+        (Some(element), None) if op == BinaryOp::Concat => {
+            let (array, element) =
+                widened(element, right).ok_or_else(|| no_operator(op, left, right))?;
             resolved(array, element, array)
         }
-        BinaryOp::Concat if right == array && fits(left, element) => {
+        (None, Some(element)) if op == BinaryOp::Concat => {
+            let (array, element) =
+                widened(element, left).ok_or_else(|| no_operator(op, left, right))?;
             resolved(element, array, array)
         }
-        op if op.is_comparison() && fits(left, array) && fits(right, array) => {
-            resolved(array, array, Type::Bool)
-        }
-        op => Err(no_operator(&format!("{left} {} {right}", op.symbol()))),
+        _ => Err(no_operator(op, left, right)),
     }
+}
+
+/// The array, and its element, that hold both elements of an array and another value.
+fn widened(element: Type, value: Type) -> Option<(Type, Type)> {
+    let common = if can_cast(value, element, CastContext::Implicit) {
+        element
+    } else if can_cast(element, value, CastContext::Implicit) {
+        value.base()
+    } else {
+        return None;
+    };
+    Some((common.array_of()?, common))
 }
 
 /// All operand types an operator takes.
@@ -206,9 +224,10 @@ fn rules(op: BinaryOp) -> Vec<Rule> {
 
 fn comparison_rules() -> Vec<Rule> {
     let same = COMPARABLE.map(|ty| ([ty; 2], Type::Bool));
+    // Values of these types compare as they are, without a cast that might round.
     let integers = pairs(&INTEGERS, |_, _| Type::Bool);
-    // Comparisons across these types are made in the wider one.
-    [same.to_vec(), integers].concat()
+    let floats = pairs(&[Type::Float4, Type::Float8], |_, _| Type::Bool);
+    [same.to_vec(), integers, floats].concat()
 }
 
 /// Every two different types of a list.

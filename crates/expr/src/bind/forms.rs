@@ -2,11 +2,12 @@
 
 use super::{Typed, binary, coerce, condition, explicit_cast, unify};
 use crate::{
+    cast::can_cast,
     context::EvalContext,
     error::{Result, SqlError, SqlState},
     expr::{BinaryOp, CastContext, Expr, Extreme, IsTest, Negation, Quantifier},
-    functions,
-    types::Type,
+    functions::{self, Func},
+    types::{Category, Type},
 };
 
 const fn boolean(expr: Expr) -> Typed {
@@ -112,18 +113,17 @@ pub enum Case {
     Insensitive,
 }
 
-fn text_operand(value: Typed, operator: &str, ctx: &EvalContext) -> Result<Expr> {
-    if value.ty != Type::Unknown && !value.ty.is_string() {
-        return Err(SqlError::new(
-            SqlState::UNDEFINED_FUNCTION,
-            format!("operator does not exist: {} {operator} unknown", value.ty.base()),
-        )
-        .with_hint(
-            "No operator matches the given name and argument types. You might need to add \
-             explicit type casts.",
-        ));
+/// The operands of an operator over texts, as texts.
+fn text_operands(left: Typed, op: &str, right: Typed, ctx: &EvalContext) -> Result<[Box<Expr>; 2]> {
+    let is_text = |ty: Type| ty == Type::Unknown || ty.is_string();
+    if !is_text(left.ty) || !is_text(right.ty) {
+        let call = format!("{} {op} {}", left.ty.base(), right.ty.base());
+        return Err(crate::ops::undefined(&call));
     }
-    Ok(coerce(value, Type::Text, CastContext::Implicit, ctx)?.expr)
+    let text = |value| {
+        coerce(value, Type::Text, CastContext::Implicit, ctx).map(|value| Box::new(value.expr))
+    };
+    Ok([text(left)?, text(right)?])
 }
 
 /// `value [NOT] [I]LIKE pattern [ESCAPE escape]`.
@@ -138,16 +138,25 @@ pub fn like(
     negated: Negation,
     ctx: &EvalContext,
 ) -> Result<Typed> {
-    let operator = if case == Case::Insensitive { "~~*" } else { "~~" };
+    let insensitive = case == Case::Insensitive;
+    let operator = match (insensitive, negated) {
+        (false, Negation::Plain) => "~~",
+        (false, Negation::Negated) => "!~~",
+        (true, Negation::Plain) => "~~*",
+        (true, Negation::Negated) => "!~~*",
+    };
     let escape = match escape {
-        Some(escape) => Some(Box::new(text_operand(escape, operator, ctx)?)),
+        Some(escape) => {
+            Some(Box::new(coerce(escape, Type::Text, CastContext::Implicit, ctx)?.expr))
+        }
         None => None,
     };
+    let [arg, pattern] = text_operands(value, operator, pattern, ctx)?;
     Ok(boolean(Expr::Like {
-        arg: Box::new(text_operand(value, operator, ctx)?),
-        pattern: Box::new(text_operand(pattern, operator, ctx)?),
+        arg,
+        pattern,
         escape,
-        case_insensitive: case == Case::Insensitive,
+        case_insensitive: insensitive,
         negated: negated.is_negated(),
     }))
 }
@@ -163,10 +172,18 @@ pub fn regex(
     negated: Negation,
     ctx: &EvalContext,
 ) -> Result<Typed> {
+    let insensitive = case == Case::Insensitive;
+    let operator = match (insensitive, negated) {
+        (false, Negation::Plain) => "~",
+        (false, Negation::Negated) => "!~",
+        (true, Negation::Plain) => "~*",
+        (true, Negation::Negated) => "!~*",
+    };
+    let [arg, pattern] = text_operands(value, operator, pattern, ctx)?;
     Ok(boolean(Expr::Regex {
-        arg: Box::new(text_operand(value, "~", ctx)?),
-        pattern: Box::new(text_operand(pattern, "~", ctx)?),
-        case_insensitive: case == Case::Insensitive,
+        arg,
+        pattern,
+        case_insensitive: insensitive,
         negated: negated.is_negated(),
     }))
 }
@@ -190,10 +207,12 @@ pub fn case(
         conditions.push(condition(when, "CASE/WHEN", ctx)?);
         values.push(then);
     }
-    let count = values.len();
-    values.extend(otherwise);
-    let (mut values, ty) = unify(values, "CASE", ctx)?;
-    let otherwise = (values.len() > count).then(|| Box::new(values.remove(count)));
+    // The type of ELSE counts first.
+    let has_otherwise = otherwise.is_some();
+    values.splice(0..0, otherwise);
+    let (values, ty) = unify(values, "CASE", ctx)?;
+    let mut values = values.into_iter();
+    let otherwise = if has_otherwise { values.next().map(Box::new) } else { None };
     let branches = conditions.into_iter().zip(values).collect();
     Ok(Typed { expr: Expr::Case { branches, otherwise }, ty })
 }
@@ -212,9 +231,15 @@ pub fn coalesce(values: Vec<Typed>, ctx: &EvalContext) -> Result<Typed> {
 /// # Errors
 /// Both don't compare: `42883`.
 pub fn null_if(value: Typed, other: Typed, ctx: &EvalContext) -> Result<Typed> {
-    let kept = super::default_to_text(value.clone(), ctx)?;
-    let equal = binary(BinaryOp::Eq, value, other, ctx)?;
-    let expr = Expr::NullIf { value: Box::new(kept.expr), equal: Box::new(equal.expr) };
+    let resolved = crate::ops::resolve_binary(BinaryOp::Eq, value.ty, other.ty)?.left;
+    // A date compared with a timestamp stays a date.
+    let own = (value.ty.category() == Category::DateTime).then(|| value.clone());
+    let equal = binary(BinaryOp::Eq, value, other, ctx)?.expr;
+    let Expr::Binary { left, .. } = &equal else {
+        return Err(SqlError::internal(format!("{equal:?} is no comparison")));
+    };
+    let kept = own.unwrap_or_else(|| Typed { expr: (**left).clone(), ty: resolved });
+    let expr = Expr::NullIf { value: Box::new(kept.expr), equal: Box::new(equal) };
     Ok(Typed { expr, ty: kept.ty })
 }
 
@@ -256,33 +281,52 @@ pub fn call(name: &str, args: Vec<Typed>, ctx: &EvalContext) -> Result<Typed> {
             // A type's name with one argument is a cast.
             let target = Type::from_name(name).filter(|_| args.len() == 1 && name != "char");
             return match (target, args.into_iter().next()) {
-                (Some(ty), Some(arg)) => explicit_cast(arg, ty, ctx).map_err(|_| error),
+                (Some(ty), Some(arg)) if can_cast(arg.ty, ty, CastContext::Explicit) => {
+                    explicit_cast(arg, ty, ctx)
+                }
                 _ => Err(error),
             };
         }
     };
-    // `concat` takes anything as text.
-    let context = match resolved.func {
-        functions::Func::Concat | functions::Func::ConcatWs => CastContext::Assignment,
-        _ => CastContext::Implicit,
+    // `concat` takes anything as text, `concat_ws` anything but its separator.
+    let printed_from = match resolved.func {
+        Func::Concat => 0,
+        Func::ConcatWs => 1,
+        _ => usize::MAX,
     };
     let args = args
         .into_iter()
         .zip(&resolved.args)
-        .map(|(arg, to)| match arg.ty {
-            Type::Bool if context == CastContext::Assignment => Ok(letter(arg.expr)),
-            _ => coerce(arg, *to, context, ctx).map(|arg| arg.expr),
+        .enumerate()
+        .map(|(place, (arg, to))| {
+            if place >= printed_from {
+                return printed(arg, ctx);
+            }
+            if !can_cast(arg.ty, *to, CastContext::Implicit) {
+                return Err(functions::undefined(name, &types));
+            }
+            coerce(arg, *to, CastContext::Implicit, ctx).map(|arg| arg.expr)
         })
         .collect::<Result<_>>()?;
     let expr = Expr::Call { func: resolved.func, args, ty: resolved.result };
     Ok(Typed { expr, ty: resolved.result })
 }
 
-/// A truth value as `t` or `f`: `concat` takes what is printed, not what a cast yields.
-fn letter(truth: Expr) -> Expr {
-    let no = Expr::Not(Box::new(truth.clone()));
-    let branches = vec![(truth, Expr::constant("t")), (no, Expr::constant("f"))];
-    Expr::Case { branches, otherwise: None }
+/// The value as text the way it is printed, which is not always what a cast yields: `t` for true, and
+/// the blanks of `char(n)`.
+fn printed(value: Typed, ctx: &EvalContext) -> Result<Expr> {
+    match value.ty {
+        Type::Bool => {
+            let no = Expr::Not(Box::new(value.expr.clone()));
+            let branches = vec![(value.expr, Expr::constant("t")), (no, Expr::constant("f"))];
+            Ok(Expr::Case { branches, otherwise: None })
+        }
+        Type::Char(Some(length)) => {
+            let args = vec![value.expr, Expr::constant(i64::from(length))];
+            Ok(Expr::Call { func: Func::Rpad, args, ty: Type::Text })
+        }
+        _ => coerce(value, Type::Text, CastContext::Assignment, ctx).map(|value| value.expr),
+    }
 }
 
 /// `value op ANY (array)`, `value op ALL (array)`.

@@ -85,7 +85,9 @@ impl TimeZone {
     /// # Errors
     /// There is none: `22023`.
     pub fn parse_posix(name: &str) -> Result<TimeZone> {
-        match parse_offset(name.trim()).and_then(|behind| TimeZone::fixed(-behind)) {
+        let hours = || name.trim().parse::<i64>().ok().and_then(|hours| hours.checked_mul(3600));
+        let behind = parse_offset(name.trim()).or_else(hours);
+        match behind.and_then(|behind| TimeZone::fixed(-behind)) {
             Some(zone) => Ok(zone),
             None => TimeZone::parse(name),
         }

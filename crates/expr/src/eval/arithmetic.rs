@@ -169,15 +169,6 @@ fn concat(left: &Datum, right: &Datum) -> Result<Datum> {
             check_length(left.len() + right.len())?;
             Ok(Datum::bytes([&**left, &**right].concat()))
         }
-        (Datum::Array(left), Datum::Array(right)) => {
-            Ok(Datum::array(left.element, [&left.items[..], &right.items[..]].concat()))
-        }
-        (Datum::Array(left), item) => {
-            Ok(Datum::array(left.element, [&left.items[..], std::slice::from_ref(item)].concat()))
-        }
-        (item, Datum::Array(right)) => {
-            Ok(Datum::array(right.element, [std::slice::from_ref(item), &right.items[..]].concat()))
-        }
         (left, right) => Err(SqlError::internal(format!("{left:?} || {right:?}"))),
     }
 }

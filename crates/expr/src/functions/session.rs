@@ -1,11 +1,10 @@
-//! Functions about the session, ids, types and arrays.
+//! Functions about the session, ids and types.
 
 use super::Func;
 use crate::{
     context::{EvalContext, SettingScope},
     datum::Datum,
     error::{Result, SqlError, SqlState},
-    text,
     types::{Element, Type},
 };
 
@@ -54,19 +53,6 @@ pub(super) fn call(func: Func, args: &[Datum], ctx: &EvalContext) -> Result<Opti
         (Func::PgBackendPid, []) => Datum::from(session.backend_pid),
         (Func::FormatType, [Datum::Null, _]) => Datum::Null,
         (Func::FormatType, [Datum::Int(oid), typmod]) => format_type(*oid, typmod.as_int()),
-        (Func::ArrayLength, [Datum::Array(array), Datum::Int(dimension)]) => {
-            let length = i64::try_from(array.items.len()).expect("an array in memory");
-            if *dimension == 1 && length > 0 { Datum::Int(length) } else { Datum::Null }
-        }
-        (Func::Cardinality, [Datum::Array(array)]) => {
-            Datum::Int(i64::try_from(array.items.len()).expect("an array in memory"))
-        }
-        (Func::ArrayToString, args) => return array_to_string(args, ctx),
-        (Func::ArrayPosition, [Datum::Array(array), wanted]) => {
-            let found = array.items.iter().position(|item| item == wanted);
-            found.map(|at| i64::try_from(at + 1).expect("an array in memory")).into()
-        }
-        (Func::ArrayPosition, [Datum::Null, _]) => Datum::Null,
         _ => return Ok(None),
     }))
 }
@@ -79,20 +65,4 @@ fn format_type(oid: i64, typmod: Option<i64>) -> Datum {
     let typmod = typmod.and_then(|typmod| i32::try_from(typmod).ok()).unwrap_or(-1);
     let found = oid.and_then(|oid| Type::from_oid(oid, typmod));
     found.map_or_else(|| Datum::text("???"), |ty| Datum::text(ty.to_string()))
-}
-
-fn array_to_string(args: &[Datum], ctx: &EvalContext) -> Result<Option<Datum>> {
-    let [Datum::Array(array), Datum::Text(separator), rest @ ..] = args else {
-        let null = matches!(args, [Datum::Null, ..] | [_, Datum::Null, ..]);
-        return Ok(null.then_some(Datum::Null));
-    };
-    let null = rest.first().and_then(Datum::as_text);
-    let mut parts = Vec::new();
-    for item in &array.items {
-        match text::output(item, array.element.ty(), &ctx.timezone) {
-            Some(text) => parts.push(text),
-            None => parts.extend(null.map(str::to_owned)),
-        }
-    }
-    Ok(Some(Datum::text(parts.join(separator))))
 }

@@ -28,6 +28,10 @@ pub(super) fn call(func: Func, args: &[Datum], ctx: &EvalContext) -> Result<Opti
             Some(part) => Datum::numeric(part),
             None => Datum::Null,
         },
+        (Func::DatePart, [Datum::Text(field), Datum::Date(days)]) => {
+            let midnight = Datum::Timestamp(datetime::date_to_timestamp(*days)?);
+            extract(field, &midnight, ctx)?.map(|part| part.to_float()).into()
+        }
         (Func::DatePart, [Datum::Text(field), value]) => {
             extract(field, value, ctx)?.map(|part| part.to_float()).into()
         }
