@@ -17,9 +17,13 @@
 //! The schema is one for all: a node on a machine of its own reads its settings from the same
 //! kind of file ([`config`]), with a `[node]` section instead of regions.
 
+mod cluster;
 pub mod config;
 pub mod time;
 mod topology;
+mod trace;
 
+pub use cluster::{Cluster, ClusterError, ClusterOptions, EngineFactory, apply_settings};
 pub use config::{ClockConfig, ConfigError, EngineKind, NodeConfig, NodePatch, Settings};
 pub use topology::{Measured, NodeSpec, PathSpec, Region, SelfCheckError, Topology};
+pub use trace::{Trace, TraceSum};

@@ -1,0 +1,371 @@
+//! `meridian demo`: a whole cluster in this process, over the simulated wide-area network.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum};
+use clock::Uncertainty;
+use keys::NodeId;
+use net::{ClusterId, Pace};
+use range::CommitWait;
+use sim_regions::{Cluster, ClusterOptions, NodeSpec, Topology};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use crate::{
+    Ending,
+    engine::{self, Opener},
+    live,
+};
+
+/// `meridian demo`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// one-region, three-regions, five-regions, spanner-paper, or a topology file.
+    #[arg(long, default_value = "three-regions")]
+    topology: String,
+    /// Nodes in each region; by default what the topology says.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    nodes_per_region: Option<u32>,
+    /// Keep data in this folder: it survives a restart of the demo.
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    data: Option<PathBuf>,
+    /// Keep data in a temporary folder that is removed at the end (the default).
+    #[arg(long)]
+    ephemeral: bool,
+    /// Storage engine.
+    #[arg(long, value_enum, default_value_t = engine::Kind::default())]
+    engine: engine::Kind,
+    /// Clock model of every node; by default what the topology says.
+    #[arg(long, value_enum)]
+    clock: Option<ClockKind>,
+    /// ε of the `fixed` clock, such as 4ms.
+    #[arg(long, value_parser = parse_duration)]
+    epsilon: Option<Duration>,
+    /// Whether commits wait until their timestamp is past everywhere; off needs --unsafe.
+    #[arg(long, value_enum, default_value = "on")]
+    commit_wait: Switch,
+    /// Allow settings that break consistency on purpose.
+    #[arg(long)]
+    r#unsafe: bool,
+    /// SQL port of node 1; node i listens on the i-th port from here.
+    #[arg(long, default_value_t = 5433)]
+    sql_port: u16,
+    /// Do not open the SQL shell; run until interrupted.
+    #[arg(long)]
+    no_shell: bool,
+    /// Write the connection strings of all nodes to this file once the cluster serves.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Measure the simulated round trips against the topology before going on.
+    #[arg(long)]
+    self_check: bool,
+}
+
+/// A clock model, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClockKind {
+    /// The sawtooth of Spanner's paper: ε from 1 ms to 7 ms.
+    Spanner2012,
+    /// A constant ε (--epsilon, 4 ms unless told).
+    Fixed,
+    /// No uncertainty at all.
+    Zero,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// ε of `fixed` unless told otherwise.
+const DEFAULT_EPSILON: Duration = Duration::from_millis(4);
+
+/// A duration as flags give it: `4ms`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    clock::parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// The uncertainty that --clock and --epsilon ask for; `None`: neither was given.
+pub fn uncertainty(
+    kind: Option<ClockKind>,
+    epsilon: Option<Duration>,
+) -> anyhow::Result<Option<Uncertainty>> {
+    Ok(match (kind, epsilon) {
+        (None, None) => None,
+        (None | Some(ClockKind::Fixed), epsilon) => {
+            Some(Uncertainty::fixed(epsilon.unwrap_or(DEFAULT_EPSILON)).context("--epsilon")?)
+        }
+        (Some(ClockKind::Zero), None) => Some(Uncertainty::Zero),
+        (Some(ClockKind::Spanner2012), None) => Some(Uncertainty::spanner_2012()),
+        (Some(ClockKind::Zero | ClockKind::Spanner2012), Some(_)) => {
+            bail!("--epsilon goes with --clock fixed")
+        }
+    })
+}
+
+/// Runs the demo.
+pub async fn run(options: Options) -> anyhow::Result<Ending> {
+    let topology = topology(&options)?;
+    let commit_wait = match (options.commit_wait, options.r#unsafe) {
+        (Switch::On, _) => CommitWait::On,
+        (Switch::Off, true) => CommitWait::UnsafeOff,
+        (Switch::Off, false) => {
+            bail!("--commit-wait off breaks external consistency on purpose: add --unsafe")
+        }
+    };
+    let nodes_per_region = options.nodes_per_region.map(|nodes| nodes as usize);
+    let layout = topology.node_layout(nodes_per_region);
+    let listeners = listen(&layout, options.sql_port).await?;
+    let folder = Folder::open(&options)?;
+    let cluster_id = cluster_id(folder.path())?;
+    let (opener, root) = (Opener::new(options.engine), folder.path().to_owned());
+    let port = options.sql_port;
+    let cluster = Cluster::start(ClusterOptions {
+        topology,
+        nodes_per_region,
+        replication: node::DEFAULT_REPLICATION,
+        cluster: cluster_id,
+        seed: live::random() as u64,
+        pace: Pace::Live,
+        time: sim_regions::time::live(),
+        commit_wait,
+        engines: Arc::new(move |id| {
+            let opened = opener.open(&root.join(format!("node-{}", id.0)), id);
+            opened.map_err(|error| format!("{error:#}"))
+        }),
+        sql_address: Box::new(move |id| format!("127.0.0.1:{}", sql_port(port, id))),
+        trace: None,
+    })
+    .await?;
+    cluster.boot().await?;
+    if options.self_check {
+        self_check(&cluster).await?;
+    }
+    let ending = serve(&cluster, listeners, &options, commit_wait).await;
+    cluster.stop().await;
+    drop(folder);
+    ending
+}
+
+fn topology(options: &Options) -> anyhow::Result<Topology> {
+    let mut topology = Topology::load(&options.topology)?;
+    if let Some(uncertainty) = uncertainty(options.clock, options.epsilon)? {
+        topology.clock.uncertainty = uncertainty;
+        topology.clock_overrides.clear();
+    }
+    Ok(topology)
+}
+
+fn sql_port(first: u16, node: NodeId) -> u16 {
+    first + u16::try_from(node.0 - 1).expect("checked when the ports were bound")
+}
+
+/// Binds every node's SQL port before anything else starts: a port in use is told at once.
+async fn listen(layout: &[NodeSpec], first: u16) -> anyhow::Result<Vec<TcpListener>> {
+    let last = usize::from(first) + layout.len() - 1;
+    ensure!(
+        last <= usize::from(u16::MAX),
+        "--sql-port {first}: no room for {} ports",
+        layout.len()
+    );
+    let mut listeners = Vec::new();
+    for spec in layout {
+        let address = format!("127.0.0.1:{}", sql_port(first, spec.id));
+        let listener = TcpListener::bind(&address).await;
+        listeners.push(listener.with_context(|| {
+            format!("SQL port of node {}: {address} (choose another with --sql-port)", spec.id.0)
+        })?);
+    }
+    Ok(listeners)
+}
+
+async fn self_check(cluster: &Cluster) -> anyhow::Result<()> {
+    for measured in cluster.topology().self_check(cluster.wan(), cluster.layout()).await? {
+        println!("{measured}");
+    }
+    Ok(())
+}
+
+async fn serve(
+    cluster: &Cluster,
+    listeners: Vec<TcpListener>,
+    options: &Options,
+    commit_wait: CommitWait,
+) -> anyhow::Result<Ending> {
+    let (stop, stopping) = watch::channel(false);
+    let mut servers = JoinSet::new();
+    for (node, listener) in cluster.nodes().zip(listeners) {
+        let options =
+            frontend::Options { secret_seed: live::random() as u64, ..Default::default() };
+        servers.spawn(frontend::serve(
+            listener,
+            node.database().clone(),
+            options,
+            stopping.clone(),
+        ));
+    }
+    print!("{}", banner(cluster, options, commit_wait));
+    if let Some(file) = &options.ready_file {
+        write_ready_file(cluster, options.sql_port, file)?;
+    }
+    let url = url(options.sql_port);
+    let failures = cluster.nodes().map(|node| Box::pin(node.failed()));
+    let failed = futures::future::select_all(failures);
+    let ending = tokio::select! {
+        biased;
+        (error, ..) = failed => {
+            eprintln!("meridian: a node's disk failed: {error}");
+            Ok(Ending::Failed)
+        }
+        ended = sit(url, options.no_shell) => ended,
+    };
+    stop.send_replace(true);
+    while servers.join_next().await.is_some() {}
+    ending
+}
+
+/// Until the user leaves.
+async fn sit(url: String, no_shell: bool) -> anyhow::Result<Ending> {
+    if no_shell {
+        live::asked_to_stop().await?;
+        return Ok(Ending::Clean);
+    }
+    let shell = sql_shell::Options { url, execute: Vec::new(), format: None };
+    match sql_shell::run(shell).await? {
+        sql_shell::Ending::Clean => Ok(Ending::Clean),
+        sql_shell::Ending::Failed => Ok(Ending::Failed),
+    }
+}
+
+fn url(port: u16) -> String {
+    format!("postgresql://root@127.0.0.1:{port}/meridian")
+}
+
+fn banner(cluster: &Cluster, options: &Options, commit_wait: CommitWait) -> String {
+    let topology = cluster.topology();
+    let layout = cluster.layout();
+    let mut text = format!(
+        "Meridian demo: {} nodes, topology {}, clock {}\n\n",
+        layout.len(),
+        topology.name,
+        topology.clock.uncertainty,
+    );
+    for region in &topology.regions {
+        let nodes = layout.iter().filter(|spec| spec.region == region.name);
+        let ports =
+            nodes.map(|spec| format!("n{}: {}", spec.id.0, sql_port(options.sql_port, spec.id)));
+        let ports: Vec<String> = ports.collect();
+        text += &format!("  {:<14} {}\n", region.name, ports.join("  "));
+    }
+    text += &format!(
+        "\nConnect in a region by its port:  psql {}\n\
+         or:                               meridian sql --url {0}\n",
+        url(options.sql_port)
+    );
+    if commit_wait == CommitWait::UnsafeOff {
+        text += "\nUNSAFE: commit-wait is off; external consistency does not hold.\n";
+    }
+    text + "\n"
+}
+
+/// One line per node: id, region, connection string. Written aside and moved, so that whoever waits
+/// for the file finds it whole.
+fn write_ready_file(cluster: &Cluster, first: u16, file: &Path) -> anyhow::Result<()> {
+    let line = |spec: &NodeSpec| {
+        format!("{} {} {}\n", spec.id.0, spec.region, url(sql_port(first, spec.id)))
+    };
+    let lines: String = cluster.layout().iter().map(line).collect();
+    let aside = file.with_extension("part");
+    std::fs::write(&aside, lines)
+        .and_then(|()| std::fs::rename(&aside, file))
+        .with_context(|| format!("--ready-file {}", file.display()))
+}
+
+/// Where the demo's data lies; a temporary folder is removed with it.
+enum Folder {
+    Kept(PathBuf, #[expect(dead_code, reason = "held for its lock")] FolderLock),
+    Temporary(PathBuf),
+}
+
+impl Folder {
+    fn open(options: &Options) -> anyhow::Result<Folder> {
+        if let Some(path) = &options.data {
+            ensure!(
+                options.engine != engine::Kind::Memory,
+                "--data needs an engine that keeps data: the engine `memory` does not"
+            );
+            std::fs::create_dir_all(path)
+                .with_context(|| format!("create the data folder {}", path.display()))?;
+            let lock = FolderLock::take(path)?;
+            return Ok(Folder::Kept(path.clone(), lock));
+        }
+        let name = format!("meridian-demo-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("create the temporary folder {}", path.display()))?;
+        Ok(Folder::Temporary(path))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Folder::Kept(path, _) | Folder::Temporary(path) => path,
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Folder::Temporary(path) = self {
+            if let Err(error) = std::fs::remove_dir_all(&*path) {
+                eprintln!("meridian: cannot remove {}: {error}", path.display());
+            }
+        }
+    }
+}
+
+/// Holds a data folder for this process alone.
+pub struct FolderLock(#[expect(dead_code, reason = "held for its lock")] std::fs::File);
+
+impl FolderLock {
+    /// Takes the folder, or says that another process has it.
+    pub fn take(folder: &Path) -> anyhow::Result<FolderLock> {
+        let path = folder.join("LOCK");
+        let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.with_context(|| format!("open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock(file)),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                bail!("the data folder {} is in use by another process", folder.display())
+            }
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("lock {}", path.display()))
+            }
+        }
+    }
+}
+
+/// The cluster's id, drawn once and kept beside the nodes' folders.
+fn cluster_id(folder: &Path) -> anyhow::Result<ClusterId> {
+    let path = folder.join("cluster-id");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let text = text.trim();
+            text.parse().with_context(|| format!("{}: no cluster id: {text}", path.display()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let id = ClusterId(live::random());
+            std::fs::write(&path, format!("{id}\n"))
+                .with_context(|| format!("write {}", path.display()))?;
+            Ok(id)
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}

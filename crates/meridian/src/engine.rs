@@ -1,0 +1,98 @@
+//! Which engine, and where its data lies.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use keys::NodeId;
+use node::disk::{Disk, SyncThread};
+use sim_regions::EngineKind;
+use storage::Engine;
+
+/// A storage engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// RocksDB, in a folder.
+    #[cfg(feature = "rocksdb")]
+    Rocksdb,
+    /// In memory: all is gone when the process ends.
+    Memory,
+}
+
+impl Default for Kind {
+    fn default() -> Kind {
+        #[cfg(feature = "rocksdb")]
+        return Kind::Rocksdb;
+        #[cfg(not(feature = "rocksdb"))]
+        Kind::Memory
+    }
+}
+
+impl From<Kind> for EngineKind {
+    fn from(kind: Kind) -> EngineKind {
+        match kind {
+            #[cfg(feature = "rocksdb")]
+            Kind::Rocksdb => EngineKind::RocksDb,
+            Kind::Memory => EngineKind::Memory,
+        }
+    }
+}
+
+impl Kind {
+    /// What a settings file asks for, if this program was built with it.
+    pub fn from_settings(kind: Option<EngineKind>) -> anyhow::Result<Kind> {
+        match kind {
+            None => Ok(Kind::default()),
+            Some(EngineKind::Memory) => Ok(Kind::Memory),
+            #[cfg(feature = "rocksdb")]
+            Some(EngineKind::RocksDb) => Ok(Kind::Rocksdb),
+            #[cfg(not(feature = "rocksdb"))]
+            Some(EngineKind::RocksDb) => {
+                anyhow::bail!("this program was built without RocksDB: use the engine `memory`")
+            }
+        }
+    }
+}
+
+/// Opens the engines of one process; they share its caches.
+#[derive(Clone, Debug)]
+pub struct Opener {
+    kind: Kind,
+    #[cfg(feature = "rocksdb")]
+    memory: rocks::Memory,
+}
+
+impl Opener {
+    /// Opens engines of this kind.
+    pub fn new(kind: Kind) -> Opener {
+        Opener {
+            kind,
+            #[cfg(feature = "rocksdb")]
+            memory: rocks::Memory::default(),
+        }
+    }
+
+    /// Opens a node's engine; `folder` is its own.
+    pub fn open(
+        &self,
+        folder: &Path,
+        node: NodeId,
+    ) -> anyhow::Result<(Arc<dyn Engine>, Arc<dyn Disk>)> {
+        let engine: Arc<dyn Engine> = match self.kind {
+            Kind::Memory => {
+                tracing::debug!("{} is not used: data is kept in memory", folder.display());
+                Arc::new(storage::MemEngine::new())
+            }
+            #[cfg(feature = "rocksdb")]
+            Kind::Rocksdb => {
+                std::fs::create_dir_all(folder)
+                    .with_context(|| format!("create the data folder {}", folder.display()))?;
+                let options = rocks::RocksOptions::new(self.memory.clone());
+                Arc::new(rocks::RocksEngine::open(folder, &options)?)
+            }
+        };
+        let disk = SyncThread::start(Arc::clone(&engine), &node.to_string())
+            .context("start the sync thread")?;
+        Ok((engine, Arc::new(disk)))
+    }
+}

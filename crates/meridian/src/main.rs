@@ -1,0 +1,121 @@
+//! The one binary: `meridian demo`, `start`, `sql`, `workload`.
+//!
+//! This crate is where Meridian meets the machine: processes, sockets, data folders, the operating
+//! system's clock and randomness. Everything behind the four seams is elsewhere.
+//!
+//! Exit codes: 0, it worked; 1, it ran and something failed (a statement, a promise of the
+//! database, the disk); 2, it could not be started as asked.
+
+mod demo;
+mod engine;
+mod join;
+mod live;
+mod start;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// An open, Spanner-style, globally consistent SQL database.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole cluster in this process, over a simulated wide-area network.
+    Demo(demo::Options),
+    /// Run one node as a process of its own, over gRPC.
+    Start(Box<start::Options>),
+    /// Open the SQL shell, or run statements.
+    Sql(SqlOptions),
+    /// Make load through SQL and measure it.
+    #[command(subcommand)]
+    Workload(workload::Command),
+}
+
+/// `meridian sql`.
+#[derive(Debug, clap::Args)]
+struct SqlOptions {
+    /// Where to connect.
+    #[arg(long, default_value = sql_shell::DEFAULT_URL)]
+    url: String,
+    /// Run these statements and leave; may be given several times.
+    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    execute: Vec<String>,
+    /// How results are printed.
+    #[arg(long, value_enum)]
+    format: Option<SqlFormat>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SqlFormat {
+    Table,
+    Csv,
+    Json,
+}
+
+impl From<SqlFormat> for sql_shell::Format {
+    fn from(format: SqlFormat) -> sql_shell::Format {
+        match format {
+            SqlFormat::Table => sql_shell::Format::Table,
+            SqlFormat::Csv => sql_shell::Format::Csv,
+            SqlFormat::Json => sql_shell::Format::Json,
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Clean,
+    Failed,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Logs go to standard error; RUST_LOG chooses, warnings by default.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    live::stop_on_panic();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&anyhow::Error::new(error).context("start the runtime")),
+    };
+    match runtime.block_on(run(arguments.command)) {
+        Ok(Ending::Clean) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::from(1),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &anyhow::Error) -> ExitCode {
+    eprintln!("meridian: {error:#}");
+    ExitCode::from(2)
+}
+
+async fn run(command: Command) -> anyhow::Result<Ending> {
+    match command {
+        Command::Demo(options) => demo::run(options).await,
+        Command::Start(options) => start::run(*options).await,
+        Command::Sql(options) => sql(options).await,
+        Command::Workload(command) => match workload::run(command).await? {
+            true => Ok(Ending::Clean),
+            false => Ok(Ending::Failed),
+        },
+    }
+}
+
+async fn sql(options: SqlOptions) -> anyhow::Result<Ending> {
+    let SqlOptions { url, execute, format } = options;
+    let format = format.map(Into::into);
+    match sql_shell::run(sql_shell::Options { url, execute, format }).await? {
+        sql_shell::Ending::Clean => Ok(Ending::Clean),
+        sql_shell::Ending::Failed => Ok(Ending::Failed),
+    }
+}

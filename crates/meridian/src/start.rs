@@ -1,0 +1,186 @@
+//! `meridian start`: one node as a process of its own, over gRPC.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use clock::SwitchableClock;
+use net::{
+    ClusterId, GrpcOptions, GrpcTransport, NodeInfo, PROTOCOL_VERSION, Transport, join_hash,
+};
+use node::{Node, NodeConfig, Seams, Seed};
+use sim_regions::{NodePatch, config::NodeConfig as Settings};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    Ending,
+    demo::{ClockKind, FolderLock, parse_duration, uncertainty},
+    engine::{self, Opener},
+    join, live,
+};
+
+/// `meridian start`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Settings file; flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// This node's id, from 1; unique in the cluster, for ever.
+    #[arg(long)]
+    node_id: Option<u32>,
+    /// The region the node is in.
+    #[arg(long)]
+    region: Option<String>,
+    /// The zone within the region.
+    #[arg(long)]
+    zone: Option<String>,
+    /// Where to listen for other nodes.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where other nodes reach this one; --listen unless told otherwise.
+    #[arg(long, value_name = "ADDR")]
+    advertise: Option<String>,
+    /// Where to serve SQL.
+    #[arg(long, value_name = "ADDR")]
+    sql_listen: Option<String>,
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The advertised addresses of all nodes that form the cluster: the same list on each.
+    #[arg(long, value_name = "ADDR,...", value_delimiter = ',')]
+    join: Vec<String>,
+    /// What is claimed of the machine's clock.
+    #[arg(long, value_enum)]
+    clock: Option<ClockKind>,
+    /// ε of the `fixed` clock, such as 4ms.
+    #[arg(long, value_parser = parse_duration)]
+    epsilon: Option<Duration>,
+    /// Storage engine.
+    #[arg(long, value_enum)]
+    engine: Option<engine::Kind>,
+    /// Run without TLS and passwords: whoever reaches the ports is trusted. There is no other way
+    /// yet.
+    #[arg(long)]
+    insecure: bool,
+    /// Write this node's connection string to this file once it serves.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+impl Options {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let patch = NodePatch {
+            id: self.node_id,
+            region: self.region.clone(),
+            zone: self.zone.clone(),
+            listen: self.listen.clone(),
+            advertise: self.advertise.clone(),
+            sql_listen: self.sql_listen.clone(),
+            data: self.data.clone(),
+            join: self.join.clone(),
+            uncertainty: uncertainty(self.clock, self.epsilon)?,
+            engine: self.engine.map(Into::into),
+        };
+        Ok(Settings::load(self.config.as_deref(), patch)?)
+    }
+}
+
+/// Runs the node until it is asked to stop or its disk fails.
+pub async fn run(options: Options) -> anyhow::Result<Ending> {
+    ensure!(
+        options.insecure,
+        "there is no TLS yet and no password: start with --insecure if only trusted hosts reach \
+         the ports"
+    );
+    let settings = options.settings()?;
+    eprintln!(
+        "meridian: --insecure: whoever reaches {} or {} is trusted",
+        settings.listen, settings.sql_listen
+    );
+    let peers = bind(&settings.listen, "--listen").await?;
+    let clients = bind(&settings.sql_listen, "--sql-listen").await?;
+    let kind = engine::Kind::from_settings(settings.settings.engine)?;
+    let folder = settings.data.clone().unwrap_or_default();
+    let _lock = take_folder(kind, &folder)?;
+    let (engine, disk) = Opener::new(kind).open(&folder.join("store"), settings.id)?;
+    let stored = node::stored_identity(engine.as_ref())?;
+    let info = node_info(&settings, stored.as_ref().map(|identity| ClusterId(identity.cluster)));
+    let (transport, inbox) = GrpcTransport::start(info, peers, GrpcOptions::default());
+    let joined =
+        join::join(&transport, &settings.join, stored, || ClusterId(live::random())).await?;
+    let mut config = NodeConfig::new(settings.id, joined.cluster, joined.members);
+    sim_regions::apply_settings(&mut config, &settings.settings);
+    let seed = Seed(live::random() as u64);
+    config.sql.seed = seed.0;
+    let clock = SwitchableClock::real(sim_regions::time::live(), settings.uncertainty);
+    let clock = Arc::new(clock);
+    let way: Arc<dyn Transport> = transport.clone();
+    let seams = Seams { clock, transport: way, inbox, engine, disk, seed };
+    let node = Node::start(config, seams).await?;
+    // The identity is durable now, so the others may learn of the cluster from this node.
+    transport.set_cluster(joined.cluster);
+    serve(node, clients, &settings, options.ready_file).await
+}
+
+/// Makes the data folder and takes it for this process; an engine in memory has none.
+fn take_folder(kind: engine::Kind, folder: &Path) -> anyhow::Result<Option<FolderLock>> {
+    if kind == engine::Kind::Memory {
+        return Ok(None);
+    }
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("create the data folder {}", folder.display()))?;
+    FolderLock::take(folder).map(Some)
+}
+
+async fn bind(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
+}
+
+fn node_info(settings: &Settings, cluster: Option<ClusterId>) -> NodeInfo {
+    NodeInfo {
+        cluster: cluster.unwrap_or_default(),
+        node: settings.id,
+        region: settings.region.clone(),
+        zone: settings.zone.clone(),
+        address: settings.advertise.clone(),
+        sql_address: settings.sql_listen.clone(),
+        protocol: PROTOCOL_VERSION,
+        join_hash: join_hash(&settings.join),
+    }
+}
+
+async fn serve(
+    node: Node,
+    clients: TcpListener,
+    settings: &Settings,
+    ready_file: Option<PathBuf>,
+) -> anyhow::Result<Ending> {
+    let (stop, stopping) = watch::channel(false);
+    let options = frontend::Options { secret_seed: live::random() as u64, ..Default::default() };
+    let server = tokio::spawn(frontend::serve(clients, node.database().clone(), options, stopping));
+    let url = format!("postgresql://root@{}/meridian", settings.sql_listen);
+    eprintln!("meridian: node {} in {} serves SQL: {url}", settings.id.0, settings.region);
+    if let Some(file) = ready_file {
+        std::fs::write(&file, format!("{url}\n"))
+            .with_context(|| format!("--ready-file {}", file.display()))?;
+    }
+    let ending = tokio::select! {
+        biased;
+        error = node.failed() => {
+            eprintln!("meridian: the disk failed, the node stops: {error}");
+            Ending::Failed
+        }
+        stopped = live::asked_to_stop() => {
+            stopped?;
+            Ending::Clean
+        }
+    };
+    stop.send_replace(true);
+    server.await?;
+    node.stop().await;
+    Ok(ending)
+}

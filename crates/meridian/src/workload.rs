@@ -1,0 +1,141 @@
+//! `meridian workload`: load through the PostgreSQL protocol, as any client would make it.
+//!
+//! Many clients in a loop, one operation at a time each. An operation ends in one of three ways,
+//! never mixed: done, failed (it did not happen), or unknown (its commit's answer was lost, or the
+//! server said 40003). Conflicts (40001) are retried and counted. A client whose connection breaks
+//! goes to the next address.
+
+mod bank;
+mod client;
+mod kv;
+mod report;
+
+use std::{sync::Arc, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+use tokio::time::Instant;
+
+pub use report::Format;
+use report::Report;
+
+/// `meridian workload`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create the workload's tables and fill them.
+    Init(Options),
+    /// Run the workload and print throughput, latencies, retries and errors.
+    Run(Options),
+}
+
+/// Which workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Single-row writes and reads of a key-value table.
+    Kv,
+    /// Transfers between accounts, and snapshot reads of the total, which must never change.
+    Bank,
+}
+
+/// Options of both subcommands.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// The workload.
+    #[arg(value_enum)]
+    pub kind: Kind,
+    /// Where to connect; several are shared out among the clients.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "postgresql://root@127.0.0.1:5433/meridian"
+    )]
+    pub url: Vec<String>,
+    /// Clients, each with a connection of its own.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub clients: u32,
+    /// How long to run.
+    #[arg(long, default_value = "30s", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// Load at the start that is not counted.
+    #[arg(long, default_value = "0s", value_parser = parse_duration)]
+    pub warmup: Duration,
+    /// kv: rows; bank: accounts.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub rows: u32,
+    /// kv: how many of a hundred operations are reads.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub read_percent: u32,
+    /// kv: size of a value.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub value_bytes: u32,
+    /// kv, bank: split the table into this many ranges at initialisation.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub ranges: u32,
+    /// Seed of the clients' choices.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    clock::parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// Runs the command. `Ok(false)`: it ran, and found that the database broke a promise.
+pub async fn run(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Init(options) => {
+            match options.kind {
+                Kind::Kv => kv::init(&options).await?,
+                Kind::Bank => bank::init(&options).await?,
+            }
+            Ok(true)
+        }
+        Command::Run(options) => {
+            let report = match options.kind {
+                Kind::Kv => drive(&options, kv::client).await?,
+                Kind::Bank => bank::run(&options).await?,
+            };
+            report.print(options.format)?;
+            Ok(report.violations.is_empty())
+        }
+    }
+}
+
+/// When a run starts to count and when it ends.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    start: Instant,
+    end: Instant,
+}
+
+impl Window {
+    fn open(options: &Options) -> Window {
+        let start = Instant::now() + options.warmup;
+        Window { start, end: start + options.duration }
+    }
+
+    fn over(&self) -> bool {
+        Instant::now() >= self.end
+    }
+}
+
+/// Runs one task per client and adds up what they saw.
+async fn drive<F, T>(options: &Options, client: F) -> anyhow::Result<Report>
+where
+    F: Fn(Arc<Options>, u32, Window) -> T,
+    T: Future<Output = anyhow::Result<Report>> + Send + 'static,
+{
+    let options = Arc::new(options.clone());
+    let window = Window::open(&options);
+    let tasks: Vec<_> = (0..options.clients)
+        .map(|number| tokio::spawn(client(Arc::clone(&options), number, window)))
+        .collect();
+    let mut total = Report::new();
+    for task in tasks {
+        total.add(task.await??);
+    }
+    total.seconds = options.duration.as_secs_f64();
+    Ok(total)
+}

@@ -1,0 +1,145 @@
+//! The node as SQL sees it: members, clocks, placement, new ranges, schema changes.
+
+use std::{sync::Arc, time::Duration};
+
+use expr::{SqlError, SqlState};
+use futures::future::{BoxFuture, join_all};
+use keys::{NodeId, SchemaVersion};
+use kv::Descriptor;
+use sql::{ClockInfo, Cluster, NodeInfo, Placement};
+
+use crate::{
+    gateway::Gateway,
+    members::Members,
+    message::{NodeAnswer, NodeQuestion},
+    time::NodeClock,
+};
+
+/// How long the other nodes have to answer a question about clocks.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a node has to make a replica.
+const CREATE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a gateway has to confirm a schema version; beyond it, its lease is waited out.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What SQL needs from the node.
+#[derive(Debug)]
+pub struct NodeCluster {
+    members: Arc<Members>,
+    clock: Arc<NodeClock>,
+    gateway: Gateway,
+    replication: usize,
+}
+
+impl NodeCluster {
+    /// The cluster seen from this node; new ranges get `replication` voters where there are as many
+    /// nodes.
+    #[must_use]
+    pub fn new(
+        members: Arc<Members>,
+        clock: Arc<NodeClock>,
+        gateway: Gateway,
+        replication: usize,
+    ) -> NodeCluster {
+        NodeCluster { members, clock, gateway, replication }
+    }
+}
+
+impl Cluster for NodeCluster {
+    fn node_id(&self) -> NodeId {
+        self.members.local().id
+    }
+
+    fn region(&self) -> String {
+        self.members.local().region.clone()
+    }
+
+    fn nodes(&self) -> Vec<NodeInfo> {
+        let now = self.clock.now().mono;
+        let info = |m: &crate::Member| NodeInfo {
+            id: m.id,
+            region: m.region.clone(),
+            zone: m.zone.clone(),
+            address: m.address.clone(),
+            sql_address: m.sql_address.clone(),
+            live: self.members.is_live(m.id, now),
+        };
+        self.members.iter().map(info).collect()
+    }
+
+    fn clocks(&self) -> BoxFuture<'static, Vec<ClockInfo>> {
+        let gateway = self.gateway.clone();
+        let nodes: Vec<NodeId> = self.members.iter().map(|m| m.id).collect();
+        Box::pin(async move {
+            let readings = nodes.into_iter().map(|node| {
+                let gateway = gateway.clone();
+                async move {
+                    let answer = gateway.ask(node, NodeQuestion::Ping, CLOCK_PATIENCE).await?;
+                    let NodeAnswer::Pong(reading) = answer else { return None };
+                    Some(ClockInfo {
+                        node,
+                        earliest: reading.interval.earliest,
+                        latest: reading.interval.latest,
+                        epsilon: reading.interval.epsilon(),
+                        source: reading.source,
+                        true_offset_nanos: reading.true_offset_nanos,
+                    })
+                }
+            });
+            join_all(readings).await.into_iter().flatten().collect()
+        })
+    }
+
+    fn place(&self, leader_region: Option<&str>) -> Placement {
+        let now = self.clock.now().mono;
+        let here = self.members.local().region.as_str();
+        let wanted = leader_region.unwrap_or(here);
+        let mut voters = self
+            .members
+            .place(wanted, self.replication, now)
+            .or_else(|| self.members.place(here, self.replication, now))
+            .expect("this node is in its own region");
+        let preferred_leader = voters[0];
+        voters.sort_unstable();
+        Placement { voters, preferred_leader }
+    }
+
+    /// All voters must have made their replica durable: a range whose birth some voter missed would
+    /// run on fewer replicas than it says.
+    fn create_range(&self, range: Descriptor) -> BoxFuture<'static, Result<(), SqlError>> {
+        let gateway = self.gateway.clone();
+        Box::pin(async move {
+            let creations = range.voters.iter().map(|node| {
+                let question = NodeQuestion::CreateRange(range.clone());
+                let gateway = gateway.clone();
+                async move { (*node, gateway.ask(*node, question, CREATE_PATIENCE).await) }
+            });
+            for (node, answer) in join_all(creations).await {
+                let why = match answer {
+                    Some(NodeAnswer::Done) => continue,
+                    Some(NodeAnswer::Refused(why)) => why,
+                    Some(NodeAnswer::Pong(_)) | None => "no answer".to_owned(),
+                };
+                let message = format!("{node} did not make a replica of {}: {why}", range.id);
+                return Err(SqlError::new(SqlState::CONNECTION_FAILURE, message));
+            }
+            Ok(())
+        })
+    }
+
+    fn schema_changed(&self, version: SchemaVersion) -> BoxFuture<'static, bool> {
+        let gateway = self.gateway.clone();
+        let nodes: Vec<NodeId> = self.members.iter().map(|m| m.id).collect();
+        Box::pin(async move {
+            let asked = nodes.into_iter().map(|node| {
+                let gateway = gateway.clone();
+                async move {
+                    let question = NodeQuestion::SchemaChanged(version);
+                    let answer = gateway.ask(node, question, SCHEMA_PATIENCE).await;
+                    matches!(answer, Some(NodeAnswer::Done))
+                }
+            });
+            join_all(asked).await.into_iter().all(|confirmed| confirmed)
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! The thread that syncs, and its virtual twin.
+//!
+//! S1: what a replica promises or accepts is fsynced before it is answered. One [`Engine::sync`]
+//! covers all that was written before it began, whichever range wrote it: the store loop writes,
+//! asks for a sync, and lets everything that waits for durability go when the sync ends. While one
+//! sync runs, writes gather for the next: group commit over all ranges of the node.
+//!
+//! S3: a sync that fails is never tried again. [`SyncFailed`] stops the node.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use storage::{Engine, EngineError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Makes an engine's writes durable without holding up the caller.
+pub trait Disk: Send + Sync + fmt::Debug + 'static {
+    /// Resolves once everything written before the call is durable.
+    fn sync(&self) -> BoxFuture<'static, Result<(), EngineError>>;
+}
+
+type SyncRequest = oneshot::Sender<Result<(), EngineError>>;
+
+/// A thread of its own per node: an fsync blocks for milliseconds, and no task may wait behind it.
+#[derive(Debug)]
+pub struct SyncThread {
+    requests: mpsc::UnboundedSender<SyncRequest>,
+}
+
+impl SyncThread {
+    /// Starts the thread. It ends when the `SyncThread` is dropped. The store loop has at most one
+    /// request outstanding, which bounds the channel.
+    pub fn start(engine: Arc<dyn Engine>, name: &str) -> std::io::Result<SyncThread> {
+        let (requests, mut inbox) = mpsc::unbounded_channel::<SyncRequest>();
+        std::thread::Builder::new().name(format!("sync-{name}")).spawn(move || {
+            while let Some(done) = inbox.blocking_recv() {
+                // Whoever asked may be gone: the node is stopping.
+                done.send(engine.sync()).unwrap_or_default();
+            }
+        })?;
+        Ok(SyncThread { requests })
+    }
+}
+
+impl Disk for SyncThread {
+    fn sync(&self) -> BoxFuture<'static, Result<(), EngineError>> {
+        let (done, outcome) = oneshot::channel();
+        let sent = self.requests.send(done);
+        Box::pin(async move {
+            let gone = || EngineError {
+                doing: "sync".into(),
+                cause: "the sync thread is gone".into(),
+                corruption: false,
+            };
+            sent.map_err(|_| gone())?;
+            outcome.await.map_err(|_| gone())?
+        })
+    }
+}
+
+/// In virtual time: a sync takes as long as it is told to and blocks no thread. What it makes
+/// durable is what was written when it was asked for, or a little more.
+#[derive(Debug)]
+pub struct VirtualDisk {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// How long each sync takes.
+    pub latency: Duration,
+}
+
+impl Disk for VirtualDisk {
+    fn sync(&self) -> BoxFuture<'static, Result<(), EngineError>> {
+        let (engine, latency) = (Arc::clone(&self.engine), self.latency);
+        Box::pin(async move {
+            tokio::time::sleep(latency).await;
+            engine.sync()
+        })
+    }
+}

@@ -1,0 +1,284 @@
+//! A node's outgoing side: requests to replicas here and elsewhere, questions to other nodes, and
+//! the task that reads what comes in.
+//!
+//! T2: a frame whose clock stamp lies beyond the bound is dropped whole, and its sender named in
+//! the log: its clock, or ours, is broken, and nothing it says may drag our clock forward.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use clock::Timestamp;
+use futures::future::BoxFuture;
+use keys::{NodeId, SchemaVersion};
+use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
+use net::{Frame, Transport};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    calls::{CallGuard, Calls, MAX_CALLS},
+    members::Members,
+    message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
+    store::StoreInput,
+    time::NodeClock,
+};
+
+/// Beyond a request's own deadline, how much longer its answer is waited for: the replica's answer
+/// that it could not do it is worth more than our guess.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Hears of schema versions that older ones must yield to.
+pub type SchemaListener =
+    dyn Fn(SchemaVersion) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
+
+struct Shared {
+    members: Arc<Members>,
+    clock: Arc<NodeClock>,
+    transport: Arc<dyn Transport>,
+    store: mpsc::Sender<StoreInput>,
+    requests: Calls<Result<Reply, KvError>>,
+    questions: Calls<NodeAnswer>,
+    system: Descriptor,
+    schema: std::sync::OnceLock<Arc<SchemaListener>>,
+}
+
+/// The node's outgoing side. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gateway of {}", self.shared.members.local().id)
+    }
+}
+
+impl Gateway {
+    /// The gateway of a node whose store listens at `store`.
+    #[must_use]
+    pub fn new(
+        members: Arc<Members>,
+        clock: Arc<NodeClock>,
+        transport: Arc<dyn Transport>,
+        store: mpsc::Sender<StoreInput>,
+        system: Descriptor,
+    ) -> Gateway {
+        let shared = Shared {
+            members,
+            clock,
+            transport,
+            store,
+            requests: Calls::default(),
+            questions: Calls::default(),
+            system,
+            schema: std::sync::OnceLock::new(),
+        };
+        Gateway { shared: Arc::new(shared) }
+    }
+
+    /// Who is told of schema changes. Set once, while the node starts.
+    pub fn listen_for_schema_changes(&self, listener: Arc<SchemaListener>) {
+        assert!(self.shared.schema.set(listener).is_ok(), "the schema listener is set once");
+    }
+
+    /// Asks a node a question. `None`: no answer within `patience`, or nobody to ask.
+    pub async fn ask(
+        &self,
+        to: NodeId,
+        question: NodeQuestion,
+        patience: Duration,
+    ) -> Option<NodeAnswer> {
+        if to == self.shared.members.local().id {
+            return Some(self.answer(question).await);
+        }
+        let (id, answer) = self.shared.questions.begin(to)?;
+        let _guard = CallGuard::new(&self.shared.questions, id);
+        self.shared.send(to, NodeMessage::Ask(id, question)).ok()?;
+        tokio::time::timeout(patience, answer).await.ok()?.ok()
+    }
+
+    /// This node's own answer to a question.
+    async fn answer(&self, question: NodeQuestion) -> NodeAnswer {
+        match question {
+            NodeQuestion::Ping => {
+                let clock = self.shared.clock.source();
+                NodeAnswer::Pong(ClockReading {
+                    interval: clock.now(),
+                    source: clock.source(),
+                    true_offset_nanos: clock.true_offset_nanos(),
+                })
+            }
+            NodeQuestion::CreateRange(descriptor) => {
+                let (done, created) = oneshot::channel();
+                let sent = self.shared.store.send(StoreInput::Create(descriptor, done)).await;
+                match (sent, created.await) {
+                    (Ok(()), Ok(())) => NodeAnswer::Done,
+                    _ => NodeAnswer::Refused("the node is stopping".into()),
+                }
+            }
+            NodeQuestion::SchemaChanged(version) => match self.shared.schema.get() {
+                None => NodeAnswer::Refused("the node is starting".into()),
+                Some(listener) => match listener(version).await {
+                    Ok(()) => NodeAnswer::Done,
+                    Err(why) => NodeAnswer::Refused(why),
+                },
+            },
+        }
+    }
+
+    /// Measures the round trip to every other node and notes who is there, until the node stops.
+    pub async fn keep_in_touch(self, every: Duration) {
+        loop {
+            let others: Vec<NodeId> = {
+                let local = self.shared.members.local().id;
+                self.shared.members.iter().map(|m| m.id).filter(|id| *id != local).collect()
+            };
+            let pings = others.into_iter().map(|id| self.ping(id, every));
+            futures::future::join_all(pings).await;
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    async fn ping(&self, node: NodeId, patience: Duration) {
+        let sent = self.shared.clock.now().mono;
+        if let Some(NodeAnswer::Pong(_)) = self.ask(node, NodeQuestion::Ping, patience).await {
+            let now = self.shared.clock.now().mono;
+            self.shared.members.measured(node, now.since(sent), now);
+        }
+    }
+
+    /// Reads frames until the transport ends.
+    pub async fn read_frames(self, mut inbound: mpsc::Receiver<Frame>) {
+        while let Some(Frame { from, payload }) = inbound.recv().await {
+            match NodeFrame::decode(from, &payload) {
+                Err(error) => tracing::error!("{error}"),
+                Ok(frame) => self.frame(from, frame),
+            }
+        }
+    }
+
+    fn frame(&self, from: NodeId, frame: NodeFrame) {
+        if let Err(error) = self.shared.clock.merge(frame.clock) {
+            // T2: named in the log with both ends; whoever waits for an answer times out.
+            let local = self.shared.members.local().id;
+            tracing::error!(node = %local, %from, "message refused: {error}");
+            return;
+        }
+        let mut for_store = Vec::new();
+        for message in frame.messages {
+            match message {
+                NodeMessage::Group(..) | NodeMessage::Request(..) => for_store.push(message),
+                NodeMessage::Response(id, result) => self.shared.requests.answer(from, id, result),
+                NodeMessage::Answer(id, answer) => self.shared.questions.answer(from, id, answer),
+                NodeMessage::Ask(id, question) => self.answer_later(from, id, question),
+            }
+        }
+        if !for_store.is_empty() {
+            self.to_store(from, for_store);
+        }
+    }
+
+    fn to_store(&self, from: NodeId, messages: Vec<NodeMessage>) {
+        let Err(refused) = self.shared.store.try_send(StoreInput::Peer(from, messages)) else {
+            return;
+        };
+        let StoreInput::Peer(_, messages) = refused.into_inner() else { unreachable!("just made") };
+        for message in messages {
+            // Group messages are sent again by their groups; requests deserve a word.
+            if let NodeMessage::Request(id, _) = message {
+                let error = KvError::Overloaded("the node's inbox is full".into());
+                self.shared.send_or_lose(from, NodeMessage::Response(id, Err(error)));
+            }
+        }
+    }
+
+    fn answer_later(&self, from: NodeId, id: CallId, question: NodeQuestion) {
+        let gateway = self.clone();
+        tokio::spawn(async move {
+            let answer = gateway.answer(question).await;
+            gateway.shared.send_or_lose(from, NodeMessage::Answer(id, answer));
+        });
+    }
+}
+
+impl Shared {
+    fn send(&self, to: NodeId, message: NodeMessage) -> Result<(), net::SendError> {
+        let frame = NodeFrame { clock: self.clock.stamp(), messages: vec![message] };
+        self.transport.send(to, frame.encode())
+    }
+
+    /// Sends an answer. If it is lost, whoever waits for it times out and asks again.
+    fn send_or_lose(&self, to: NodeId, message: NodeMessage) {
+        if let Err(error) = self.send(to, message) {
+            tracing::debug!(%to, "an answer was lost: {error}");
+        }
+    }
+
+    async fn send_local(&self, request: RangeRequest) -> Result<Reply, KvError> {
+        let node = self.members.local().id;
+        let patience = request.deadline + GRACE;
+        let (reply, answer) = oneshot::channel();
+        self.store.try_send(StoreInput::Local(request, reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                KvError::Overloaded("the node's inbox is full".into())
+            }
+            mpsc::error::TrySendError::Closed(_) => lost(node, "the node is stopping"),
+        })?;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(lost(node, "the node is stopping")),
+            Err(_) => Err(lost(node, "no answer before the deadline")),
+        }
+    }
+
+    async fn send_remote(&self, to: NodeId, request: RangeRequest) -> Result<Reply, KvError> {
+        let patience = request.deadline + GRACE + self.members.round_trip(to);
+        let Some((id, answer)) = self.requests.begin(to) else {
+            return Err(KvError::Overloaded(format!("{MAX_CALLS} requests are under way")));
+        };
+        let _guard = CallGuard::new(&self.requests, id);
+        self.send(to, NodeMessage::Request(id, request))
+            .map_err(|error| lost(to, &error.to_string()))?;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(lost(to, "the connection was lost")),
+            Err(_) => Err(lost(to, "no answer before the deadline")),
+        }
+    }
+}
+
+fn lost(node: NodeId, cause: &str) -> KvError {
+    KvError::AnswerLost { node, cause: cause.to_owned() }
+}
+
+impl RangeSender for Gateway {
+    fn send(
+        &self,
+        to: NodeId,
+        request: RangeRequest,
+    ) -> BoxFuture<'static, Result<Reply, KvError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            if to == shared.members.local().id {
+                shared.send_local(request).await
+            } else {
+                shared.send_remote(to, request).await
+            }
+        })
+    }
+
+    fn local_node(&self) -> NodeId {
+        self.shared.members.local().id
+    }
+
+    fn round_trip(&self, to: NodeId) -> Duration {
+        self.shared.members.round_trip(to)
+    }
+
+    fn system_range(&self) -> Descriptor {
+        self.shared.system.clone()
+    }
+
+    fn observed(&self) -> Timestamp {
+        self.shared.clock.observed()
+    }
+}

@@ -1,0 +1,38 @@
+//! One node, put together over its four seams.
+//!
+//! | seam | what | live | virtual |
+//! |---|---|---|---|
+//! | [`clock::Clock`] | time | the machine's clock and a claim, or a model on top | the same over paused time |
+//! | [`net::Transport`] | messages | gRPC, or the simulated WAN | the simulated WAN |
+//! | [`storage::Engine`] with [`disk::Disk`] | disk | RocksDB and a sync thread | in memory, with crashes |
+//! | [`Seed`] | randomness | from the operating system | from the run's seed |
+//!
+//! ```text
+//!   SQL sessions -> Database -> Coordinator -> Router -> Gateway --local--> Store -> replicas
+//!                                                          |                  ^
+//!                                                          +--> Transport --> | (other nodes)
+//! ```
+//!
+//! The same code runs live and in virtual time: nothing in this crate reads a clock, draws a
+//! random number, opens a file or a socket by itself.
+//!
+//! S3: when the disk fails, the store ends with its error and [`Node::failed`] resolves; whoever
+//! runs the node ends the process (or, in a simulation, the node). Nothing goes on with a state
+//! that is not known.
+
+mod calls;
+mod cluster;
+pub mod disk;
+mod gateway;
+mod identity;
+mod members;
+mod message;
+mod start;
+mod store;
+mod time;
+
+pub use gateway::Gateway;
+pub use identity::{Freshness, Identity, IdentityError, read as stored_identity};
+pub use members::{LIVE_WINDOW, Member, Members, found_system_range};
+pub use start::{DEFAULT_REPLICATION, Node, NodeConfig, Seams, Seed, StartError};
+pub use time::NodeClock;

@@ -1,0 +1,294 @@
+//! A node's life: claim the data folder, wait out the clock's former bound, open the replicas,
+//! found the system range if the folder is new, run.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use clock::Clock;
+use keys::NodeId;
+use kv::{Descriptor, PushdownFactory, RangeSender};
+use net::{ClusterId, Inbox, Transport};
+use sql::Database;
+use storage::{Engine, EngineError};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use txn::{Coordinator, Router};
+
+use crate::{
+    cluster::NodeCluster,
+    disk::Disk,
+    gateway::Gateway,
+    identity::{self, Identity, IdentityError},
+    members::{Member, Members, found_system_range},
+    message::NodeQuestion,
+    store::{INBOX, Store, StoreInput, StoreParts},
+    time::NodeClock,
+};
+
+/// How often each node pings the others.
+const TOUCH_EVERY: Duration = Duration::from_secs(4);
+
+/// How long a replica's question to another range is carried on.
+const ASK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The seam to randomness: all that a node draws comes from generators seeded with this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(pub u64);
+
+/// What a node is told about itself and its cluster.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// This node.
+    pub node: NodeId,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// All nodes, this one included.
+    pub members: Vec<Member>,
+    /// Round-trip times assumed until they are measured, per node.
+    pub expected_round_trips: Vec<(NodeId, Duration)>,
+    /// Voters per range, where there are as many nodes.
+    pub replication: usize,
+    /// Settings of the replicas.
+    pub range: range::Config,
+    /// Settings of the transaction coordinator.
+    pub txn: txn::Config,
+    /// Settings of the SQL layer.
+    pub sql: sql::Config,
+}
+
+/// Voters per range unless told otherwise.
+pub const DEFAULT_REPLICATION: usize = 3;
+
+impl NodeConfig {
+    /// A node of this cluster with the usual settings.
+    #[must_use]
+    pub fn new(node: NodeId, cluster: ClusterId, members: Vec<Member>) -> NodeConfig {
+        NodeConfig {
+            node,
+            cluster,
+            members,
+            expected_round_trips: Vec::new(),
+            replication: DEFAULT_REPLICATION,
+            range: range::Config::default(),
+            txn: txn::Config::default(),
+            sql: sql::Config::default(),
+        }
+    }
+}
+
+/// The outside of a node.
+pub struct Seams {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Messages out.
+    pub transport: Arc<dyn Transport>,
+    /// Messages in.
+    pub inbox: Inbox,
+    /// The disk's contents.
+    pub engine: Arc<dyn Engine>,
+    /// Who makes them durable.
+    pub disk: Arc<dyn Disk>,
+    /// Randomness.
+    pub seed: Seed,
+}
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its data folder is not its own, or could not be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The disk failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// A running node. Dropping it stops it as a crash would: at once, nothing flushed.
+pub struct Node {
+    config: NodeConfig,
+    database: Database,
+    gateway: Gateway,
+    clock: Arc<NodeClock>,
+    failed: watch::Receiver<Option<EngineError>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {}", self.config.node)
+    }
+}
+
+impl Node {
+    /// Starts a node. When it returns, the node serves; whether its ranges have leaders is another
+    /// matter.
+    pub async fn start(config: NodeConfig, seams: Seams) -> Result<Node, StartError> {
+        let Seams { clock, transport, inbox, engine, disk, seed } = seams;
+        let system = claim(&config, engine.as_ref())?;
+        let hlc = identity::start_clock(engine.as_ref(), clock.as_ref()).await?;
+        let clock = Arc::new(NodeClock::new(clock, hlc));
+        let members = Arc::new(members(&config));
+        let (inputs, store_inputs) = mpsc::channel(INBOX);
+        let gateway = Gateway::new(
+            Arc::clone(&members),
+            Arc::clone(&clock),
+            Arc::clone(&transport),
+            inputs.clone(),
+            system.clone(),
+        );
+        let sender: Arc<dyn RangeSender> = Arc::new(gateway.clone());
+        let source = Arc::clone(clock.source());
+        let router =
+            Router::new(sender, Arc::clone(&source), txn::RouterConfig::default(), seed.0 ^ 1);
+        let coordinator = Coordinator::new(Arc::clone(&router), source, config.txn.clone(), seed.0);
+        let cluster =
+            NodeCluster::new(members, Arc::clone(&clock), gateway.clone(), config.replication);
+        let database =
+            Database::new(coordinator, Arc::clone(&router), Arc::new(cluster), config.sql.clone());
+        let parts = StoreParts {
+            node: config.node,
+            engine,
+            disk,
+            clock: Arc::clone(&clock),
+            transport,
+            factory: Arc::new(expr::pushdown::Programs) as Arc<dyn PushdownFactory>,
+            config: Arc::new(config.range.clone()),
+            asker: asker(router),
+        };
+        let store = Store::open(parts, store_inputs, inputs.downgrade())?;
+        let (failure, failed) = watch::channel(None);
+        let mut node = Node { config, database, gateway, clock, failed, tasks: Vec::new() };
+        node.spawn_tasks(store, inbox, failure);
+        node.found(system, inputs).await;
+        Ok(node)
+    }
+
+    fn spawn_tasks(
+        &mut self,
+        store: Store,
+        inbox: Inbox,
+        failure: watch::Sender<Option<EngineError>>,
+    ) {
+        let database = self.database.clone();
+        self.gateway.listen_for_schema_changes(Arc::new(move |version| {
+            let database = database.clone();
+            Box::pin(async move {
+                database.adopt_schema(version).await.map_err(|error| error.to_string())
+            })
+        }));
+        let id = self.config.node;
+        let run = async move {
+            if let Err(error) = store.run().await {
+                tracing::error!(node = %id, "the disk failed, the node stops: {error}");
+                failure.send_replace(Some(error));
+            }
+        };
+        self.tasks = vec![
+            tokio::spawn(run),
+            tokio::spawn(self.gateway.clone().read_frames(inbox)),
+            tokio::spawn(self.gateway.clone().keep_in_touch(TOUCH_EVERY)),
+        ];
+    }
+
+    /// A voter of the system range makes its replica, unless it did in a former life. Every voter
+    /// makes the same one from the same static membership.
+    async fn found(&self, system: Descriptor, inputs: mpsc::Sender<StoreInput>) {
+        if !system.voters.contains(&self.config.node) {
+            return;
+        }
+        let (done, created) = oneshot::channel();
+        // If the store has ended already, `failed` tells.
+        if inputs.send(StoreInput::Create(system, done)).await.is_ok() {
+            drop(created.await);
+        }
+    }
+
+    /// SQL on this node.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.config.node
+    }
+
+    /// This node as its peers know it.
+    #[must_use]
+    pub fn member(&self) -> &Member {
+        let mut all = self.config.members.iter();
+        all.find(|m| m.id == self.config.node).expect("a node is a member of its cluster")
+    }
+
+    /// The node's time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<NodeClock> {
+        &self.clock
+    }
+
+    /// Asks a node, over the network, whether it answers.
+    pub async fn reaches(&self, node: NodeId, patience: Duration) -> bool {
+        self.gateway.ask(node, NodeQuestion::Ping, patience).await.is_some()
+    }
+
+    /// Resolves when the node's disk failed (S3): it must be stopped.
+    pub async fn failed(&self) -> EngineError {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().expect("waited for it"),
+            // The store ended without an error: a graceful stop, no failure ever comes.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops the node: no task of it runs when this returns. What was not acknowledged may be lost;
+    /// what was is durable, so a graceful stop needs no flush.
+    pub async fn stop(mut self) {
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+            // Aborted, or ended before: both are stops.
+            drop(task.await);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Claims the data folder; answers the system range as the cluster was founded.
+fn claim(config: &NodeConfig, engine: &dyn Engine) -> Result<Descriptor, StartError> {
+    let system = found_system_range(&config.members, config.replication);
+    let members = config.members.clone();
+    let wanted = Identity { cluster: config.cluster.0, node: config.node, system, members };
+    match identity::claim(engine, &wanted)? {
+        identity::Freshness::New => Ok(wanted.system),
+        identity::Freshness::Known => {
+            let found = identity::read(engine)?.expect("claimed before");
+            Ok(found.system)
+        }
+    }
+}
+
+fn members(config: &NodeConfig) -> Members {
+    let expected = |member: &Member| {
+        let known = config.expected_round_trips.iter().find(|(node, _)| *node == member.id);
+        known.map_or(Duration::from_millis(1), |(_, round_trip)| *round_trip)
+    };
+    Members::new(config.node, config.members.clone(), expected)
+}
+
+fn asker(router: Arc<Router>) -> Arc<crate::store::Asker> {
+    Arc::new(move |key, request| {
+        let router = Arc::clone(&router);
+        Box::pin(async move {
+            let deadline = tokio::time::Instant::now() + ASK_PATIENCE;
+            router.send_to_key(&key, request, deadline).await
+        })
+    })
+}

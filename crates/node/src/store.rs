@@ -1,0 +1,454 @@
+//! The store: one task that owns all replicas of a node and drives them over its engine.
+//!
+//! ```text
+//!   requests, group messages, answers            timer
+//!                 |                                |
+//!                 v                                v
+//!   +---------- one round of the loop ------------------------+
+//!   | drain what is there -> read the clock once ->           |
+//!   | step each replica (it writes its batch: visible) ->     |
+//!   | one frame per peer, answers to callers                  |
+//!   +---------------------------+-----------------------------+
+//!                               | what waits for durability
+//!                               v
+//!                  one sync for all ranges (S1) -> step `Persisted`, let go
+//! ```
+//!
+//! One task, no locks, no I/O held against a lock: a round costs what its inputs cost, and many
+//! inputs share one clock reading, one frame per peer and one fsync. The replicas are pure state
+//! machines; everything that is asynchronous about them is here.
+//!
+//! HAZARD: the clock is read once per round, so a replica may act on a reading that is old by the
+//! length of a round, or of a pause of the process. This is safe: what a leader may do with a
+//! lease (P2) is bounded by timestamps below its end, which no later leader touches (P3), and a
+//! reading that is too early only makes `TT.after` false for longer.
+//!
+//! What it does not know: transactions, Paxos, SQL.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use clock::{Mono, Now};
+use futures::future::BoxFuture;
+use keys::{Key, NodeId, RangeId};
+use kv::{Descriptor, KvError, PushdownFactory, RangeRequest, Reply, Request};
+use net::Transport;
+use range::{AskToken, Context, Effects, GroupMessage, Input, PersistToken, Replica, RequestToken};
+use rustc_hash::FxHashMap;
+use storage::{Engine, EngineError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    disk::Disk,
+    message::{CallId, NodeFrame, NodeMessage},
+    time::NodeClock,
+};
+
+/// Inputs that may wait for the store; beyond it group messages are dropped (Paxos sends again) and
+/// requests are refused with [`KvError::Overloaded`].
+pub const INBOX: usize = 16_384;
+
+/// Inputs handled in one round before frames are sent and the timer is looked at.
+const ROUND: usize = 512;
+
+/// An input of the store.
+#[derive(Debug)]
+pub enum StoreInput {
+    /// Group messages and requests of a peer, in order.
+    Peer(NodeId, Vec<NodeMessage>),
+    /// A request of this node's own gateway.
+    Local(RangeRequest, oneshot::Sender<Result<Reply, KvError>>),
+    /// The answer to a question that a replica asked another range.
+    Answer(RangeId, AskToken, Result<Reply, KvError>),
+    /// Make a replica; answered once it is durable.
+    Create(Descriptor, oneshot::Sender<()>),
+}
+
+/// Asks another range on behalf of a replica (it met an intent and wants the record's word).
+pub type Asker = dyn Fn(Key, Request) -> BoxFuture<'static, Result<Reply, KvError>> + Send + Sync;
+
+/// What the store needs from its node.
+pub struct StoreParts {
+    /// This node.
+    pub node: NodeId,
+    /// Its disk.
+    pub engine: Arc<dyn Engine>,
+    /// Who syncs it.
+    pub disk: Arc<dyn Disk>,
+    /// Its time.
+    pub clock: Arc<NodeClock>,
+    /// The way to its peers.
+    pub transport: Arc<dyn Transport>,
+    /// Programs for pushed-down work.
+    pub factory: Arc<dyn PushdownFactory>,
+    /// Settings of every replica.
+    pub config: Arc<range::Config>,
+    /// How replicas ask other ranges.
+    pub asker: Arc<Asker>,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+enum Caller {
+    Local(oneshot::Sender<Result<Reply, KvError>>),
+    Remote(NodeId, CallId),
+}
+
+/// What waits for the writes of this and earlier rounds to become durable.
+#[derive(Default)]
+struct Unsynced {
+    tokens: Vec<(RangeId, PersistToken)>,
+    messages: Vec<(NodeId, RangeId, GroupMessage)>,
+    /// Replicas that are driven once they are durable; `None`: it was there before.
+    created: Vec<(Option<Replica>, oneshot::Sender<()>)>,
+    clock_bound: Option<u64>,
+}
+
+impl Unsynced {
+    fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+            && self.messages.is_empty()
+            && self.created.is_empty()
+            && self.clock_bound.is_none()
+    }
+}
+
+type SyncOutcome = Result<(), EngineError>;
+
+/// The task's state.
+pub struct Store {
+    parts: StoreParts,
+    inputs: mpsc::Receiver<StoreInput>,
+    /// For answers to questions of replicas, which come back as inputs.
+    sender: mpsc::WeakSender<StoreInput>,
+    replicas: BTreeMap<RangeId, Replica>,
+    /// Ranges whose replica is being made durable.
+    creating: BTreeSet<RangeId>,
+    callers: FxHashMap<RequestToken, Caller>,
+    next_token: u64,
+    wakeups: BTreeSet<(Mono, RangeId)>,
+    wakeup_of: BTreeMap<RangeId, Mono>,
+    outbox: BTreeMap<NodeId, Vec<NodeMessage>>,
+    unsynced: Unsynced,
+    syncing: Option<(Unsynced, BoxFuture<'static, SyncOutcome>)>,
+}
+
+impl Store {
+    /// The store with all replicas found on the engine.
+    pub fn open(
+        parts: StoreParts,
+        inputs: mpsc::Receiver<StoreInput>,
+        sender: mpsc::WeakSender<StoreInput>,
+    ) -> Result<Store, EngineError> {
+        let now = parts.clock.now();
+        let mut replicas = BTreeMap::new();
+        for range in Replica::list(parts.engine.as_ref())? {
+            let config = Arc::clone(&parts.config);
+            let opened = Replica::open(parts.engine.as_ref(), range, parts.node, config)?;
+            replicas.insert(range, opened.expect("it was listed"));
+        }
+        let mut store = Store {
+            parts,
+            inputs,
+            sender,
+            replicas,
+            creating: BTreeSet::new(),
+            callers: FxHashMap::default(),
+            next_token: 1,
+            wakeups: BTreeSet::new(),
+            wakeup_of: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            unsynced: Unsynced::default(),
+            syncing: None,
+        };
+        let ranges: Vec<RangeId> = store.replicas.keys().copied().collect();
+        for range in ranges {
+            store.schedule(range, now);
+        }
+        Ok(store)
+    }
+
+    /// Runs until every sender of inputs is gone (a graceful stop) or the disk fails (S3).
+    pub async fn run(mut self) -> Result<(), EngineError> {
+        let mut round = Vec::with_capacity(ROUND);
+        loop {
+            let timer = self.sleep_time();
+            let mut synced = None;
+            tokio::select! {
+                biased;
+                outcome = poll_sync(&mut self.syncing) => synced = Some(outcome),
+                count = self.inputs.recv_many(&mut round, ROUND) => if count == 0 {
+                    return Ok(());
+                },
+                () = tokio::time::sleep(timer) => {},
+            }
+            let now = self.parts.clock.now();
+            if let Some(outcome) = synced {
+                outcome?;
+                self.let_go(now)?;
+            }
+            for input in round.drain(..) {
+                self.input(now, input)?;
+            }
+            self.tick_due(now)?;
+            self.keep_clock_bound(now)?;
+            self.begin_sync();
+            self.flush();
+        }
+    }
+
+    fn sleep_time(&self) -> Duration {
+        let now = self.parts.clock.now().mono;
+        let next = self.wakeups.first().map_or(IDLE, |(at, _)| at.since(now));
+        next.min(IDLE)
+    }
+
+    fn input(&mut self, now: Now, input: StoreInput) -> Result<(), EngineError> {
+        match input {
+            StoreInput::Peer(from, messages) => {
+                for message in messages {
+                    self.peer_message(now, from, message)?;
+                }
+                Ok(())
+            }
+            StoreInput::Local(request, reply) => self.request(now, request, Caller::Local(reply)),
+            StoreInput::Answer(range, ask, result) => {
+                self.step(now, range, Input::Answer { ask, result })
+            }
+            StoreInput::Create(descriptor, done) => self.create(&descriptor, done),
+        }
+    }
+
+    fn peer_message(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        message: NodeMessage,
+    ) -> Result<(), EngineError> {
+        match message {
+            NodeMessage::Group(range, message) => {
+                self.step(now, range, Input::Peer { from, message })
+            }
+            NodeMessage::Request(call, request) => {
+                self.request(now, request, Caller::Remote(from, call))
+            }
+            NodeMessage::Response(..) | NodeMessage::Ask(..) | NodeMessage::Answer(..) => {
+                unreachable!("the node keeps these for itself")
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Now,
+        request: RangeRequest,
+        caller: Caller,
+    ) -> Result<(), EngineError> {
+        let RangeRequest { range, deadline, request } = request;
+        if !self.replicas.contains_key(&range) {
+            let known = Vec::new();
+            self.reply(caller, Err(KvError::WrongRange { range, known }));
+            return Ok(());
+        }
+        let token = RequestToken(self.next_token);
+        self.next_token += 1;
+        self.callers.insert(token, caller);
+        let deadline = now.mono.plus(deadline);
+        self.step(now, range, Input::Request { token, request, deadline })
+    }
+
+    fn create(
+        &mut self,
+        descriptor: &Descriptor,
+        done: oneshot::Sender<()>,
+    ) -> Result<(), EngineError> {
+        let range = descriptor.id;
+        let known = self.replicas.contains_key(&range) || !self.creating.insert(range);
+        let replica = match known {
+            true => None,
+            false => Some(Replica::create(
+                self.parts.engine.as_ref(),
+                descriptor,
+                self.parts.node,
+                Arc::clone(&self.parts.config),
+            )?),
+        };
+        self.unsynced.created.push((replica, done));
+        Ok(())
+    }
+
+    fn step(&mut self, now: Now, range: RangeId, input: Input) -> Result<(), EngineError> {
+        let Some(replica) = self.replicas.get_mut(&range) else {
+            // A message for a replica that this node does not have (not yet, or no more). Groups
+            // send again; nothing is made by a message (section 8 of the protocol).
+            return Ok(());
+        };
+        let mut effects = Effects::default();
+        let mut context = Context {
+            now,
+            engine: self.parts.engine.as_ref(),
+            factory: self.parts.factory.as_ref(),
+        };
+        replica.step(&mut context, input, &mut effects)?;
+        self.absorb(now, range, effects);
+        Ok(())
+    }
+
+    /// Takes a step's effects into the round.
+    fn absorb(&mut self, now: Now, range: RangeId, effects: Effects) {
+        let Effects { send, send_durable, persist, replies, asks, children, events } = effects;
+        for (to, message) in send {
+            self.outbox.entry(to).or_default().push(NodeMessage::Group(range, message));
+        }
+        if let Some(token) = persist {
+            self.unsynced.tokens.push((range, token));
+        }
+        self.unsynced.messages.extend(send_durable.into_iter().map(|(to, m)| (to, range, m)));
+        for (token, result) in replies {
+            if let Some(caller) = self.callers.remove(&token) {
+                self.reply(caller, result);
+            }
+        }
+        for (ask, key, request) in asks {
+            self.ask(range, ask, key, request);
+        }
+        for event in events {
+            tracing::info!(node = %self.parts.node, %range, "{event:?}");
+        }
+        self.schedule(range, now);
+        for child in children {
+            let id = child.range();
+            let replaced = self.replicas.insert(id, child);
+            assert!(replaced.is_none(), "{id} was born twice on {}", self.parts.node);
+            self.schedule(id, now);
+        }
+    }
+
+    fn reply(&mut self, caller: Caller, result: Result<Reply, KvError>) {
+        match caller {
+            // The caller may have gone: its transaction cleans up after itself.
+            Caller::Local(sender) => drop(sender.send(result)),
+            Caller::Remote(node, call) => {
+                self.outbox.entry(node).or_default().push(NodeMessage::Response(call, result));
+            }
+        }
+    }
+
+    fn ask(&self, range: RangeId, ask: AskToken, key: Key, request: Request) {
+        let answer = (self.parts.asker)(key, request);
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let result = answer.await;
+            if let Some(sender) = sender.upgrade() {
+                // The store is gone only when the node stops.
+                drop(sender.send(StoreInput::Answer(range, ask, result)).await);
+            }
+        });
+    }
+
+    /// Notes when the replica wants to be woken.
+    fn schedule(&mut self, range: RangeId, now: Now) {
+        let wanted = self.replicas.get(&range).map(|replica| replica.next_wakeup(now));
+        let at = wanted.map(|after| now.mono.plus(after));
+        let before = match at {
+            Some(at) => self.wakeup_of.insert(range, at),
+            None => self.wakeup_of.remove(&range),
+        };
+        if before == at {
+            return;
+        }
+        if let Some(before) = before {
+            self.wakeups.remove(&(before, range));
+        }
+        if let Some(at) = at {
+            self.wakeups.insert((at, range));
+        }
+    }
+
+    fn tick_due(&mut self, now: Now) -> Result<(), EngineError> {
+        // Each due replica once per round, even if it wants to be woken again at once.
+        let due: Vec<RangeId> = self
+            .wakeups
+            .iter()
+            .take_while(|(at, _)| *at <= now.mono)
+            .map(|(_, range)| *range)
+            .collect();
+        for range in due {
+            self.step(now, range, Input::Tick)?;
+        }
+        Ok(())
+    }
+
+    /// T1: the clock's durable upper bound runs ahead of what the clock may give out.
+    fn keep_clock_bound(&mut self, now: Now) -> Result<(), EngineError> {
+        if let Some(bound) = self.parts.clock.bound_to_write(now) {
+            crate::identity::write_clock_bound(self.parts.engine.as_ref(), bound)?;
+            self.unsynced.clock_bound = Some(bound);
+        }
+        Ok(())
+    }
+
+    fn begin_sync(&mut self) {
+        if self.syncing.is_none() && !self.unsynced.is_empty() {
+            let waiting = std::mem::take(&mut self.unsynced);
+            self.syncing = Some((waiting, self.parts.disk.sync()));
+        }
+    }
+
+    /// A sync ended: what waited for it may go.
+    fn let_go(&mut self, now: Now) -> Result<(), EngineError> {
+        let (waited, _) = self.syncing.take().expect("a sync that ended was under way");
+        for (to, range, message) in waited.messages {
+            self.outbox.entry(to).or_default().push(NodeMessage::Group(range, message));
+        }
+        for (replica, done) in waited.created {
+            if let Some(replica) = replica {
+                let range = replica.range();
+                self.creating.remove(&range);
+                self.replicas.insert(range, replica);
+                self.schedule(range, now);
+            }
+            // Whoever asked may have given up.
+            done.send(()).unwrap_or_default();
+        }
+        if let Some(bound) = waited.clock_bound {
+            self.parts.clock.bound_written(bound);
+        }
+        for (range, token) in waited.tokens {
+            self.step(now, range, Input::Persisted(token))?;
+        }
+        Ok(())
+    }
+
+    /// One frame per peer.
+    fn flush(&mut self) {
+        if self.outbox.is_empty() {
+            return;
+        }
+        let clock = self.parts.clock.stamp();
+        for (to, messages) in std::mem::take(&mut self.outbox) {
+            let frame = NodeFrame { clock, messages };
+            // A full queue or a peer that is down loses the frame, as a network would: groups send
+            // again, callers time out.
+            if let Err(error) = self.parts.transport.send(to, frame.encode()) {
+                tracing::debug!(node = %self.parts.node, %to, "frame lost: {error}");
+            }
+        }
+    }
+}
+
+/// How long the store sleeps at most with nothing to do.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Resolves when the sync under way ends; never if there is none.
+async fn poll_sync(
+    syncing: &mut Option<(Unsynced, BoxFuture<'static, SyncOutcome>)>,
+) -> SyncOutcome {
+    match syncing {
+        Some((_, sync)) => sync.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,5 @@
+//! Cross-crate suites: real processes and real clients in `tests/tests/`, and what they share.
+
+pub mod cluster;
+pub mod process;
+pub mod sql;

@@ -1,0 +1,146 @@
+//! Three real processes, a bank under load, and `kill -9`: of the leader, then of all three.
+//!
+//! What must hold: every snapshot shows the same total, every acknowledged transfer is there at the
+//! end, ranges led elsewhere go on, and the ranges of the dead leader come back soon after its
+//! lease. `MERIDIAN_LONG=1` runs the minute-long form.
+
+use std::{process::Command, time::Duration};
+
+use meridian_tests::{
+    cluster::ThreeProcesses,
+    process::meridian,
+    sql::{Refused, Sql},
+};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+
+/// The leaders' lease (the default of `meridian start`) and what a fail-over may take beyond it:
+/// two seconds, and two more for a busy machine.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(3 + 2 + 2);
+
+fn bank(subcommand: &str, urls: &str, seconds: u64) -> Command {
+    let mut command = Command::new(meridian());
+    command.args(["workload", subcommand, "bank", "--rows=100", "--clients=16"]);
+    command.args([format!("--url={urls}"), format!("--duration={seconds}s")]);
+    command.arg("--format=json");
+    command
+}
+
+/// Runs a command to its end on a thread of its own.
+fn running(mut command: Command) -> JoinHandle<std::process::Output> {
+    tokio::task::spawn_blocking(move || command.output().expect("run the workload"))
+}
+
+fn verdict(output: &std::process::Output) -> serde_json::Value {
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let report: serde_json::Value = serde_json::from_str(&printed)
+        .unwrap_or_else(|error| panic!("{error}: {printed}\n{complaint}"));
+    assert_eq!(report["violations"], serde_json::json!([]), "{report}");
+    assert!(output.status.success(), "{report}\n{complaint}");
+    assert!(report["extra"]["snapshot_reads"].as_u64() > Some(0), "{report}");
+    assert!(report["extra"]["acknowledged"].as_u64() > Some(0), "{report}");
+    report
+}
+
+/// Writes to a table again and again through one node until told to stop; the longest time without
+/// a success.
+fn longest_gap(
+    port: u16,
+    table: &'static str,
+    mut stop: watch::Receiver<bool>,
+) -> JoinHandle<Duration> {
+    tokio::spawn(async move {
+        let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+        let mut number = 0;
+        while !*stop.borrow_and_update() {
+            number += 1;
+            let insert = format!("INSERT INTO {table} VALUES ({number}, {number})");
+            let attempt = async {
+                let sql = Sql::connect(port).await?;
+                sql.run(&insert).await
+            };
+            // A statement that hangs is cut off, so that the next may find the new leader.
+            let outcome = timeout(Duration::from_secs(2), attempt).await;
+            if matches!(outcome, Ok(Ok(()))) {
+                longest = longest.max(last.elapsed());
+                last = Instant::now();
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        longest.max(last.elapsed())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bank_survives_the_death_of_a_leader_and_then_of_all() {
+    let long = std::env::var_os("MERIDIAN_LONG").is_some();
+    let seconds: u64 = if long { 60 } else { 15 };
+    let mut cluster = ThreeProcesses::start("killed", "zero").await;
+    let urls = cluster.urls();
+    let init = running(bank("init", &urls, 0)).await.expect("the workload ran");
+    assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+    let victim = cluster.leader_of("workload_accounts", 0).await;
+    let survivor = (victim + 1) % 3;
+    let sql = cluster.connect(survivor).await;
+    let (same, other) = tables_led_by(&cluster, &sql, survivor, victim).await.expect("two tables");
+
+    let (stop, stopping) = watch::channel(false);
+    let port = cluster.sql_port(survivor);
+    let affected = longest_gap(port, same, stopping.clone());
+    let unaffected = longest_gap(port, other, stopping);
+    let run = running(bank("run", &urls, seconds));
+    sleep(Duration::from_secs(seconds / 3)).await;
+    cluster.kill(victim);
+    sleep(Duration::from_secs(seconds / 3)).await;
+    cluster.restart(victim);
+    cluster.wait_until_serving(victim).await;
+    let report = verdict(&run.await.expect("the workload ran"));
+    stop.send_replace(true);
+    let affected = affected.await.expect("the probe ran");
+    let unaffected = unaffected.await.expect("the probe ran");
+    println!("leader killed: longest gap {affected:?}, elsewhere {unaffected:?}; {report}");
+    assert!(affected < COMES_BACK_WITHIN, "the dead leader's range was away for {affected:?}");
+    assert!(unaffected < Duration::from_secs(3), "another range stopped for {unaffected:?}");
+
+    let run = running(bank("run", &urls, 8));
+    sleep(Duration::from_secs(5)).await;
+    (0..3).for_each(|node| cluster.kill(node));
+    (0..3).for_each(|node| cluster.restart(node));
+    let report = verdict(&run.await.expect("the workload ran"));
+    println!("all killed: {report}");
+}
+
+/// Makes tables until one is led by the victim and one by somebody else.
+async fn tables_led_by(
+    cluster: &ThreeProcesses,
+    sql: &Sql,
+    ask: usize,
+    victim: usize,
+) -> Result<(&'static str, &'static str), Refused> {
+    let (mut same, mut other) = (None, None);
+    for table in ["probe_a", "probe_b", "probe_c", "probe_d", "probe_e", "probe_f"] {
+        sql.run(&format!("CREATE TABLE {table} (id INT8 PRIMARY KEY, v INT8)")).await?;
+        let leader = cluster.leader_of(table, ask).await;
+        if leader == victim { same = Some(table) } else { other = Some(table) }
+        if let (Some(same), Some(other)) = (same, other) {
+            return Ok((same, other));
+        }
+    }
+    panic!("six tables in a row are led by {same:?} or by {other:?} alone");
+}
+
+/// The harness itself notices a process that does not start.
+#[tokio::test]
+async fn a_start_without_insecure_is_refused() {
+    let output = tokio::task::spawn_blocking(|| {
+        Command::new(meridian()).args(["start", "--node-id=1"]).output().expect("run the binary")
+    });
+    let output = output.await.expect("it ran");
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(complaint.contains("--insecure"), "{complaint}");
+}
