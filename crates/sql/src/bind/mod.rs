@@ -1,0 +1,418 @@
+//! The binder: names become columns, expressions get types, a statement becomes a [`Plan`].
+//!
+//! The same walk builds the plan's nodes: FROM becomes scans and joins, each condition sinks as
+//! deep as its columns allow ([`restrict`]), and [`crate::plan::optimize`] finishes the result.
+//!
+//! Subqueries are bound where they stand, without sight of the columns around them; each becomes a
+//! parameter whose number lies at or above [`SUBQUERY`], in the order in which they must run. What
+//! names a column outside fails as an unknown name; the message says that correlated subqueries are
+//! not supported.
+
+mod calls;
+mod dml;
+mod forms;
+mod from;
+mod restrict;
+mod scalar;
+mod scope;
+mod select;
+
+use std::sync::Arc;
+
+use clock::Timestamp;
+use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Type};
+use keys::{SchemaVersion, TableId};
+use sqlparser::ast;
+
+use crate::{
+    catalog::{Catalog, Table},
+    parse::{AsOf, Kind, Statement, fold},
+    plan::{Body, Node, Plan, Subquery, SubqueryKind, optimize},
+    session::ResultColumn,
+};
+
+pub(crate) use restrict::restrict;
+pub(crate) use expr::Typed;
+pub(crate) use scope::{Scope, ScopeColumn};
+
+/// Parameters at or above this are results of subqueries.
+pub const SUBQUERY: u16 = 0x8000;
+/// The most parameters of a statement.
+pub const MAX_PARAMS: u16 = 0x7fff;
+/// The most subqueries of a statement.
+const MAX_SUBQUERIES: usize = 1_000;
+
+/// A statement being bound.
+pub(crate) struct Binder<'a> {
+    catalog: &'a Catalog,
+    context: &'a EvalContext,
+    statement: Option<&'a Statement>,
+    /// Types of parameters as far as known.
+    params: Vec<Option<Type>>,
+    subqueries: Vec<Subquery>,
+    tables: Vec<(TableId, SchemaVersion)>,
+    /// Queries named by WITH, innermost last.
+    ctes: Vec<Cte>,
+    /// Whether a function asks the cluster.
+    asks: bool,
+    /// Whether a literal says 'now' or the like.
+    momentary: bool,
+    /// Defaults of the columns of the table that is written, in their order.
+    row_defaults: Vec<Expr>,
+    /// Aggregate calls collected while their SELECT is bound; `None`: none may stand here.
+    aggregates: Option<Vec<expr::AggCall>>,
+    /// Why none may.
+    no_aggregates: &'static str,
+}
+
+/// A query named by WITH; bound anew at each place that names it.
+#[derive(Clone)]
+struct Cte {
+    name: String,
+    columns: Vec<String>,
+    query: Arc<ast::Query>,
+}
+
+/// A query's node, and the names and types of its columns.
+pub(crate) struct Bound {
+    /// What yields the rows.
+    pub node: Node,
+    /// Their columns.
+    pub columns: Vec<ResultColumn>,
+}
+
+/// Plans a statement.
+///
+/// # Errors
+/// What is wrong with it, with its place.
+pub(crate) fn plan(
+    statement: &Statement,
+    params: &[Option<Type>],
+    catalog: &Catalog,
+    context: &EvalContext,
+) -> Result<Plan, SqlError> {
+    let mut binder = Binder::new(catalog, context, Some(statement), params.to_vec());
+    let Kind::Ast(ast) = statement.kind() else {
+        return Err(SqlError::internal("a utility statement cannot be planned"));
+    };
+    let (body, columns) = match &**ast {
+        ast::Statement::Query(query) => {
+            let mut bound = binder.query(query)?;
+            binder.settle_unknown(&mut bound);
+            optimize::finish(&mut bound.node, bound.columns.len());
+            (Body::Query(bound.node), bound.columns)
+        }
+        ast::Statement::Insert(insert) => binder.insert(insert)?,
+        ast::Statement::Update(update) => binder.update(update)?,
+        ast::Statement::Delete(delete) => binder.delete(delete)?,
+        ast::Statement::Truncate(truncate) => binder.truncate(truncate)?,
+        other => return Err(unsupported_statement(other)),
+    };
+    for subquery in &mut binder.subqueries {
+        let width = optimize::width(&subquery.node) as usize;
+        optimize::finish(&mut subquery.node, width);
+    }
+    Ok(Plan {
+        params: binder.params.iter().map(|ty| ty.unwrap_or(Type::Text)).collect(),
+        columns: columns.into(),
+        body,
+        subqueries: binder.subqueries,
+        tables: binder.tables,
+        asks: binder.asks,
+        momentary: binder.momentary,
+    })
+}
+
+fn unsupported_statement(statement: &ast::Statement) -> SqlError {
+    let text = statement.to_string();
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    SqlError::unsupported(words.join(" ").to_uppercase())
+}
+
+/// The value of an expression without columns or parameters, as this type.
+///
+/// # Errors
+/// It is no such expression, or its value does not fit.
+pub(crate) fn constant(
+    expr: &ast::Expr,
+    ty: Type,
+    context: &EvalContext,
+) -> Result<Datum, SqlError> {
+    let catalog = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
+    let mut binder = Binder::new(&catalog, context, None, Vec::new());
+    let bound = binder.scalar(expr, &Scope::default())?;
+    let bound = binder.assign(bound, ty, "parameter")?;
+    binder.refuse_leftovers("here")?;
+    bound.expr.eval(&[], context)
+}
+
+/// An expression of the catalog (a default, a check) over the columns of a table.
+///
+/// # Errors
+/// It cannot be bound.
+pub(crate) fn stored_expression(
+    sql: &str,
+    table: &Table,
+    context: &EvalContext,
+) -> Result<Typed, SqlError> {
+    let ast = crate::parse::expression(sql)?;
+    let catalog = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
+    let mut binder = Binder::new(&catalog, context, None, Vec::new());
+    let bound = binder.scalar(&ast, &table_scope(table, &table.name))?;
+    binder.refuse_leftovers("in a default or a check")?;
+    Ok(bound)
+}
+
+/// An expression of the catalog without columns: a default.
+///
+/// # Errors
+/// It cannot be bound, or is no such expression.
+pub(crate) fn stored_constant(sql: &str, context: &EvalContext) -> Result<Typed, SqlError> {
+    let ast = crate::parse::expression(sql)?;
+    let catalog = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
+    let mut binder = Binder::new(&catalog, context, None, Vec::new());
+    let bound = binder.scalar(&ast, &Scope::default())?;
+    binder.refuse_leftovers("in a default")?;
+    Ok(bound)
+}
+
+/// The snapshot that `AS OF SYSTEM TIME` asks for: a timestamp, an interval back from now
+/// (`'-5s'`), or a timestamp of Meridian's own (`1700000000000000000.0000000000`).
+///
+/// # Errors
+/// `22023` if it is none of these or lies in the future.
+pub(crate) fn as_of(as_of: &AsOf, context: &EvalContext) -> Result<Timestamp, SqlError> {
+    let invalid = |text: &str| {
+        SqlError::invalid_parameter(format!("invalid AS OF SYSTEM TIME: \"{text}\"")).with_hint(
+            "Give a timestamp, a negative interval such as '-5s', or nanoseconds since 1970.",
+        )
+    };
+    let text = match &as_of.at {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(text) | ast::Value::Number(text, _) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    };
+    let micros = match text {
+        Some(text) => {
+            if let Some(own) = own_timestamp(text) {
+                return Ok(own);
+            }
+            let datum = Expr::constant(text.as_str());
+            let interval = expr::text::input(text.trim(), Type::Interval, context);
+            match interval {
+                Ok(Datum::Interval(_)) if text.trim_start().starts_with('-') => {
+                    shifted(&interval?, context)?
+                }
+                _ => {
+                    let value = datum.eval(&[], context)?;
+                    let text = value.as_text().unwrap_or_default();
+                    match expr::text::input(text, Type::TimestampTz, context) {
+                        Ok(Datum::TimestampTz(micros)) => micros,
+                        _ => return Err(invalid(text)),
+                    }
+                }
+            }
+        }
+        None => match constant_of_any(&as_of.at, context)? {
+            (value @ Datum::Interval(_), _) => shifted(&value, context)?,
+            (Datum::TimestampTz(micros), _) => micros,
+            (value, ty) => {
+                let text = expr::text::output(&value, ty, &context.timezone).unwrap_or_default();
+                return Err(invalid(&text));
+            }
+        },
+    };
+    let nanos = expr::datetime::to_unix_nanos(micros)
+        .ok_or_else(|| invalid("a time before 1970 or beyond 2554"))?;
+    if micros > context.statement_time {
+        return Err(SqlError::invalid_parameter("AS OF SYSTEM TIME lies in the future"));
+    }
+    // The whole microsecond is past: the snapshot is its end.
+    Ok(Timestamp { wall: nanos + 999, logical: u32::MAX })
+}
+
+/// `wall.logical`, as `SHOW COMMIT TIMESTAMP` prints it.
+fn own_timestamp(text: &str) -> Option<Timestamp> {
+    let (wall, logical) = text.split_once('.').unwrap_or((text, "0"));
+    let wall: u64 = wall.parse().ok()?;
+    let logical: u32 = logical.parse().ok()?;
+    // Less than a year after 1970: a number, but no time.
+    (wall > 31_536_000_000_000_000).then_some(Timestamp { wall, logical })
+}
+
+fn shifted(interval: &Datum, context: &EvalContext) -> Result<i64, SqlError> {
+    let sum = expr::ops::resolve_binary(expr::BinaryOp::Add, Type::TimestampTz, Type::Interval)?;
+    let added = Expr::Binary {
+        op: sum.op,
+        left: Box::new(Expr::Const(Datum::TimestampTz(context.statement_time))),
+        right: Box::new(Expr::Const(interval.clone())),
+        ty: sum.result,
+    };
+    match added.eval(&[], context)? {
+        Datum::TimestampTz(micros) => Ok(micros),
+        other => Err(SqlError::internal(format!("a time plus an interval is {other:?}"))),
+    }
+}
+
+fn constant_of_any(
+    expr: &ast::Expr,
+    context: &EvalContext,
+) -> Result<(Datum, Type), SqlError> {
+    let catalog = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
+    let mut binder = Binder::new(&catalog, context, None, Vec::new());
+    let bound = binder.scalar(expr, &Scope::default())?;
+    binder.refuse_leftovers("in AS OF SYSTEM TIME")?;
+    Ok((bound.expr.eval(&[], context)?, bound.ty))
+}
+
+/// The columns of a table under a name.
+pub(crate) fn table_scope(table: &Table, alias: &str) -> Scope {
+    let columns = table
+        .columns
+        .iter()
+        .map(|column| ScopeColumn {
+            relation: alias.to_owned(),
+            name: column.name.clone(),
+            ty: column.ty,
+            hidden: column.hidden,
+            shadowed: false,
+        })
+        .collect();
+    Scope { columns }
+}
+
+impl<'a> Binder<'a> {
+    fn new(
+        catalog: &'a Catalog,
+        context: &'a EvalContext,
+        statement: Option<&'a Statement>,
+        params: Vec<Option<Type>>,
+    ) -> Binder<'a> {
+        Binder {
+            catalog,
+            context,
+            statement,
+            params,
+            subqueries: Vec::new(),
+            tables: Vec::new(),
+            ctes: Vec::new(),
+            asks: false,
+            momentary: false,
+            row_defaults: Vec::new(),
+            aggregates: None,
+            no_aggregates: "aggregate functions are not allowed here",
+        }
+    }
+
+    /// An error unless the expression stands on its own.
+    fn refuse_leftovers(&self, place: &str) -> Result<(), SqlError> {
+        if !self.params.is_empty() {
+            return Err(SqlError::new(
+                SqlState::UNDEFINED_PARAMETER,
+                format!("parameters are not allowed {place}"),
+            ));
+        }
+        if !self.subqueries.is_empty() || self.asks {
+            return Err(SqlError::unsupported(format!("a subquery {place}")));
+        }
+        Ok(())
+    }
+
+    /// The error at the place of an identifier.
+    pub(crate) fn at(&self, error: SqlError, ident: &ast::Ident) -> SqlError {
+        self.at_location(error, ident.span.start)
+    }
+
+    /// The error at a place.
+    pub(crate) fn at_location(
+        &self,
+        error: SqlError,
+        location: sqlparser::tokenizer::Location,
+    ) -> SqlError {
+        match self.statement.and_then(|statement| statement.offset(location)) {
+            Some(offset) => error.at(offset),
+            None => error,
+        }
+    }
+
+    /// The table of this name, noted as used.
+    pub(crate) fn table(&mut self, name: &ast::ObjectName) -> Result<Arc<Table>, SqlError> {
+        let (folded, ident) = table_name(name)?;
+        let found = self.catalog.table(&folded).cloned();
+        let table = found.ok_or_else(|| self.at(undefined_table(&folded), ident))?;
+        let used = (table.id, table.version);
+        if !self.tables.contains(&used) {
+            self.tables.push(used);
+        }
+        Ok(table)
+    }
+
+    /// Makes a parameter of a subquery.
+    fn add_subquery(
+        &mut self,
+        node: Node,
+        kind: SubqueryKind,
+        ty: Type,
+    ) -> Result<Typed, SqlError> {
+        if self.subqueries.len() >= MAX_SUBQUERIES {
+            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "too many subqueries"));
+        }
+        let index = SUBQUERY + u16::try_from(self.subqueries.len()).expect("checked");
+        self.subqueries.push(Subquery { node, kind });
+        Ok(Typed { expr: Expr::Param { index, ty }, ty })
+    }
+
+    /// Columns whose type nothing told are texts.
+    fn settle_unknown(&mut self, bound: &mut Bound) {
+        if bound.columns.iter().all(|column| column.ty != Type::Unknown) {
+            return;
+        }
+        for column in &mut bound.columns {
+            if column.ty == Type::Unknown {
+                column.ty = Type::Text;
+            }
+        }
+    }
+}
+
+/// Words that sqlparser takes for a table's name and PostgreSQL does not.
+fn is_reserved(ident: &ast::Ident) -> bool {
+    const RESERVED: [&str; 12] = [
+        "where", "select", "from", "group", "order", "having", "limit", "union", "table", "create",
+        "and", "or",
+    ];
+    ident.quote_style.is_none() && RESERVED.contains(&fold(ident).as_str())
+}
+
+/// The name of a table, without `public.`.
+pub(crate) fn table_name(name: &ast::ObjectName) -> Result<(String, &ast::Ident), SqlError> {
+    let idents: Option<Vec<&ast::Ident>> = name.0.iter().map(|part| part.as_ident()).collect();
+    let idents = idents.ok_or_else(|| SqlError::unsupported(format!("the name {name}")))?;
+    match idents.as_slice() {
+        [table] if is_reserved(table) => {
+            Err(SqlError::syntax(format!("syntax error at or near \"{}\"", table.value)))
+        }
+        [table] => Ok((fold(table), table)),
+        [schema, table] if fold(schema) == "public" => Ok((fold(table), table)),
+        [database, schema, table]
+            if fold(database) == crate::session::DATABASE && fold(schema) == "public" =>
+        {
+            Ok((fold(table), table))
+        }
+        [schema, table] if matches!(fold(schema).as_str(), "pg_catalog" | "information_schema") => {
+            Err(undefined_table(&format!("{}.{}", fold(schema), fold(table))))
+        }
+        [schema, _] => Err(SqlError::new(
+            SqlState::INVALID_SCHEMA_NAME,
+            format!("schema \"{}\" does not exist", fold(schema)),
+        )),
+        _ => Err(SqlError::unsupported(format!("cross-database reference {name}"))),
+    }
+}
+
+/// `42P01`.
+pub(crate) fn undefined_table(name: &str) -> SqlError {
+    SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"))
+}

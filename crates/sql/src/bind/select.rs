@@ -1,0 +1,804 @@
+//! Queries: SELECT, VALUES, set operations, WITH, ORDER BY, LIMIT.
+//!
+//! ```text
+//!   FROM -> WHERE -> GROUP BY -> HAVING -> (DISTINCT) -> ORDER BY -> FOR UPDATE -> LIMIT -> SELECT list
+//! ```
+//!
+//! The list is projected last, so that an order may use what the list leaves out; with DISTINCT it is
+//! projected first, and the order must be over the list.
+
+use std::sync::Arc;
+
+use expr::{Expr, SqlError, SqlState, Type, Typed};
+use kv::LockWait;
+use sqlparser::ast;
+
+use super::{Binder, Bound, Cte, Scope, calls::AGGREGATE, from::From, restrict};
+use crate::{
+    parse::fold,
+    plan::{Aggregate, LockRows, Node, SetOp, SortKey},
+    session::ResultColumn,
+};
+
+/// The most columns of a result.
+const MAX_RESULT_COLUMNS: usize = 1_664;
+
+/// What stands around a SELECT.
+struct Around<'q> {
+    order: &'q [ast::OrderByExpr],
+    limit: Option<Expr>,
+    offset: Option<Expr>,
+    locks: &'q [ast::LockClause],
+}
+
+/// An item of a SELECT list.
+struct Item {
+    bound: Typed,
+    name: String,
+}
+
+impl Binder<'_> {
+    /// A query.
+    pub(crate) fn query(&mut self, query: &ast::Query) -> Result<Bound, SqlError> {
+        let ast::Query {
+            with,
+            body,
+            order_by,
+            limit_clause,
+            fetch,
+            locks,
+            for_clause: None,
+            settings: None,
+            format_clause: None,
+            pipe_operators,
+        } = query
+        else {
+            return Err(SqlError::unsupported("this clause of a query"));
+        };
+        if !pipe_operators.is_empty() {
+            return Err(SqlError::unsupported("pipe operators"));
+        }
+        let before = self.ctes.len();
+        if let Some(with) = with {
+            self.with(with)?;
+        }
+        let (limit, offset) = self.limit(limit_clause.as_ref(), fetch.as_ref())?;
+        let around = Around { order: order_exprs(order_by.as_ref())?, limit, offset, locks };
+        let bound = match &**body {
+            ast::SetExpr::Select(select) => self.select(select, around),
+            other => self.other_body(other, around),
+        };
+        self.ctes.truncate(before);
+        bound
+    }
+
+    fn with(&mut self, with: &ast::With) -> Result<(), SqlError> {
+        if with.recursive {
+            return Err(SqlError::unsupported("WITH RECURSIVE"));
+        }
+        for table in &with.cte_tables {
+            let plain = table.from.is_none()
+                && table.alias.columns.iter().all(|column| column.data_type.is_none());
+            if !plain {
+                return Err(SqlError::unsupported("this form of WITH"));
+            }
+            let name = fold(&table.alias.name);
+            self.ctes.push(Cte {
+                name,
+                columns: table.alias.columns.iter().map(|column| fold(&column.name)).collect(),
+                query: Arc::new((*table.query).clone()),
+            });
+        }
+        Ok(())
+    }
+
+    /// LIMIT or FETCH FIRST, and OFFSET.
+    fn limit(
+        &mut self,
+        clause: Option<&ast::LimitClause>,
+        fetch: Option<&ast::Fetch>,
+    ) -> Result<(Option<Expr>, Option<Expr>), SqlError> {
+        let (mut limit, offset) = match clause {
+            None => (None, None),
+            Some(ast::LimitClause::LimitOffset { limit, offset, limit_by })
+                if limit_by.is_empty() =>
+            {
+                (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
+            }
+            Some(_) => return Err(SqlError::syntax("LIMIT #,# syntax is not supported")),
+        };
+        let one = ast::Expr::value(ast::Value::Number("1".to_owned(), false));
+        if let Some(fetch) = fetch {
+            if fetch.with_ties || fetch.percent || limit.is_some() {
+                return Err(SqlError::unsupported("this form of FETCH FIRST"));
+            }
+            limit = Some(fetch.quantity.as_ref().unwrap_or(&one));
+        }
+        let mut count = |expr: &ast::Expr| {
+            let bound = self.scalar(expr, &Scope::default())?;
+            self.implicit(bound, Type::Int8).map(|bound| bound.expr)
+        };
+        Ok((limit.map(&mut count).transpose()?, offset.map(&mut count).transpose()?))
+    }
+
+    /// VALUES, set operations, a query in brackets; ordered by columns of the result only.
+    fn other_body(
+        &mut self,
+        body: &ast::SetExpr,
+        around: Around<'_>,
+    ) -> Result<Bound, SqlError> {
+        if !around.locks.is_empty() {
+            return Err(SqlError::unsupported("FOR UPDATE here"));
+        }
+        let Bound { mut node, columns } = self.set_expr(body)?;
+        let mut keys = Vec::new();
+        for order in around.order {
+            let position = result_column(&order.expr, &columns)?.ok_or_else(|| {
+                SqlError::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    "ORDER BY here takes result columns only, not expressions",
+                )
+            })?;
+            keys.push(sort_key(Expr::Column(position), order)?);
+        }
+        if !keys.is_empty() {
+            node = Node::Sort { input: Box::new(node), keys };
+        }
+        Ok(Bound { node: limited(node, around.limit, around.offset), columns })
+    }
+
+    fn set_expr(&mut self, body: &ast::SetExpr) -> Result<Bound, SqlError> {
+        match body {
+            ast::SetExpr::Select(select) => {
+                let around = Around { order: &[], limit: None, offset: None, locks: &[] };
+                self.select(select, around)
+            }
+            ast::SetExpr::Query(query) => self.query(query),
+            ast::SetExpr::Values(values) => self.values(values),
+            ast::SetExpr::Table(table) if table.schema_name.is_none() => {
+                let name = table.table_name.clone().unwrap_or_default();
+                let text = format!("SELECT * FROM {name}");
+                let parsed = crate::parse::parse(&text)?;
+                match parsed.first().map(crate::Statement::kind) {
+                    Some(crate::parse::Kind::Ast(statement)) => match &**statement {
+                        ast::Statement::Query(query) => self.query(query),
+                        _ => Err(SqlError::syntax("TABLE takes a name")),
+                    },
+                    _ => Err(SqlError::syntax("TABLE takes a name")),
+                }
+            }
+            ast::SetExpr::SetOperation { left, op, set_quantifier, right } => {
+                let all = match set_quantifier {
+                    ast::SetQuantifier::All => true,
+                    ast::SetQuantifier::None | ast::SetQuantifier::Distinct => false,
+                    _ => return Err(SqlError::unsupported("BY NAME")),
+                };
+                let op = match op {
+                    ast::SetOperator::Union => SetOp::Union,
+                    ast::SetOperator::Except => SetOp::Except,
+                    ast::SetOperator::Intersect => SetOp::Intersect,
+                    ast::SetOperator::Minus => return Err(SqlError::unsupported("MINUS")),
+                };
+                let left = self.set_expr(left)?;
+                let right = self.set_expr(right)?;
+                self.set_operation(op, all, left, right)
+            }
+            ast::SetExpr::Insert(_)
+            | ast::SetExpr::Update(_)
+            | ast::SetExpr::Delete(_)
+            | ast::SetExpr::Merge(_)
+            | ast::SetExpr::Table(_) => {
+                Err(SqlError::unsupported("a data-modifying statement in a query"))
+            }
+        }
+    }
+
+    fn set_operation(
+        &mut self,
+        op: SetOp,
+        all: bool,
+        left: Bound,
+        right: Bound,
+    ) -> Result<Bound, SqlError> {
+        let name = match op {
+            SetOp::Union => "UNION",
+            SetOp::Intersect => "INTERSECT",
+            SetOp::Except => "EXCEPT",
+        };
+        if left.columns.len() != right.columns.len() {
+            return Err(SqlError::syntax(format!(
+                "each {name} query must have the same number of columns"
+            )));
+        }
+        let mut columns = Vec::with_capacity(left.columns.len());
+        for (left, right) in left.columns.iter().zip(&right.columns) {
+            let ty = expr::bind::common_type(&[left.ty, right.ty], name)?;
+            columns.push(ResultColumn { name: left.name.clone(), ty });
+        }
+        let left = self.cast_columns(left, &columns)?;
+        let right = self.cast_columns(right, &columns)?;
+        let (left, right) = (Box::new(left), Box::new(right));
+        Ok(Bound { node: Node::SetOperation { op, all, left, right }, columns })
+    }
+
+    /// The rows with every column as the wanted type.
+    fn cast_columns(
+        &mut self,
+        bound: Bound,
+        wanted: &[ResultColumn],
+    ) -> Result<Node, SqlError> {
+        if bound.columns.iter().zip(wanted).all(|(have, want)| have.ty == want.ty) {
+            return Ok(bound.node);
+        }
+        // Literals take their type where they stand.
+        if let Node::Project { input, exprs } = bound.node {
+            let mut cast = Vec::with_capacity(exprs.len());
+            for ((expr, have), want) in exprs.into_iter().zip(&bound.columns).zip(wanted) {
+                cast.push(self.implicit(Typed::new(expr, have.ty), want.ty)?.expr);
+            }
+            return Ok(Node::Project { input, exprs: cast });
+        }
+        let mut exprs = Vec::with_capacity(wanted.len());
+        for (position, (have, want)) in bound.columns.iter().zip(wanted).enumerate() {
+            let position = u32::try_from(position).expect("few");
+            exprs.push(self.implicit(Typed::column(position, have.ty), want.ty)?.expr);
+        }
+        Ok(Node::Project { input: Box::new(bound.node), exprs })
+    }
+
+    pub(super) fn values(&mut self, values: &ast::Values) -> Result<Bound, SqlError> {
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        let mut rows: Vec<Vec<Typed>> = Vec::with_capacity(values.rows.len());
+        for row in &values.rows {
+            if row.content.len() != width {
+                return Err(SqlError::syntax("VALUES lists must all be the same length"));
+            }
+            let mut bound = Vec::with_capacity(width);
+            for expr in &row.content {
+                bound.push(self.scalar(expr, &Scope::default())?);
+            }
+            rows.push(bound);
+        }
+        let mut columns = Vec::with_capacity(width);
+        for position in 0..width {
+            let types: Vec<Type> = rows.iter().map(|row| row[position].ty).collect();
+            let ty = expr::bind::common_type(&types, "VALUES")?;
+            columns.push(ResultColumn { name: format!("column{}", position + 1), ty });
+        }
+        let mut out = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut exprs = Vec::with_capacity(width);
+            for (bound, column) in row.into_iter().zip(&columns) {
+                exprs.push(self.implicit(bound, column.ty)?.expr);
+            }
+            out.push(exprs);
+        }
+        Ok(Bound { node: Node::Rows(out), columns })
+    }
+
+    fn select(&mut self, select: &ast::Select, around: Around<'_>) -> Result<Bound, SqlError> {
+        refuse_clauses(select)?;
+        let From { mut node, scope } = self.from(&select.from)?;
+        let outer = self.aggregates.take();
+        if let Some(condition) = &select.selection {
+            self.no_aggregates = "aggregate functions are not allowed in WHERE";
+            let condition = self.condition(condition, &scope, "WHERE")?;
+            for part in condition.into_conjuncts() {
+                node = restrict(node, part);
+            }
+        }
+        self.aggregates = Some(Vec::new());
+        let mut items = self.select_list(&select.projection, &scope)?;
+        let mut order = Vec::with_capacity(around.order.len());
+        for key in around.order {
+            order.push((self.ordered_by(&key.expr, &items, &scope)?, key));
+        }
+        let mut having = match &select.having {
+            Some(having) => Some(self.condition(having, &scope, "HAVING")?),
+            None => None,
+        };
+        let calls = self.aggregates.take().expect("put there");
+        self.no_aggregates = "aggregate functions are not allowed in GROUP BY";
+        let mut group = self.group_by(&select.group_by, &items, &scope)?;
+        self.aggregates = outer;
+        let grouped = !group.is_empty() || !calls.is_empty() || having.is_some();
+        if grouped {
+            add_dependent(&mut group, &node, &scope);
+            let regroup = |expr: Expr| regroup(expr, &group, &scope);
+            for item in &mut items {
+                item.bound.expr = regroup(std::mem::replace(&mut item.bound.expr, Expr::NULL))?;
+            }
+            for (expr, _) in &mut order {
+                *expr = regroup(std::mem::replace(expr, Expr::NULL))?;
+            }
+            having = having.map(regroup).transpose()?;
+            node = Node::Aggregate(Box::new(Aggregate { input: node, group, calls }));
+            if let Some(having) = having {
+                node = restrict(node, having);
+            }
+        }
+        if !around.locks.is_empty() {
+            if grouped || select.distinct.is_some() {
+                return Err(SqlError::unsupported(
+                    "FOR UPDATE with GROUP BY, aggregates or DISTINCT",
+                ));
+            }
+        }
+        self.finish_select(select, node, items, order, around, &scope)
+    }
+
+    fn finish_select(
+        &mut self,
+        select: &ast::Select,
+        mut node: Node,
+        items: Vec<Item>,
+        order: Vec<(Expr, &ast::OrderByExpr)>,
+        around: Around<'_>,
+        scope: &Scope,
+    ) -> Result<Bound, SqlError> {
+        let columns: Vec<ResultColumn> = items
+            .iter()
+            .map(|item| ResultColumn { name: item.name.clone(), ty: item.bound.ty })
+            .collect();
+        if columns.len() > MAX_RESULT_COLUMNS {
+            return Err(SqlError::new(
+                SqlState::TOO_MANY_COLUMNS,
+                format!("target lists can have at most {MAX_RESULT_COLUMNS} entries"),
+            ));
+        }
+        let exprs: Vec<Expr> = items.into_iter().map(|item| item.bound.expr).collect();
+        let project = |node| Node::Project { input: Box::new(node), exprs: exprs.clone() };
+        let mut keys = Vec::with_capacity(order.len());
+        match &select.distinct {
+            Some(ast::Distinct::Distinct) => {
+                for (expr, key) in order {
+                    let place = exprs.iter().position(|item| *item == expr).ok_or_else(|| {
+                        SqlError::new(
+                            SqlState::INVALID_COLUMN_REFERENCE,
+                            "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+                        )
+                    })?;
+                    let place = u32::try_from(place).expect("few");
+                    keys.push(sort_key(Expr::Column(place), key)?);
+                }
+                let node = Node::Distinct { input: Box::new(project(node)), on: None };
+                let node = sorted(node, keys);
+                return Ok(Bound { node: limited(node, around.limit, around.offset), columns });
+            }
+            Some(ast::Distinct::On(on)) => {
+                let mut exprs = Vec::with_capacity(on.len());
+                for expr in on {
+                    exprs.push(self.scalar(expr, scope)?.expr);
+                }
+                for (expr, key) in order {
+                    keys.push(sort_key(expr, key)?);
+                }
+                check_distinct_on(&exprs, &keys)?;
+                node = Node::Distinct { input: Box::new(sorted(node, keys)), on: Some(exprs) };
+            }
+            Some(ast::Distinct::All) | None => {
+                for (expr, key) in order {
+                    keys.push(sort_key(expr, key)?);
+                }
+                node = sorted(node, keys);
+            }
+        }
+        for lock in around.locks {
+            node = self.lock(node, lock)?;
+        }
+        let node = limited(node, around.limit, around.offset);
+        Ok(Bound { node: project(node), columns })
+    }
+
+    /// FOR UPDATE over a SELECT from one table.
+    fn lock(&mut self, node: Node, clause: &ast::LockClause) -> Result<Node, SqlError> {
+        let wait = match clause.nonblock {
+            None => LockWait::Wait,
+            Some(ast::NonBlock::Nowait) => LockWait::NoWait,
+            Some(ast::NonBlock::SkipLocked) => return Err(SqlError::unsupported("SKIP LOCKED")),
+        };
+        let mut below = &node;
+        let scan = loop {
+            match below {
+                Node::Scan(scan) => break scan,
+                Node::Filter { input, .. } | Node::Sort { input, .. } => below = input,
+                _ => {
+                    return Err(SqlError::unsupported(
+                        "FOR UPDATE over anything but one plain table",
+                    ));
+                }
+            }
+        };
+        if let Some(of) = &clause.of
+            && super::table_name(of)?.0 != scan.alias
+        {
+            return Err(SqlError::new(
+                SqlState::UNDEFINED_TABLE,
+                format!("relation \"{of}\" in FOR UPDATE clause not found in FROM clause"),
+            ));
+        }
+        let table = scan.table.clone();
+        Ok(Node::Lock(Box::new(LockRows { input: node, table, offset: 0, wait })))
+    }
+
+    fn select_list(
+        &mut self,
+        projection: &[ast::SelectItem],
+        scope: &Scope,
+    ) -> Result<Vec<Item>, SqlError> {
+        let mut items = Vec::new();
+        for item in projection {
+            match item {
+                ast::SelectItem::UnnamedExpr(expr) => {
+                    items.push(Item { bound: self.scalar(expr, scope)?, name: item_name(expr) });
+                }
+                ast::SelectItem::ExprWithAlias { expr, alias } => {
+                    items.push(Item { bound: self.scalar(expr, scope)?, name: fold(alias) });
+                }
+                ast::SelectItem::Wildcard(options) => {
+                    plain_wildcard(options)?;
+                    if scope.width() == 0 {
+                        let message = "SELECT * with no tables specified is not valid";
+                        return Err(SqlError::syntax(message));
+                    }
+                    items.extend(wildcard(scope, None)?);
+                }
+                ast::SelectItem::QualifiedWildcard(
+                    ast::SelectItemQualifiedWildcardKind::ObjectName(name),
+                    options,
+                ) => {
+                    plain_wildcard(options)?;
+                    let (relation, _) = super::table_name(name)?;
+                    items.extend(wildcard(scope, Some(&relation))?);
+                }
+                other => return Err(SqlError::unsupported(format!("the item {other}"))),
+            }
+        }
+        Ok(items)
+    }
+
+    /// A RETURNING list.
+    pub(super) fn returning(
+        &mut self,
+        projection: &[ast::SelectItem],
+        scope: &Scope,
+    ) -> Result<(Vec<Expr>, Vec<ResultColumn>), SqlError> {
+        let items = self.select_list(projection, scope)?;
+        let mut columns = Vec::with_capacity(items.len());
+        let mut exprs = Vec::with_capacity(items.len());
+        for item in items {
+            let bound = expr::bind::default_to_text(item.bound, self.context);
+            let bound = self.settled(bound)?;
+            columns.push(ResultColumn { name: item.name, ty: bound.ty });
+            exprs.push(bound.expr);
+        }
+        Ok((exprs, columns))
+    }
+
+    /// What ORDER BY names: a column of the result by position or name, else an expression.
+    fn ordered_by(
+        &mut self,
+        expr: &ast::Expr,
+        items: &[Item],
+        scope: &Scope,
+    ) -> Result<Expr, SqlError> {
+        match item_named(expr, items, "ORDER BY")? {
+            Some(position) => Ok(items[position].bound.expr.clone()),
+            None => Ok(self.scalar(expr, scope)?.expr),
+        }
+    }
+
+    fn group_by(
+        &mut self,
+        group_by: &ast::GroupByExpr,
+        items: &[Item],
+        scope: &Scope,
+    ) -> Result<Vec<Expr>, SqlError> {
+        let ast::GroupByExpr::Expressions(exprs, modifiers) = group_by else {
+            return Err(SqlError::unsupported("GROUP BY ALL"));
+        };
+        if !modifiers.is_empty() {
+            return Err(SqlError::unsupported("GROUP BY modifiers"));
+        }
+        let mut group: Vec<Expr> = Vec::new();
+        for expr in exprs {
+            // A column in sight wins over a name of the list.
+            let by_scope = match expr {
+                ast::Expr::Identifier(ident) => scope.find(None, &fold(ident)).is_ok(),
+                _ => false,
+            };
+            let named = if by_scope { None } else { item_named(expr, items, "GROUP BY")? };
+            let bound = match named {
+                Some(position) => items[position].bound.expr.clone(),
+                None => self.scalar(expr, scope)?.expr,
+            };
+            let aggregates = bound.any(&mut |part| {
+                matches!(part, Expr::Column(column) if *column >= AGGREGATE)
+            });
+            if aggregates {
+                return Err(SqlError::new(
+                    SqlState::GROUPING_ERROR,
+                    "aggregate functions are not allowed in GROUP BY",
+                ));
+            }
+            if !group.contains(&bound) {
+                group.push(bound);
+            }
+        }
+        Ok(group)
+    }
+}
+
+/// Grouped by a table's whole primary key, its other columns have one value each.
+fn add_dependent(group: &mut Vec<Expr>, node: &Node, scope: &Scope) {
+    let mut below = node;
+    while let Node::Filter { input, .. } = below {
+        below = input;
+    }
+    let mut tables = Vec::new();
+    collect_tables(below, 0, &mut tables);
+    for (offset, table) in tables {
+        let column = |position: usize| Expr::Column(u32::try_from(offset + position).expect("few"));
+        let keyed =
+            table.positions(&table.primary).into_iter().all(|at| group.contains(&column(at)));
+        if keyed {
+            for position in 0..table.columns.len() {
+                let dependent = column(position);
+                if !group.contains(&dependent) && offset + position < scope.width() {
+                    group.push(dependent);
+                }
+            }
+        }
+    }
+}
+
+fn collect_tables<'n>(
+    node: &'n Node,
+    offset: usize,
+    out: &mut Vec<(usize, &'n crate::catalog::Table)>,
+) {
+    match node {
+        Node::Scan(scan) => out.push((offset, &scan.table)),
+        Node::Join(join) => {
+            collect_tables(&join.left, offset, out);
+            collect_tables(&join.right, offset + join.left_width, out);
+        }
+        Node::Filter { input, .. } => collect_tables(input, offset, out),
+        _ => {}
+    }
+}
+
+/// An expression over the rows of the groups.
+fn regroup(expr: Expr, group: &[Expr], scope: &Scope) -> Result<Expr, SqlError> {
+    if let Some(place) = group.iter().position(|grouped| *grouped == expr) {
+        return Ok(Expr::Column(u32::try_from(place).expect("few")));
+    }
+    match expr {
+        Expr::Column(column) if column >= AGGREGATE => {
+            let groups = u32::try_from(group.len()).expect("few");
+            Ok(Expr::Column(column - AGGREGATE + groups))
+        }
+        Expr::Column(column) => {
+            let known = scope.columns.get(column as usize);
+            let name = known.map_or_else(String::new, |known| {
+                format!("{}.{}", known.relation, known.name)
+            });
+            Err(SqlError::new(
+                SqlState::GROUPING_ERROR,
+                format!(
+                    "column \"{name}\" must appear in the GROUP BY clause or be used in an \
+                     aggregate function"
+                ),
+            ))
+        }
+        mut expr => {
+            for child in expr.children_mut() {
+                *child = regroup(std::mem::replace(child, Expr::NULL), group, scope)?;
+            }
+            Ok(expr)
+        }
+    }
+}
+
+fn order_exprs(order_by: Option<&ast::OrderBy>) -> Result<&[ast::OrderByExpr], SqlError> {
+    match order_by {
+        None => Ok(&[]),
+        Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(exprs), interpolate: None }) => {
+            Ok(exprs)
+        }
+        Some(_) => Err(SqlError::unsupported("this form of ORDER BY")),
+    }
+}
+
+fn sort_key(expr: Expr, order: &ast::OrderByExpr) -> Result<SortKey, SqlError> {
+    if order.with_fill.is_some() {
+        return Err(SqlError::unsupported("WITH FILL"));
+    }
+    let descending = match &order.options.sort {
+        None => false,
+        Some(ast::OrderBySort::Asc) => false,
+        Some(ast::OrderBySort::Desc) => true,
+        Some(_) => return Err(SqlError::unsupported("ORDER BY ... USING")),
+    };
+    // NULL counts as greater than everything, unless told otherwise.
+    Ok(SortKey { expr, descending, nulls_first: order.options.nulls_first.unwrap_or(descending) })
+}
+
+fn sorted(node: Node, keys: Vec<SortKey>) -> Node {
+    if keys.is_empty() { node } else { Node::Sort { input: Box::new(node), keys } }
+}
+
+fn limited(node: Node, limit: Option<Expr>, offset: Option<Expr>) -> Node {
+    if limit.is_none() && offset.is_none() {
+        return node;
+    }
+    Node::Limit { input: Box::new(node), limit, offset }
+}
+
+fn check_distinct_on(on: &[Expr], keys: &[SortKey]) -> Result<(), SqlError> {
+    let leading = keys.iter().take(on.len());
+    if leading.into_iter().all(|key| on.contains(&key.expr)) {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlState::INVALID_COLUMN_REFERENCE,
+        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+    ))
+}
+
+/// The item that a whole number or a bare name means.
+fn item_named(
+    expr: &ast::Expr,
+    items: &[Item],
+    clause: &str,
+) -> Result<Option<usize>, SqlError> {
+    match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(digits, _) => {
+                let position = digits.parse::<usize>().ok();
+                match position.filter(|position| (1..=items.len()).contains(position)) {
+                    Some(position) => Ok(Some(position - 1)),
+                    None => Err(SqlError::new(
+                        SqlState::INVALID_COLUMN_REFERENCE,
+                        format!("{clause} position {digits} is not in select list"),
+                    )),
+                }
+            }
+            _ => Ok(None),
+        },
+        ast::Expr::Identifier(ident) => {
+            let name = fold(ident);
+            let mut found = items.iter().enumerate().filter(|(_, item)| item.name == name);
+            match (found.next(), found.next()) {
+                (Some((position, first)), Some((_, second)))
+                    if first.bound.expr != second.bound.expr =>
+                {
+                    let _ambiguous = position;
+                    Err(SqlError::new(
+                        SqlState::AMBIGUOUS_COLUMN,
+                        format!("{clause} \"{name}\" is ambiguous"),
+                    ))
+                }
+                (Some((position, _)), _) => Ok(Some(position)),
+                (None, _) => Ok(None),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The column of a result that ORDER BY behind a set operation means.
+fn result_column(expr: &ast::Expr, columns: &[ResultColumn]) -> Result<Option<u32>, SqlError> {
+    let items: Vec<Item> = columns
+        .iter()
+        .enumerate()
+        .map(|(position, column)| Item {
+            bound: Typed::column(u32::try_from(position).expect("few"), column.ty),
+            name: column.name.clone(),
+        })
+        .collect();
+    let found = item_named(expr, &items, "ORDER BY")?;
+    Ok(found.map(|position| u32::try_from(position).expect("few")))
+}
+
+fn wildcard(scope: &Scope, relation: Option<&str>) -> Result<Vec<Item>, SqlError> {
+    let positions = scope.wildcard(relation)?;
+    Ok(positions
+        .into_iter()
+        .map(|position| {
+            let column = &scope.columns[position as usize];
+            Item { bound: Typed::column(position, column.ty), name: column.name.clone() }
+        })
+        .collect())
+}
+
+fn plain_wildcard(options: &ast::WildcardAdditionalOptions) -> Result<(), SqlError> {
+    let ast::WildcardAdditionalOptions {
+        wildcard_token: _,
+        opt_ilike: None,
+        opt_exclude: None,
+        opt_except: None,
+        opt_replace: None,
+        opt_rename: None,
+        opt_alias: None,
+    } = options
+    else {
+        return Err(SqlError::unsupported("options of *"));
+    };
+    Ok(())
+}
+
+/// The name PostgreSQL gives an item without an alias.
+fn item_name(expr: &ast::Expr) -> String {
+    named(expr).unwrap_or_else(|| "?column?".to_owned())
+}
+
+fn named(expr: &ast::Expr) -> Option<String> {
+    Some(match expr {
+        ast::Expr::Identifier(ident) => fold(ident),
+        ast::Expr::CompoundIdentifier(idents) => fold(idents.last()?),
+        ast::Expr::Nested(inner) | ast::Expr::Collate { expr: inner, .. } => return named(inner),
+        ast::Expr::CompoundFieldAccess { root, .. } => return named(root),
+        ast::Expr::Function(function) => fold(function.name.0.last()?.as_ident()?),
+        ast::Expr::Cast { expr, data_type, .. } => match named(expr) {
+            Some(name) => name,
+            None => crate::types::from_ast(data_type).ok()?.internal_name(),
+        },
+        ast::Expr::TypedString(typed) => {
+            crate::types::from_ast(&typed.data_type).ok()?.internal_name()
+        }
+        ast::Expr::Interval(_) => "interval".to_owned(),
+        ast::Expr::Case { else_result, .. } => {
+            else_result.as_deref().and_then(named).unwrap_or_else(|| "case".to_owned())
+        }
+        ast::Expr::Array(_) => "array".to_owned(),
+        ast::Expr::Exists { .. } => "exists".to_owned(),
+        ast::Expr::Extract { .. } => "extract".to_owned(),
+        ast::Expr::Ceil { .. } => "ceil".to_owned(),
+        ast::Expr::Floor { .. } => "floor".to_owned(),
+        ast::Expr::Position { .. } => "position".to_owned(),
+        ast::Expr::Substring { .. } => "substring".to_owned(),
+        ast::Expr::Trim { trim_where, .. } => match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim".to_owned(),
+            Some(ast::TrimWhereField::Trailing) => "rtrim".to_owned(),
+            Some(ast::TrimWhereField::Both) | None => "btrim".to_owned(),
+        },
+        ast::Expr::AtTimeZone { .. } => "timezone".to_owned(),
+        ast::Expr::Value(value) if matches!(value.value, ast::Value::Boolean(_)) => {
+            "bool".to_owned()
+        }
+        ast::Expr::Subquery(query) => match &*query.body {
+            ast::SetExpr::Select(select) => match select.projection.first()? {
+                ast::SelectItem::UnnamedExpr(expr) => return named(expr),
+                ast::SelectItem::ExprWithAlias { alias, .. } => fold(alias),
+                _ => return None,
+            },
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// `0A000` for clauses of other databases and those not built.
+fn refuse_clauses(select: &ast::Select) -> Result<(), SqlError> {
+    let refused = [
+        (!select.named_window.is_empty(), "WINDOW"),
+        (select.into.is_some(), "SELECT INTO"),
+        (select.top.is_some(), "TOP"),
+        (select.exclude.is_some(), "EXCLUDE"),
+        (!select.lateral_views.is_empty(), "LATERAL VIEW"),
+        (select.prewhere.is_some(), "PREWHERE"),
+        (!select.connect_by.is_empty(), "CONNECT BY"),
+        (!select.cluster_by.is_empty(), "CLUSTER BY"),
+        (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
+        (!select.sort_by.is_empty(), "SORT BY"),
+        (select.qualify.is_some(), "QUALIFY"),
+        (select.value_table_mode.is_some(), "SELECT AS VALUE"),
+        (select.flavor != ast::SelectFlavor::Standard, "FROM before SELECT"),
+        (select.select_modifiers.is_some(), "this modifier of SELECT"),
+    ];
+    match refused.into_iter().find(|(present, _)| *present) {
+        Some((_, clause)) => Err(SqlError::unsupported(clause)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,80 @@
+//! What SQL needs from the node besides transactions: who is in the cluster, where a new range
+//! goes, and that every gateway hears of a changed schema.
+//!
+//! The node implements [`Cluster`]; the tests of this crate have a fake one. SQL itself knows key
+//! spans and leaders by name only, it never talks to a replica but through `txn`.
+
+use std::{fmt, time::Duration};
+
+use expr::SqlError;
+use futures::future::BoxFuture;
+use keys::{NodeId, SchemaVersion};
+use kv::Descriptor;
+
+/// The node and its cluster, as SQL sees them.
+pub trait Cluster: Send + Sync + fmt::Debug + 'static {
+    /// The node this gateway runs on.
+    fn node_id(&self) -> NodeId;
+
+    /// The region this gateway runs in.
+    fn region(&self) -> String;
+
+    /// Every node of the cluster, ascending by id.
+    fn nodes(&self) -> Vec<NodeInfo>;
+
+    /// The clock of every live node (`SHOW CLOCKS`). Nodes that do not answer are left out.
+    fn clocks(&self) -> BoxFuture<'static, Vec<ClockInfo>>;
+
+    /// Replicas for a new range, led from this region if one is named and has a node.
+    fn place(&self, leader_region: Option<&str>) -> Placement;
+
+    /// Makes the replicas of a new range. Durable when it returns; idempotent by range id.
+    fn create_range(&self, range: Descriptor) -> BoxFuture<'static, Result<(), SqlError>>;
+
+    /// Asks every gateway to adopt the catalog of this version
+    /// ([`crate::Database::adopt_schema`]); `true` if all of them confirmed.
+    fn schema_changed(&self, version: SchemaVersion) -> BoxFuture<'static, bool>;
+}
+
+/// A node of the cluster (`SHOW NODES`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Its id.
+    pub id: NodeId,
+    /// The region it is in.
+    pub region: String,
+    /// The zone within the region.
+    pub zone: String,
+    /// Where other nodes reach it.
+    pub address: String,
+    /// Where clients reach it.
+    pub sql_address: String,
+    /// Whether this gateway has heard of it lately.
+    pub live: bool,
+}
+
+/// The clock of a node (`SHOW CLOCKS`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockInfo {
+    /// Whose clock.
+    pub node: NodeId,
+    /// `TT.now().earliest`, in nanoseconds since the Unix epoch.
+    pub earliest: u64,
+    /// `TT.now().latest`, in nanoseconds since the Unix epoch.
+    pub latest: u64,
+    /// Half the interval's width.
+    pub epsilon: Duration,
+    /// The source and its parameters: `fixed(4ms)`.
+    pub source: String,
+    /// Where true time is known (simulation and demo): how far the clock is off, in nanoseconds.
+    pub true_offset_nanos: Option<i64>,
+}
+
+/// Where a new range lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The voting replicas, ascending, never empty.
+    pub voters: Vec<NodeId>,
+    /// The voter that leads at birth.
+    pub preferred_leader: NodeId,
+}

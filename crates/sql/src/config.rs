@@ -1,0 +1,48 @@
+//! The limits of a node's SQL.
+
+use std::time::Duration;
+
+/// What a [`crate::Database`] keeps to.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long a catalog may be used after it was read: transactions that use it commit below
+    /// that. A schema change waits that long for gateways that do not answer.
+    pub schema_lease: Duration,
+    /// A catalog older than this is read again behind the next statement; one older than half the
+    /// lease before it.
+    pub schema_refresh: Duration,
+    /// Longest time of a statement where the session sets no `statement_timeout`; also the
+    /// limit of background reads.
+    pub statement_timeout: Duration,
+    /// Memory a statement's rows may take at the gateway, in bytes. Beyond: `53200`.
+    pub statement_memory: usize,
+    /// Plans kept; the cache is emptied when it is full.
+    pub max_plans: usize,
+    /// Sessions at a time. Beyond: `53300`.
+    pub max_sessions: usize,
+    /// Statements a session may `PREPARE`. Beyond: `54000`.
+    pub max_prepared: usize,
+    /// Rows that one transaction of an index backfill reads.
+    pub backfill_rows: u64,
+    /// Feeds `random()` and `gen_random_uuid()`; nodes and sessions mix in their own numbers.
+    pub seed: u64,
+    /// Ids that a node takes from a counter at once.
+    pub id_block: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            schema_lease: Duration::from_secs(5),
+            schema_refresh: Duration::from_millis(1_500),
+            statement_timeout: Duration::from_secs(30),
+            statement_memory: 256 << 20,
+            max_plans: 4_096,
+            max_sessions: 1_000,
+            max_prepared: 10_000,
+            backfill_rows: 1_000,
+            seed: 0,
+            id_block: 16,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What all sessions of a node share: the catalog under its lease, plans, ids, and the register of
+//! sessions.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
+};
+
+use clock::Timestamp;
+use expr::{SqlError, SqlState};
+use keys::SchemaVersion;
+use rustc_hash::FxHashMap;
+use tokio::time::Instant;
+use txn::{Coordinator, Router};
+
+use crate::{
+    catalog::{
+        Catalog,
+        cache::{Age, Cache},
+        ids::{Blocks, RowIds},
+    },
+    cluster::Cluster,
+    config::Config,
+    error::Failure,
+    parse::{self, Statement},
+    plan::Plan,
+    session::{Session, SessionOptions, Shared},
+};
+
+/// The database of a node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub coordinator: Arc<Coordinator>,
+    pub router: Arc<Router>,
+    pub cluster: Arc<dyn Cluster>,
+    pub config: Config,
+    pub cache: Cache,
+    pub ids: Blocks,
+    pub row_ids: RowIds,
+    /// Statements by their text, so that a repeated text is read once.
+    texts: Mutex<TextCache<Arc<str>, Arc<[Statement]>>>,
+    /// Plans by text and parameter types; each knows which tables it is good for.
+    plans: Mutex<TextCache<PlanKey, Arc<Plan>>>,
+    sessions: Mutex<BTreeMap<i32, Arc<Shared>>>,
+    next_pid: AtomicI32,
+}
+
+/// What tells plans apart besides the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PlanKey {
+    /// The statement's text.
+    pub text: Arc<str>,
+    /// Types given for its parameters.
+    pub params: Vec<Option<expr::Type>>,
+    /// In which times without a zone were read.
+    pub timezone: String,
+}
+
+impl Database {
+    /// The database of this node.
+    #[must_use]
+    pub fn new(
+        coordinator: Arc<Coordinator>,
+        router: Arc<Router>,
+        cluster: Arc<dyn Cluster>,
+        config: Config,
+    ) -> Database {
+        let node = cluster.node_id();
+        // Pids differ between nodes, so that a person can tell sessions apart.
+        let first_pid = i32::try_from(node.0 % 20_000).unwrap_or(0) * 100_000 + 1;
+        Database(Arc::new(Inner {
+            cache: Cache::new(coordinator.clone(), config.clone()),
+            coordinator,
+            router,
+            row_ids: RowIds::new(node),
+            cluster,
+            config,
+            ids: Blocks::default(),
+            texts: Mutex::new(TextCache::default()),
+            plans: Mutex::new(TextCache::default()),
+            sessions: Mutex::default(),
+            next_pid: AtomicI32::new(first_pid),
+        }))
+    }
+
+    /// A session for a client.
+    ///
+    /// # Errors
+    /// `53300` beyond the most sessions, `3D000` for another database than `meridian`, `22023` for a
+    /// start-up parameter that cannot be.
+    pub fn session(&self, options: SessionOptions) -> Result<Session, SqlError> {
+        if options.database != crate::session::DATABASE {
+            return Err(SqlError::new(
+                SqlState::INVALID_CATALOG_NAME,
+                format!("database \"{}\" does not exist", options.database),
+            ));
+        }
+        let pid = self.0.next_pid.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::new(Shared::new(pid, &options));
+        {
+            let mut sessions = lock(&self.0.sessions);
+            if sessions.len() >= self.0.config.max_sessions {
+                return Err(SqlError::new(
+                    SqlState::TOO_MANY_CONNECTIONS,
+                    "sorry, too many clients already",
+                ));
+            }
+            sessions.insert(pid, shared.clone());
+        }
+        Session::new(self.clone(), shared, options)
+    }
+
+    /// Takes a session out of the register.
+    pub(crate) fn forget_session(&self, pid: i32) {
+        lock(&self.0.sessions).remove(&pid);
+    }
+
+    /// All sessions of this node, by pid.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Shared>> {
+        lock(&self.0.sessions).values().cloned().collect()
+    }
+
+    /// The session with this pid.
+    pub(crate) fn session_by_pid(&self, pid: i32) -> Option<Arc<Shared>> {
+        lock(&self.0.sessions).get(&pid).cloned()
+    }
+
+    /// Cancels what the session with this pid runs. `false`: no such session on this node.
+    #[must_use]
+    pub fn cancel(&self, pid: i32) -> bool {
+        self.session_by_pid(pid).map(|shared| shared.cancel()).is_some()
+    }
+
+    /// Adopts the catalog of this version or a later one, and waits for running transactions that
+    /// used tables as they were before. What a gateway answers to
+    /// [`Cluster::schema_changed`](crate::Cluster::schema_changed).
+    ///
+    /// # Errors
+    /// The catalog could not be read, or a transaction did not end within the lease.
+    pub async fn adopt_schema(&self, version: SchemaVersion) -> Result<(), SqlError> {
+        let catalog = loop {
+            let read = self.0.cache.strong().await.map_err(|error| error.into_sql(None))?;
+            if read.version >= version {
+                break read;
+            }
+        };
+        let deadline = Instant::now() + self.0.config.schema_lease;
+        for session in self.sessions() {
+            let wait = session.wait_until_free_of(&catalog);
+            if tokio::time::timeout_at(deadline, wait).await.is_err() {
+                return Err(SqlError::new(
+                    SqlState::OBJECT_IN_USE,
+                    format!("session {} still uses the former schema", session.pid),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A catalog that may be used now.
+    pub(crate) async fn catalog(&self) -> Result<Arc<Catalog>, Failure> {
+        match self.0.cache.current() {
+            Some((catalog, Age::Fresh)) => Ok(catalog),
+            Some((catalog, Age::Ripe)) => {
+                if !self.0.cache.is_refreshing() {
+                    let database = self.clone();
+                    tokio::spawn(async move { database.0.cache.refresh().await });
+                }
+                Ok(catalog)
+            }
+            Some((_, Age::Old)) | None => self.0.cache.usable().await,
+        }
+    }
+
+    /// Reads a text, or finds it read.
+    pub(crate) fn parse(&self, sql: &str) -> Result<Arc<[Statement]>, SqlError> {
+        if let Some(known) = lock(&self.0.texts).kept.get(sql) {
+            return Ok(known.clone());
+        }
+        let statements: Arc<[Statement]> = parse::parse(sql)?.into();
+        let limit = self.0.config.max_plans;
+        lock(&self.0.texts).keep(sql.into(), sql.len(), statements.clone(), limit);
+        Ok(statements)
+    }
+
+    /// A plan made before that is good for this catalog.
+    pub(crate) fn cached_plan(&self, key: &PlanKey, catalog: &Catalog) -> Option<Arc<Plan>> {
+        let plan = lock(&self.0.plans).kept.get(key).cloned()?;
+        is_current(&plan.tables, catalog).then_some(plan)
+    }
+
+    /// Keeps a plan.
+    pub(crate) fn keep_plan(&self, key: PlanKey, plan: &Arc<Plan>) {
+        let length = key.text.len();
+        lock(&self.0.plans).keep(key, length, plan.clone(), self.0.config.max_plans);
+    }
+
+    /// The time now, as SQL counts it: microseconds since 2000, the middle of the interval.
+    pub(crate) fn micros(&self) -> i64 {
+        let interval = self.0.coordinator.clock().now();
+        expr::datetime::from_unix_nanos(interval.earliest / 2 + interval.latest / 2)
+    }
+
+    /// When something begun now must be done.
+    pub(crate) fn deadline(&self, timeout: Option<Duration>) -> Instant {
+        Instant::now() + timeout.unwrap_or(self.0.config.statement_timeout)
+    }
+
+    /// The bound below which a transaction that uses this catalog must commit.
+    pub(crate) fn not_after(&self, catalog: &Catalog) -> Timestamp {
+        self.0.cache.lease_end(catalog)
+    }
+}
+
+/// Longer texts are read and planned each time: they are loads of data, hardly ever repeated.
+const MAX_CACHED_TEXT: usize = 4 << 10;
+/// Bytes of text in a cache; what is made of a text takes some twenty times as much.
+const MAX_CACHED_BYTES: usize = 1 << 20;
+
+/// What was made of texts. Emptied when it is full: what is used often is soon there again.
+#[derive(Debug)]
+struct TextCache<K, V> {
+    kept: FxHashMap<K, V>,
+    bytes: usize,
+}
+
+impl<K, V> Default for TextCache<K, V> {
+    fn default() -> TextCache<K, V> {
+        TextCache { kept: FxHashMap::default(), bytes: 0 }
+    }
+}
+
+impl<K: Eq + std::hash::Hash, V> TextCache<K, V> {
+    fn keep(&mut self, key: K, length: usize, value: V, most: usize) {
+        if length > MAX_CACHED_TEXT {
+            return;
+        }
+        if self.kept.len() >= most || self.bytes + length > MAX_CACHED_BYTES {
+            self.kept.clear();
+            self.bytes = 0;
+        }
+        self.bytes += length;
+        self.kept.insert(key, value);
+    }
+}
+
+/// Whether the tables are still as they were.
+pub(crate) fn is_current(
+    tables: &[(keys::TableId, SchemaVersion)],
+    catalog: &Catalog,
+) -> bool {
+    tables.iter().all(|(id, version)| {
+        catalog.table_by_id(*id).is_some_and(|table| table.version == *version)
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

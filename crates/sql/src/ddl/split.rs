@@ -1,0 +1,158 @@
+//! Ranges by hand: splits, and where leaders sit.
+
+use expr::{Datum, SqlError, SqlState};
+use keys::{IndexId, Key, NodeId, RangeId, layout};
+use kv::{Descriptor, Reply, Request};
+use sqlparser::ast;
+use txn::TxnError;
+
+use super::publish::publish;
+use crate::{
+    bind::{self, undefined_table},
+    catalog::{Table, ids, key_part},
+    database::Database,
+    session::{Execution, Session},
+};
+
+async fn table_named(
+    session: &Session,
+    name: &[String],
+) -> Result<std::sync::Arc<Table>, SqlError> {
+    let catalog = session.database().0.cache.strong().await?;
+    let last = name.last().expect("a name has a part");
+    catalog.table(last).cloned().ok_or_else(|| undefined_table(last))
+}
+
+/// `ALTER TABLE .. SPLIT AT VALUES (..), (..)`: values of leading columns of the primary key.
+pub(crate) async fn split_table(
+    session: &Session,
+    name: &[String],
+    rows: &[Vec<ast::Expr>],
+) -> Result<Execution, SqlError> {
+    let table = table_named(session, name).await?;
+    let context = session.eval_context();
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in rows {
+        let parts = &table.primary.columns;
+        if row.is_empty() || row.len() > parts.len() {
+            return Err(SqlError::syntax(format!(
+                "SPLIT AT takes 1 to {} values for the primary key of \"{}\"",
+                parts.len(),
+                table.name
+            )));
+        }
+        let mut bytes = layout::index_prefix(table.id, IndexId::PRIMARY).to_vec();
+        for (expr, part) in row.iter().zip(parts) {
+            let column = &table.columns[table.position(part.column)];
+            let value: Datum = bind::constant(expr, column.ty, &context)?;
+            if value.is_null() {
+                return Err(SqlError::invalid_parameter("SPLIT AT takes no NULL"));
+            }
+            key_part(&value, part.direction, &mut bytes);
+        }
+        keys.push(Key::from_vec(bytes));
+    }
+    let database = session.database();
+    for key in keys {
+        split_at(database, &key, session.statement_deadline()).await?;
+    }
+    Ok(Execution::Done { tag: "ALTER TABLE".to_owned() })
+}
+
+/// Splits the range that holds a key, unless it starts there already.
+async fn split_at(
+    database: &Database,
+    key: &Key,
+    deadline: tokio::time::Instant,
+) -> Result<(), SqlError> {
+    let span = keys::Span::point(key.clone());
+    let router = &database.0.router;
+    let ranges = router.ranges_of(&span, deadline).await.map_err(|e| crate::error::from_txn(&e))?;
+    if ranges.iter().any(|range| range.span.start == *key) {
+        return Ok(());
+    }
+    let child = database.fresh_id(ids::RANGES.name, ids::RANGES.first).await?;
+    let request = Request::Split { at: key.clone(), child: RangeId(child) };
+    let reply = router.send_to_key(key, request, deadline).await;
+    let (left, right) = match reply.map_err(TxnError::from).map_err(|e| crate::error::from_txn(&e))? {
+        Reply::Split { left, right } => (left, right),
+        other => return Err(SqlError::internal(format!("{other:?} to a split"))),
+    };
+    record(database, vec![left, right]).await
+}
+
+/// Tells the directory, and this gateway.
+async fn record(database: &Database, ranges: Vec<Descriptor>) -> Result<(), SqlError> {
+    publish(database, |_catalog, draft| {
+        draft.ranges.clone_from(&ranges);
+        Ok(())
+    })
+    .await?;
+    Ok(())
+}
+
+/// `ALTER TABLE .. TRANSFER LEADER TO REGION ..`: the leaders of all its ranges.
+pub(crate) async fn transfer_table(
+    session: &Session,
+    name: &[String],
+    region: &str,
+) -> Result<Execution, SqlError> {
+    let table = table_named(session, name).await?;
+    let database = session.database();
+    let nodes = database.0.cluster.nodes();
+    if !nodes.iter().any(|node| node.region == region) {
+        return Err(super::table::no_region(session, region));
+    }
+    let deadline = session.statement_deadline();
+    let span = layout::table_span(table.id);
+    let ranges = database.0.router.ranges_of(&span, deadline).await;
+    for range in ranges.map_err(|error| crate::error::from_txn(&error))? {
+        let in_region = |id: &NodeId| {
+            nodes.iter().any(|node| node.id == *id && node.region == region && node.live)
+        };
+        let Some(to) = range.voters.iter().copied().find(in_region) else {
+            return Err(SqlError::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("range {} has no live replica in region \"{region}\"", range.id.0),
+            ));
+        };
+        transfer(database, &range, to, deadline).await?;
+    }
+    Ok(Execution::Done { tag: "ALTER TABLE".to_owned() })
+}
+
+/// `ALTER RANGE .. TRANSFER LEADER TO NODE ..`.
+pub(crate) async fn transfer_range(
+    session: &Session,
+    range: u64,
+    node: u64,
+) -> Result<Execution, SqlError> {
+    let database = session.database();
+    let deadline = session.statement_deadline();
+    let everything = keys::Span::new(vec![layout::SYSTEM], vec![layout::TABLE + 1]);
+    let ranges = crate::show::all_ranges(database, &everything, deadline).await?;
+    let found = ranges.into_iter().find(|candidate| candidate.id == RangeId(range));
+    let found = found.ok_or_else(|| {
+        SqlError::new(SqlState::UNDEFINED_OBJECT, format!("range {range} does not exist"))
+    })?;
+    let to = u32::try_from(node).ok().map(NodeId).filter(|to| found.voters.contains(to));
+    let to = to.ok_or_else(|| {
+        let voters: Vec<String> = found.voters.iter().map(|voter| voter.0.to_string()).collect();
+        SqlError::invalid_parameter(format!("node {node} has no replica of range {range}"))
+            .with_hint(format!("Replicas are on nodes {}.", voters.join(", ")))
+    })?;
+    transfer(database, &std::sync::Arc::new(found), to, deadline).await?;
+    Ok(Execution::Done { tag: "ALTER RANGE".to_owned() })
+}
+
+async fn transfer(
+    database: &Database,
+    range: &std::sync::Arc<Descriptor>,
+    to: NodeId,
+    deadline: tokio::time::Instant,
+) -> Result<(), SqlError> {
+    let request = Request::TransferLeader { to };
+    let reply = database.0.router.send_to_leader(range, request, deadline).await;
+    reply.map_err(TxnError::from).map_err(|error| crate::error::from_txn(&error))?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Errors on their way to the client: what the transaction layer says, in SQL's words.
+//!
+//! Three kinds are never mixed: what the client did wrong or must run again ([`SqlError`] with its
+//! SQLSTATE), what the cluster cannot do now (`57014`, `53300`), and the one unknown outcome
+//! (`40003`).
+
+use expr::{SqlError, SqlState};
+use keys::{IndexId, TableId, pretty};
+use kv::{Conflict, ConflictKind};
+use txn::{Retriable, TxnError};
+
+use crate::catalog::Catalog;
+
+/// Why a statement failed, while it may still be retried.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The transaction layer said no.
+    Txn(TxnError),
+    /// SQL said no.
+    Sql(SqlError),
+    /// A table changed after the statement was planned: plan it again, in a new transaction.
+    SchemaMoved,
+}
+
+/// What execution returns.
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+impl From<TxnError> for Failure {
+    fn from(error: TxnError) -> Failure {
+        if let TxnError::Program(program) = &error {
+            return Failure::Sql(program_error(program));
+        }
+        Failure::Txn(error)
+    }
+}
+
+impl From<SqlError> for Failure {
+    fn from(error: SqlError) -> Failure {
+        Failure::Sql(error)
+    }
+}
+
+impl Retriable for Failure {
+    fn txn_error(&self) -> Option<&TxnError> {
+        match self {
+            Failure::Txn(error) => Some(error),
+            Failure::Sql(_) | Failure::SchemaMoved => None,
+        }
+    }
+}
+
+impl Failure {
+    /// The error as the client gets it, keys in the words of this catalog.
+    pub(crate) fn into_sql(self, catalog: Option<&Catalog>) -> SqlError {
+        match self {
+            Failure::Sql(error) => error,
+            Failure::Txn(error) => explain(&error, catalog),
+            Failure::SchemaMoved => SqlError::new(
+                SqlState::SERIALIZATION_FAILURE,
+                "could not serialize access due to a concurrent schema change",
+            )
+            .with_detail("A table that this transaction uses was changed.")
+            .with_hint("The transaction might succeed if retried."),
+        }
+    }
+}
+
+/// An error of a program that ran at a replica.
+fn program_error(error: &kv::PushdownError) -> SqlError {
+    if error.encoded.is_empty() {
+        return SqlError::internal(error.message.clone());
+    }
+    postcard::from_bytes(&error.encoded)
+        .unwrap_or_else(|_| SqlError::internal(error.message.clone()))
+}
+
+/// An error of the transaction layer where no table is at hand.
+pub(crate) fn from_txn(error: &TxnError) -> SqlError {
+    explain(error, None)
+}
+
+/// An error of the transaction layer, keys in the words of a catalog.
+fn explain(error: &TxnError, catalog: Option<&Catalog>) -> SqlError {
+    let state = SqlState::new(error.sqlstate());
+    let named = |span: &keys::Span| named_span(span, catalog);
+    let named_key = |key: &keys::Key| named(&keys::Span::point(key.clone()));
+    match error {
+        TxnError::Retry(conflict) => retry(conflict, catalog),
+        TxnError::Unknown { .. } => SqlError::new(state, error.to_string()).with_hint(
+            "The commit may have happened or not: look before you run it again.",
+        ),
+        TxnError::Unavailable { .. } => SqlError::new(state, error.to_string()),
+        TxnError::Blocked { key, holder } => SqlError::new(
+            state,
+            format!("canceling statement due to a lock on {}", named_key(key)),
+        )
+        .with_detail(format!("Transaction {} held it until the deadline.", holder.short())),
+        TxnError::LockBusy { key, holder } => {
+            let place = named_key(key);
+            let table = place.split('/').next().unwrap_or_default();
+            let message = format!("could not obtain lock on row in relation \"{table}\"");
+            SqlError::new(state, message)
+                .with_detail(format!("Transaction {} holds {place}.", holder.short()))
+        }
+        TxnError::TooLarge { .. } => SqlError::new(state, error.to_string())
+            .with_hint("Split the work into several transactions."),
+        TxnError::ReadBudget { .. } => SqlError::new(state, error.to_string())
+            .with_hint("Read less at once: add a condition or a LIMIT."),
+        TxnError::TooOld { at, threshold, span } => SqlError::new(
+            state,
+            format!("snapshot {at} is older than the retained history of {}", named(span)),
+        )
+        .with_detail(format!("History is retained since {threshold}.")),
+        TxnError::Program(program) => program_error(program),
+        TxnError::ReadOnly => {
+            SqlError::new(state, "cannot write in a read-only transaction")
+        }
+        TxnError::NoRange { .. }
+        | TxnError::InFuture { .. }
+        | TxnError::Overloaded(_)
+        | TxnError::NoSavepoint(_)
+        | TxnError::Invalid(_) => SqlError::new(state, error.to_string()),
+    }
+}
+
+/// `40001` as a person understands it: which key, by whom, since when (X10).
+fn retry(conflict: &Conflict, catalog: Option<&Catalog>) -> SqlError {
+    let place = named_span(&conflict.span, catalog);
+    let what = match conflict.kind {
+        ConflictKind::ReadChanged => "was changed by another transaction",
+        ConflictKind::Wounded => "was wanted by an older transaction",
+        ConflictKind::Poisoned => "was given up: this transaction was aborted by another one",
+        ConflictKind::Expired => "was read too long ago",
+        ConflictKind::LockTimeout => "stayed locked until the deadline",
+        ConflictKind::LeaderChanged => "lost its lock when its leader changed",
+    };
+    let mut detail = format!("{place} {what}");
+    if let Some(winner) = conflict.winner {
+        detail.push_str(&format!(", transaction {}", winner.short()));
+    }
+    if let Some(at) = conflict.at {
+        detail.push_str(&format!(", at {at}"));
+    }
+    detail.push('.');
+    SqlError::new(
+        SqlState::SERIALIZATION_FAILURE,
+        "could not serialize access due to read/write dependencies among transactions",
+    )
+    .with_detail(detail)
+    .with_hint("The transaction might succeed if retried.")
+}
+
+/// A span as people read it: `accounts/primary/[7 - 9]`.
+pub(crate) fn named_span(span: &keys::Span, catalog: Option<&Catalog>) -> String {
+    let namer = |table: TableId, index: IndexId| {
+        let table = catalog?.table_by_id(table)?;
+        let index = table.indexes().find(|candidate| candidate.id == index)?;
+        let name =
+            if index.id == IndexId::PRIMARY { "primary".to_owned() } else { index.name.clone() };
+        Some((table.name.clone(), name))
+    };
+    pretty::named_span(span, &namer)
+}

@@ -1,0 +1,224 @@
+//! Functions that ask the session or the cluster: run before the statement's nodes, their results
+//! put in their places. Their arguments must be constants.
+
+use std::time::Duration;
+
+use clock::Timestamp;
+use expr::{Datum, Element, Expr, SqlError, Type};
+use keys::{Span, TxnId, layout};
+use kv::{LockInfo, Reply, Request};
+
+use super::Exec;
+use crate::{
+    database::Database,
+    error::Outcome,
+    plan::{Body, InsertValue, Node, Plan},
+    session::Shared,
+};
+
+/// A function of this kind.
+#[derive(Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub args: &'static [Type],
+    /// What comes out.
+    pub result: Type,
+}
+
+/// All of them.
+pub const FUNCTIONS: &[Function] = &[
+    Function { name: "meridian_commit_timestamp", args: &[], result: Type::Text },
+    Function { name: "meridian_read_timestamp", args: &[], result: Type::Text },
+    Function { name: "meridian_node_id", args: &[], result: Type::Int8 },
+    Function { name: "meridian_region", args: &[], result: Type::Text },
+    Function {
+        name: "pg_isolation_test_session_is_blocked",
+        args: &[Type::Int4, Type::Array(Element::Int4)],
+        result: Type::Bool,
+    },
+    Function { name: "pg_sleep", args: &[Type::Float8], result: Type::Void },
+    Function { name: "pg_cancel_backend", args: &[Type::Int4], result: Type::Bool },
+    Function { name: "pg_advisory_unlock_all", args: &[], result: Type::Void },
+];
+
+/// Runs all such calls of a plan.
+pub(super) async fn ask(exec: &mut Exec<'_>, plan: &Plan) -> Outcome<()> {
+    let mut calls = Vec::new();
+    let mut see = |expr: &Expr| {
+        expr.any(&mut |part| {
+            if matches!(part, Expr::External { .. }) {
+                calls.push(part.clone());
+            }
+            false
+        });
+    };
+    each_expr(plan, &mut see);
+    for call in calls {
+        let call = exec.ready(&call);
+        if exec.answers.iter().any(|(known, _)| *known == call) {
+            continue;
+        }
+        let Expr::External { name, args, .. } = &call else { continue };
+        let values: Option<Vec<Datum>> = args.iter().map(|arg| arg.as_const().cloned()).collect();
+        let values = values.ok_or_else(|| {
+            SqlError::unsupported(format!("function {name} with anything but constants"))
+        })?;
+        let answer = answer(exec, name, &values).await?;
+        exec.answers.push((call, answer));
+    }
+    Ok(())
+}
+
+async fn answer(exec: &mut Exec<'_>, name: &str, args: &[Datum]) -> Outcome<Datum> {
+    let database = exec.env.database;
+    Ok(match (name, args) {
+        ("meridian_commit_timestamp", []) => timestamp(exec.env.last_commit),
+        ("meridian_read_timestamp", []) => {
+            let current = match exec.env.txn.read_timestamp() {
+                Some(read) => Some(read),
+                None => Some(exec.env.txn.begin_statement().await?),
+            };
+            timestamp(current.or(exec.env.last_read))
+        }
+        ("meridian_node_id", []) => Datum::Int(database.0.cluster.node_id().0.into()),
+        ("meridian_region", []) => Datum::text(database.0.cluster.region()),
+        ("pg_isolation_test_session_is_blocked", [Datum::Int(pid), Datum::Array(others)]) => {
+            let others = others.items.iter().filter_map(Datum::as_int).collect::<Vec<i64>>();
+            Datum::Bool(is_blocked(exec, *pid, &others).await?)
+        }
+        ("pg_sleep", [Datum::Float(seconds)]) => {
+            let seconds = seconds.clamp(0.0, 86_400.0);
+            tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+            Datum::text("")
+        }
+        ("pg_cancel_backend", [Datum::Int(pid)]) => {
+            let pid = i32::try_from(*pid).unwrap_or(0);
+            Datum::Bool(database.cancel(pid))
+        }
+        ("pg_advisory_unlock_all", []) => Datum::text(""),
+        _ => Datum::Null,
+    })
+}
+
+fn timestamp(at: Option<Timestamp>) -> Datum {
+    at.map_or(Datum::Null, |at| Datum::text(at.to_string()))
+}
+
+/// Whether the session waits for a lock that one of the other sessions' transactions holds. Asks the
+/// leaders of all ranges of the tables that the session uses.
+async fn is_blocked(exec: &Exec<'_>, pid: i64, others: &[i64]) -> Outcome<bool> {
+    let database = exec.env.database;
+    let session = |pid: i64| {
+        i32::try_from(pid).ok().and_then(|pid| database.session_by_pid(pid))
+    };
+    let Some(waiter) = session(pid) else { return Ok(false) };
+    let Some(waiting) = waiter.txn() else { return Ok(false) };
+    let holders: Vec<TxnId> =
+        others.iter().filter_map(|pid| session(*pid)?.txn()).filter(|id| *id != waiting).collect();
+    if holders.is_empty() {
+        return Ok(false);
+    }
+    let locks = locks_of(database, &waiter, exec.env.deadline).await?;
+    Ok(locks.iter().any(|lock| {
+        lock.txn.id == waiting && lock.waits_for.iter().any(|holder| holders.contains(holder))
+    }))
+}
+
+/// Locks held and waited for in the ranges of the tables that a session uses.
+async fn locks_of(
+    database: &Database,
+    session: &Shared,
+    deadline: tokio::time::Instant,
+) -> Outcome<Vec<LockInfo>> {
+    let mut all = Vec::new();
+    for (table, _) in session.used() {
+        all.extend(locks_in(database, &layout::table_span(table), deadline).await?);
+    }
+    Ok(all)
+}
+
+/// Locks held and waited for in the ranges of a span.
+pub(crate) async fn locks_in(
+    database: &Database,
+    span: &Span,
+    deadline: tokio::time::Instant,
+) -> Outcome<Vec<LockInfo>> {
+    let router = &database.0.router;
+    let mut all = Vec::new();
+    for range in router.ranges_of(span, deadline).await? {
+        let reply = router.send_to_leader(&range, Request::Locks, deadline).await;
+        match reply.map_err(txn::TxnError::from)? {
+            Reply::Locks(locks) => all.extend(locks),
+            other => {
+                return Err(SqlError::internal(format!("{other:?} to a request for locks")).into());
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Shows every expression of a plan.
+fn each_expr(plan: &Plan, see: &mut impl FnMut(&Expr)) {
+    for subquery in &plan.subqueries {
+        node_exprs(&subquery.node, see);
+    }
+    match &plan.body {
+        Body::Query(node) => node_exprs(node, see),
+        Body::Insert(insert) => {
+            node_exprs(&insert.source, see);
+            for value in &insert.values {
+                if let InsertValue::Source(expr) | InsertValue::Default(expr) = value {
+                    see(expr);
+                }
+            }
+            insert.returning.iter().flatten().for_each(see);
+        }
+        Body::Update(update) => {
+            node_exprs(&update.source, see);
+            update.assignments.iter().for_each(|(_, expr)| see(expr));
+            update.returning.iter().flatten().for_each(see);
+        }
+        Body::Delete(delete) => {
+            node_exprs(&delete.source, see);
+            delete.returning.iter().flatten().for_each(see);
+        }
+        Body::Truncate(_) => {}
+    }
+}
+
+fn node_exprs(node: &Node, see: &mut impl FnMut(&Expr)) {
+    match node {
+        Node::Rows(rows) => rows.iter().flatten().for_each(&mut *see),
+        Node::Scan(scan) => scan.conditions.iter().for_each(&mut *see),
+        Node::Series { start, stop, step } => {
+            see(start);
+            see(stop);
+            step.iter().for_each(&mut *see);
+        }
+        Node::Unnest(array) => see(array),
+        Node::Filter { conditions, .. } => conditions.iter().for_each(&mut *see),
+        Node::Project { exprs, .. } => exprs.iter().for_each(&mut *see),
+        Node::Join(join) => {
+            join.conditions.iter().for_each(&mut *see);
+            for (left, right) in &join.equal {
+                see(left);
+                see(right);
+            }
+        }
+        Node::Aggregate(aggregate) => {
+            aggregate.group.iter().for_each(&mut *see);
+            for call in &aggregate.calls {
+                call.args.iter().chain(&call.filter).for_each(&mut *see);
+            }
+        }
+        Node::Sort { keys, .. } => keys.iter().for_each(|key| see(&key.expr)),
+        Node::Distinct { on, .. } => on.iter().flatten().for_each(&mut *see),
+        Node::Limit { limit, offset, .. } => limit.iter().chain(offset).for_each(&mut *see),
+        Node::SetOperation { .. } | Node::Lock(_) => {}
+    }
+    for input in node.inputs() {
+        node_exprs(input, see);
+    }
+}

@@ -1,0 +1,78 @@
+//! Rows locked before they are used: FOR UPDATE, and what READ COMMITTED writes.
+//!
+//! In READ COMMITTED a row that changed since the statement's snapshot is read again under a fresh one,
+//! with its lock held, until nothing moved: the statement then sees what it changes. The stricter
+//! levels do not look again: there a changed row is a conflict.
+
+use expr::{SqlError, SqlState};
+use keys::Key;
+use kv::LockWait;
+use txn::Isolation;
+
+use super::Exec;
+use crate::{
+    catalog::{Table, primary_key},
+    error::Outcome,
+    plan::{LockRows, Node},
+    session::Row,
+};
+
+/// How often rows are read again because they moved.
+const MAX_ROUNDS: usize = 20;
+
+/// The rows of a FOR UPDATE.
+pub(super) async fn rows(exec: &mut Exec<'_>, lock: &LockRows) -> Outcome<Vec<Row>> {
+    locked_rows(exec, &lock.input, &lock.table, lock.offset, lock.wait).await
+}
+
+/// The rows of a node, those of the table locked and as they are now.
+pub(super) async fn locked_rows(
+    exec: &mut Exec<'_>,
+    input: &Node,
+    table: &Table,
+    offset: usize,
+    wait: LockWait,
+) -> Outcome<Vec<Row>> {
+    for _ in 0..MAX_ROUNDS {
+        let rows = exec.rows(input).await?;
+        let mut keys: Vec<Key> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            keys.push(primary_key(table, &row[offset..offset + table.columns.len()]));
+        }
+        keys.sort();
+        keys.dedup();
+        if keys.is_empty() || exec.env.txn.lock(keys, wait).await?.is_empty() {
+            return Ok(rows);
+        }
+        exec.env.txn.begin_statement().await?;
+    }
+    Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, "rows kept changing while they were locked")
+        .into())
+}
+
+/// The rows that a statement is going to write.
+pub(super) async fn rows_to_write(
+    exec: &mut Exec<'_>,
+    input: &Node,
+    table: &Table,
+) -> Outcome<Vec<Row>> {
+    if exec.env.txn.isolation() == Isolation::ReadCommitted {
+        return locked_rows(exec, input, table, 0, LockWait::Wait).await;
+    }
+    exec.rows(input).await
+}
+
+/// Locks keys that are about to be written where the level asks for it; afterwards the snapshot shows
+/// them as they are.
+pub(super) async fn lock_keys(exec: &mut Exec<'_>, mut keys: Vec<Key>) -> Outcome<()> {
+    if exec.env.txn.isolation() != Isolation::ReadCommitted || keys.is_empty() {
+        return Ok(());
+    }
+    keys.sort();
+    keys.dedup();
+    if !exec.env.txn.lock(keys, LockWait::Wait).await?.is_empty() {
+        exec.env.txn.begin_statement().await?;
+    }
+    Ok(())
+}
+

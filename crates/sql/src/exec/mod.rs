@@ -1,0 +1,273 @@
+//! The executor: runs a plan's nodes bottom up, each yielding all of its rows.
+//!
+//! Rows are held at the gateway under a budget of memory ([`Budget`]); beyond it a statement fails
+//! (`53200`) rather than the node. What can be left out early is: scans read only the spans that
+//! conditions leave, filters, limits and partial aggregates run at the replicas ([`scan`]).
+//!
+//! Subqueries run first, each once; their results take the places of parameters. Functions that ask
+//! the cluster ([`external`]) run next. After that an expression needs nothing but its row.
+
+mod aggregate;
+mod conflict;
+pub mod external;
+mod insert;
+mod join;
+mod lock;
+mod rows;
+pub mod scan;
+mod update;
+mod writer;
+
+use clock::Timestamp;
+use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Volatility};
+use futures::{FutureExt, future::BoxFuture};
+use tokio::time::Instant;
+use txn::Txn;
+
+use crate::{
+    bind::SUBQUERY,
+    database::Database,
+    error::Outcome,
+    plan::{Body, Node, Plan, Subquery, SubqueryKind},
+    session::Row,
+};
+
+/// What a statement runs in.
+pub(crate) struct Environment<'a> {
+    /// The node's database.
+    pub database: &'a Database,
+    /// The transaction.
+    pub txn: &'a mut Txn,
+    /// What expressions may know.
+    pub context: EvalContext,
+    /// When it must be done.
+    pub deadline: Instant,
+    /// The session's last commit timestamp.
+    pub last_commit: Option<Timestamp>,
+    /// The session's last snapshot.
+    pub last_read: Option<Timestamp>,
+}
+
+/// What a statement came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The rows it answers with; `None`: none are asked for.
+    pub rows: Option<Vec<Row>>,
+    /// How many rows it read or changed, for the command tag.
+    pub count: u64,
+}
+
+/// Memory that rows take at the gateway, counted as they come and not given back before the end of
+/// the statement.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: usize,
+    limit: usize,
+}
+
+impl Budget {
+    fn new(limit: usize) -> Budget {
+        Budget { left: limit, limit }
+    }
+
+    /// Takes the memory of a row.
+    pub fn row(&mut self, row: &Row) -> Result<(), SqlError> {
+        self.bytes(row.iter().map(Datum::memory).sum::<usize>() + size_of::<Row>())
+    }
+
+    /// Takes so many bytes.
+    pub fn bytes(&mut self, bytes: usize) -> Result<(), SqlError> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory for this statement")
+                .with_detail(format!("Its rows take more than {} bytes.", self.limit))
+                .with_hint("Read less at once: add a condition or a LIMIT.")),
+        }
+    }
+}
+
+/// A running statement.
+pub(crate) struct Exec<'a> {
+    /// What it runs in.
+    pub env: Environment<'a>,
+    /// The statement's parameters.
+    params: Vec<Datum>,
+    /// The results of its subqueries.
+    results: Vec<Datum>,
+    /// Results of functions that ask the cluster, by their calls.
+    answers: Vec<(Expr, Datum)>,
+    /// Its memory.
+    pub budget: Budget,
+}
+
+/// Runs a plan.
+pub(crate) async fn run(plan: &Plan, params: &[Datum], env: Environment<'_>) -> Outcome<Done> {
+    let limit = env.database.0.config.statement_memory;
+    let mut exec = Exec {
+        env,
+        params: params.to_vec(),
+        results: Vec::with_capacity(plan.subqueries.len()),
+        answers: Vec::new(),
+        budget: Budget::new(limit),
+    };
+    for subquery in &plan.subqueries {
+        let value = exec.subquery(subquery).await?;
+        exec.results.push(value);
+    }
+    if plan.asks {
+        external::ask(&mut exec, plan).await?;
+    }
+    match &plan.body {
+        Body::Query(node) => {
+            let rows = exec.rows(node).await?;
+            let count = rows.len() as u64;
+            Ok(Done { rows: Some(rows), count })
+        }
+        Body::Insert(insert) => insert::run(&mut exec, insert).await,
+        Body::Update(update) => update::update(&mut exec, update).await,
+        Body::Delete(delete) => update::delete(&mut exec, delete).await,
+        Body::Truncate(tables) => update::truncate(&mut exec, tables).await,
+    }
+}
+
+/// Whether a query locks rows.
+pub(crate) fn locks(node: &Node) -> bool {
+    matches!(node, Node::Lock(_)) || node.inputs().into_iter().any(locks)
+}
+
+impl Exec<'_> {
+    /// The expression with every parameter and answer in its place, constants computed.
+    pub fn ready(&self, expr: &Expr) -> Expr {
+        let ready = expr.clone().rewrite(&mut |part| match part {
+            Expr::Param { index, .. } => Expr::Const(self.param(index).clone()),
+            other => other,
+        });
+        let ready = if self.answers.is_empty() { ready } else { self.answered(ready) };
+        ready.fold(Volatility::Stable, &self.env.context)
+    }
+
+    /// The value of a parameter, or of a subquery.
+    fn param(&self, index: u16) -> &Datum {
+        match index.checked_sub(SUBQUERY) {
+            Some(subquery) => &self.results[usize::from(subquery)],
+            None => &self.params[usize::from(index)],
+        }
+    }
+
+    /// As [`Exec::ready`], for each.
+    pub fn all_ready(&self, exprs: &[Expr]) -> Vec<Expr> {
+        exprs.iter().map(|expr| self.ready(expr)).collect()
+    }
+
+    fn answered(&self, expr: Expr) -> Expr {
+        expr.rewrite(&mut |part| {
+            let answer = self.answers.iter().find(|(call, _)| *call == part);
+            answer.map_or(part, |(_, value)| Expr::Const(value.clone()))
+        })
+    }
+
+    /// The value of an expression without columns.
+    pub fn value(&self, expr: &Expr) -> Result<Datum, SqlError> {
+        self.ready(expr).eval(&[], &self.env.context)
+    }
+
+    async fn subquery(&mut self, subquery: &Subquery) -> Outcome<Datum> {
+        let rows = self.rows(&subquery.node).await?;
+        Ok(match subquery.kind {
+            SubqueryKind::Exists => Datum::Bool(!rows.is_empty()),
+            SubqueryKind::Scalar => match rows.as_slice() {
+                [] => Datum::Null,
+                [row] => row[0].clone(),
+                _ => {
+                    let message = "more than one row returned by a subquery used as an expression";
+                    return Err(SqlError::new(SqlState::CARDINALITY_VIOLATION, message).into());
+                }
+            },
+            SubqueryKind::Array(element) => {
+                let items = rows.into_iter().map(|mut row| row.swap_remove(0)).collect();
+                Datum::array(element, items)
+            }
+        })
+    }
+
+    /// All rows of a node.
+    pub fn rows<'b>(&'b mut self, node: &'b Node) -> BoxFuture<'b, Outcome<Vec<Row>>> {
+        async move {
+            match node {
+                Node::Rows(rows) => self.constant_rows(rows),
+                Node::Scan(scan) => scan::rows(self, scan, &[]).await,
+                Node::Series { start, stop, step } => self.series(start, stop, step.as_ref()),
+                Node::Unnest(array) => self.unnest(array),
+                Node::Filter { input, conditions } => {
+                    let rows = self.rows(input).await?;
+                    self.filter(rows, conditions)
+                }
+                Node::Project { input, exprs } => {
+                    let rows = self.rows(input).await?;
+                    self.project(rows, exprs)
+                }
+                Node::Join(join) => join::rows(self, join).await,
+                Node::Aggregate(aggregate) => aggregate::rows(self, aggregate).await,
+                Node::Sort { input, keys } => {
+                    let rows = self.rows(input).await?;
+                    self.sort(rows, keys)
+                }
+                Node::Distinct { input, on } => {
+                    let rows = self.rows(input).await?;
+                    self.distinct(rows, on.as_deref())
+                }
+                Node::Limit { input, limit, offset } => {
+                    let limit = self.row_count(limit.as_ref(), Count::Limit)?;
+                    let offset = self.row_count(offset.as_ref(), Count::Offset)?.unwrap_or(0);
+                    let rows = self.rows(input).await?;
+                    Ok(rows::cut(rows, limit, offset))
+                }
+                Node::SetOperation { op, all, left, right } => {
+                    let left = self.rows(left).await?;
+                    let right = self.rows(right).await?;
+                    Ok(rows::set_operation(*op, *all, left, right))
+                }
+                Node::Lock(lock) => lock::rows(self, lock).await,
+            }
+        }
+        .boxed()
+    }
+
+    /// A limit or an offset; `None`: there is none.
+    pub fn row_count(
+        &self,
+        expr: Option<&Expr>,
+        which: Count,
+    ) -> Result<Option<u64>, SqlError> {
+        let Some(expr) = expr else { return Ok(None) };
+        match self.value(expr)? {
+            Datum::Null => Ok(None),
+            Datum::Int(count) => match u64::try_from(count) {
+                Ok(count) => Ok(Some(count)),
+                Err(_) => Err(match which {
+                    Count::Limit => SqlError::new(
+                        SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE,
+                        "LIMIT must not be negative",
+                    ),
+                    Count::Offset => SqlError::new(
+                        SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE,
+                        "OFFSET must not be negative",
+                    ),
+                }),
+            },
+            other => unreachable!("the binder casts row counts to bigint, got {other:?}"),
+        }
+    }
+}
+
+/// Which row count is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// `LIMIT`
+    Limit,
+    /// `OFFSET`
+    Offset,
+}

@@ -1,0 +1,106 @@
+//! UPDATE and DELETE.
+
+use std::sync::Arc;
+
+use expr::Expr;
+use keys::layout;
+use rustc_hash::FxHashSet;
+use txn::Scan;
+
+use super::{
+    Done, Exec, lock,
+    writer::{self, Change},
+};
+use crate::{
+    catalog::{Table, primary_key},
+    error::Outcome,
+    plan::{BoundCheck, Delete, Update},
+    session::Row,
+};
+
+/// Runs an UPDATE.
+pub(super) async fn update(exec: &mut Exec<'_>, update: &Update) -> Outcome<Done> {
+    let table = &*update.table;
+    let width = table.columns.len();
+    let rows = lock::rows_to_write(exec, &update.source, table).await?;
+    let assignments: Vec<(usize, Expr)> =
+        update.assignments.iter().map(|(at, expr)| (*at, exec.ready(expr))).collect();
+    let checks = ready_checks(exec, &update.checks);
+    let mut changes = Vec::with_capacity(rows.len());
+    let mut others = Vec::new();
+    for row in once_each(table, rows) {
+        let mut new = row[..width].to_vec();
+        for (position, expr) in &assignments {
+            new[*position] = expr.eval(&row, &exec.env.context)?;
+        }
+        writer::check_row(exec, table, &checks, &new)?;
+        exec.budget.row(&new)?;
+        others.push(row[width..].to_vec());
+        changes.push(Change { old: Some(row[..width].to_vec()), new: Some(new) });
+    }
+    writer::apply(exec, table, &changes).await?;
+    let rows = match &update.returning {
+        None => None,
+        Some(exprs) => {
+            let new = changes.iter().zip(others).map(|(change, others)| {
+                let mut row = change.new.clone().expect("an update has a new row");
+                row.extend(others);
+                row
+            });
+            Some(exec.project(new.collect(), exprs)?)
+        }
+    };
+    Ok(Done { rows, count: changes.len() as u64 })
+}
+
+/// Runs a DELETE.
+pub(super) async fn delete(exec: &mut Exec<'_>, delete: &Delete) -> Outcome<Done> {
+    let table = &*delete.table;
+    let width = table.columns.len();
+    let rows = lock::rows_to_write(exec, &delete.source, table).await?;
+    let rows = once_each(table, rows);
+    let changes: Vec<Change> = rows
+        .iter()
+        .map(|row| Change { old: Some(row[..width].to_vec()), new: None })
+        .collect();
+    writer::write(exec, table, &changes)?;
+    let count = rows.len() as u64;
+    let rows = match &delete.returning {
+        None => None,
+        Some(exprs) => Some(exec.project(rows, exprs)?),
+    };
+    Ok(Done { rows, count })
+}
+
+/// Runs a TRUNCATE: deletes every key of the tables, their indexes' included, in this transaction.
+pub(super) async fn truncate(exec: &mut Exec<'_>, tables: &[Arc<Table>]) -> Outcome<Done> {
+    let scans = tables.iter().map(|table| Scan::all(layout::table_span(table.id))).collect();
+    for page in exec.env.txn.read(scans).await? {
+        for (key, value) in page.rows {
+            exec.budget.bytes(key.len() + value.len())?;
+            exec.env.txn.delete(key)?;
+        }
+    }
+    Ok(Done { rows: None, count: 0 })
+}
+
+/// The checks with their parameters in place.
+pub(super) fn ready_checks(exec: &Exec<'_>, checks: &[BoundCheck]) -> Vec<BoundCheck> {
+    checks
+        .iter()
+        .map(|check| BoundCheck {
+            name: check.name.clone(),
+            condition: exec.ready(&check.condition),
+        })
+        .collect()
+}
+
+/// The rows, each row of the table once: with FROM or USING the first match counts.
+fn once_each(table: &Table, rows: Vec<Row>) -> Vec<Row> {
+    let width = table.columns.len();
+    if rows.first().is_none_or(|row| row.len() == width) {
+        return rows;
+    }
+    let mut seen = FxHashSet::default();
+    rows.into_iter().filter(|row| seen.insert(primary_key(table, &row[..width]))).collect()
+}

@@ -1,0 +1,339 @@
+//! From text to [`Statement`]s.
+//!
+//! The tokenizer and the grammar of queries and of most DDL are `sqlparser`'s, in its PostgreSQL
+//! dialect. A small grammar of our own ([`utility`]) comes first and reads what controls sessions
+//! and transactions (`BEGIN`, `SET`, `SHOW`, `PREPARE` ...) and what only Meridian has
+//! (`ALTER TABLE .. SPLIT AT`, `AS OF SYSTEM TIME`). What neither grammar knows is a syntax error
+//! with its place; what sqlparser knows and Meridian lacks is refused where it is bound (`0A000`),
+//! never skipped over.
+//!
+//! Places are byte offsets into the whole text, also in the third of three statements.
+
+mod cursor;
+mod text;
+mod utility;
+
+use std::sync::Arc;
+
+use expr::{SqlError, SqlState};
+use sqlparser::{
+    ast,
+    dialect::PostgreSqlDialect,
+    keywords::Keyword,
+    parser::{Parser, ParserError},
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError},
+};
+
+pub(crate) use utility::{
+    
+    BeginTag, Chain, ExplainMode, IsolationName, Mode, ResetTarget, SetScope, SetValue, Show,
+    TransactionModes, Utility,
+};
+
+use cursor::Cursor;
+
+/// The longest text of a query, in bytes. Beyond it: `54000`.
+pub const MAX_TEXT_BYTES: usize = 16 << 20;
+/// The most operators between two commas or brackets of a statement: they nest in the expression
+/// tree, which is walked recursively. Beyond it: `54001`.
+pub const MAX_OPERATOR_CHAIN: usize = 500;
+/// How deep brackets may nest. Beyond it: `54001`.
+pub const MAX_NESTING: usize = 100;
+
+/// One statement of a query text. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Statement(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: Arc<str>,
+    start: usize,
+    end: usize,
+    kind: Kind,
+}
+
+/// What a statement is.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Read by sqlparser.
+    Ast(Box<ast::Statement>),
+    /// Read by the grammar here.
+    Utility(Utility),
+}
+
+impl Statement {
+    /// The statement's own text, without the semicolon.
+    #[must_use]
+    pub fn sql(&self) -> &str {
+        &self.0.source[self.0.start..self.0.end]
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// The byte offset of a place in the text.
+    pub(crate) fn offset(&self, location: Location) -> Option<usize> {
+        text::offset(&self.0.source, location)
+    }
+
+    /// A statement made of a part of this one: what `EXPLAIN` or `PREPARE` is about.
+    pub(crate) fn part(&self, kind: Kind) -> Statement {
+        Statement(Arc::new(Inner {
+            source: self.0.source.clone(),
+            start: self.0.start,
+            end: self.0.end,
+            kind,
+        }))
+    }
+}
+
+/// A query, with the snapshot that `AS OF SYSTEM TIME` asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct AsOf {
+    /// The expression behind `AS OF SYSTEM TIME`.
+    pub at: ast::Expr,
+}
+
+/// Reads a text of any number of statements; none is fine.
+pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, SqlError> {
+    if sql.len() > MAX_TEXT_BYTES {
+        let message = format!("a query of {} bytes is too long", sql.len());
+        return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+            .with_hint(format!("At most {MAX_TEXT_BYTES} bytes are possible.")));
+    }
+    if sql.contains('\0') {
+        return Err(SqlError::new(
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        ));
+    }
+    let source: Arc<str> = sql.into();
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|error| unreadable(sql, &error))?;
+    let tokens: Vec<TokenWithSpan> = tokens
+        .into_iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        .collect();
+    tokens
+        .split(|token| token.token == Token::SemiColon)
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| statement(&source, segment))
+        .collect()
+}
+
+fn statement(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Statement, SqlError> {
+    let place = |location| text::offset(source, location).unwrap_or(0);
+    let (first, last) = (tokens.first().expect("not empty"), tokens.last().expect("not empty"));
+    let (start, end) = (place(first.span.start), place(last.span.end));
+    check_depth(tokens)?;
+    let kind = kind(source, tokens)?;
+    Ok(Statement(Arc::new(Inner { source: source.clone(), start, end, kind })))
+}
+
+/// What these tokens say.
+fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
+    let mut cursor = Cursor::new(source, tokens);
+    if let Some(utility) = utility::read(&mut cursor)? {
+        cursor.expect_end()?;
+        return Ok(Kind::Utility(utility));
+    }
+    let (tokens, as_of) = take_as_of(source, tokens)?;
+    let statement = with_parser(source, tokens, |parser| parser.parse_statement())?;
+    Ok(match as_of {
+        Some(as_of) => {
+            if !matches!(statement, ast::Statement::Query(_)) {
+                return Err(SqlError::unsupported("AS OF SYSTEM TIME outside a SELECT"));
+            }
+            Kind::Utility(Utility::AsOf(as_of, Box::new(Kind::Ast(Box::new(statement)))))
+        }
+        None => Kind::Ast(Box::new(statement)),
+    })
+}
+
+/// Runs sqlparser over all of the tokens.
+pub(crate) fn with_parser<T>(
+    source: &str,
+    tokens: Vec<TokenWithSpan>,
+    read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T, SqlError> {
+    let dialect = PostgreSqlDialect {};
+    let end = tokens.last().map_or(source.len(), |token| {
+        text::offset(source, token.span.end).unwrap_or(source.len())
+    });
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+    let read = read(&mut parser).map_err(|error| misread(source, &error, end))?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        return Err(near(source, &rest, end));
+    }
+    Ok(read)
+}
+
+/// Reads one expression of a text that the catalog keeps (a default, a check).
+pub(crate) fn expression(sql: &str) -> Result<ast::Expr, SqlError> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|error| unreadable(sql, &error))?;
+    with_parser(sql, tokens, |parser| parser.parse_expr())
+}
+
+/// Takes `AS OF SYSTEM TIME <expression>` out of a query. It may stand behind `FROM ...` or at the
+/// end; the expression is one literal, or a function call without a comma at its level.
+fn take_as_of(
+    source: &str,
+    tokens: &[TokenWithSpan],
+) -> Result<(Vec<TokenWithSpan>, Option<AsOf>), SqlError> {
+    let Some(start) = cursor::find_words(tokens, &["AS", "OF", "SYSTEM", "TIME"]) else {
+        return Ok((tokens.to_vec(), None));
+    };
+    let first = start + 4;
+    let mut depth = 0_usize;
+    let mut end = first;
+    while let Some(token) = tokens.get(end) {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => break,
+            Token::RParen => depth -= 1,
+            Token::Comma if depth == 0 => break,
+            Token::Word(word) if depth == 0 && end > first && ends_as_of(word.keyword) => break,
+            _ => {}
+        }
+        end += 1;
+    }
+    let at = with_parser(source, tokens[first..end].to_vec(), |parser| parser.parse_expr())?;
+    let mut rest = tokens[..start].to_vec();
+    rest.extend_from_slice(&tokens[end..]);
+    if let Some(again) = cursor::find_words(&rest, &["AS", "OF", "SYSTEM", "TIME"]) {
+        let place = text::offset(source, rest[again].span.start).unwrap_or(0);
+        return Err(SqlError::syntax("AS OF SYSTEM TIME given twice").at(place));
+    }
+    Ok((rest, Some(AsOf { at })))
+}
+
+fn ends_as_of(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::WHERE
+            | Keyword::GROUP
+            | Keyword::HAVING
+            | Keyword::ORDER
+            | Keyword::LIMIT
+            | Keyword::OFFSET
+            | Keyword::FETCH
+            | Keyword::FOR
+            | Keyword::UNION
+            | Keyword::JOIN
+    )
+}
+
+/// Refuses what would nest too deep for the recursive walks that follow.
+fn check_depth(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let mut operators = vec![0_usize];
+    for token in tokens {
+        let counts = match &token.token {
+            Token::LParen | Token::LBracket => {
+                operators.push(0);
+                false
+            }
+            Token::RParen | Token::RBracket => {
+                if operators.len() > 1 {
+                    operators.pop();
+                }
+                false
+            }
+            Token::Comma => {
+                *operators.last_mut().expect("never empty") = 0;
+                false
+            }
+            Token::Word(word) => chains(word.keyword),
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => false,
+            _ => true,
+        };
+        *operators.last_mut().expect("never empty") += usize::from(counts);
+        if operators.len() > MAX_NESTING || operators.last() > Some(&MAX_OPERATOR_CHAIN) {
+            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "statement too complex")
+                .with_detail(format!(
+                    "At most {MAX_OPERATOR_CHAIN} operators may follow each other, brackets may \
+                     nest {MAX_NESTING} deep."
+                )));
+        }
+    }
+    Ok(())
+}
+
+fn chains(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::AND
+            | Keyword::OR
+            | Keyword::NOT
+            | Keyword::CASE
+            | Keyword::JOIN
+            | Keyword::UNION
+            | Keyword::IS
+    )
+}
+
+fn unreadable(sql: &str, error: &TokenizerError) -> SqlError {
+    let at = text::offset(sql, error.location).unwrap_or(0);
+    let rest = &sql[at..];
+    let message = if error.message.starts_with("Unterminated") {
+        let what = if error.message.contains("comment") {
+            "/* comment"
+        } else if error.message.contains("quoted") || error.message.contains("string") {
+            "quoted string"
+        } else {
+            "text"
+        };
+        format!("unterminated {what} at or near \"{rest}\"")
+    } else {
+        let word = rest.split_whitespace().next().unwrap_or(rest);
+        format!("syntax error at or near \"{word}\"")
+    };
+    SqlError::syntax(message).at(at)
+}
+
+/// PostgreSQL's words for what sqlparser could not read.
+fn misread(source: &str, error: &ParserError, end: usize) -> SqlError {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        ParserError::RecursionLimitExceeded => {
+            return SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "statement too complex");
+        }
+    };
+    let (message, location) = text::split_location(message);
+    let at = location.and_then(|location| text::offset(source, location));
+    match message.rsplit_once(", found: ") {
+        Some((_, "EOF")) => SqlError::syntax("syntax error at end of input").at(end),
+        Some((expected, found)) => {
+            let error = SqlError::syntax(format!("syntax error at or near \"{found}\""))
+                .with_detail(format!("{expected}."));
+            at.map_or(error.clone(), |at| error.at(at))
+        }
+        None => {
+            let error = SqlError::syntax(message.to_owned());
+            at.map_or(error.clone(), |at| error.at(at))
+        }
+    }
+}
+
+/// A syntax error at a token.
+pub(crate) fn near(source: &str, token: &TokenWithSpan, end: usize) -> SqlError {
+    if token.token == Token::EOF {
+        return SqlError::syntax("syntax error at end of input").at(end);
+    }
+    let at = text::offset(source, token.span.start).unwrap_or(end);
+    let stop = text::offset(source, token.span.end).unwrap_or(end).max(at);
+    SqlError::syntax(format!("syntax error at or near \"{}\"", &source[at..stop])).at(at)
+}
+
+/// An identifier as the catalog knows it: folded to lower case unless quoted.
+#[must_use]
+pub(crate) fn fold(ident: &ast::Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+#[cfg(test)]
+mod tests;

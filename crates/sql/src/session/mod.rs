@@ -1,0 +1,507 @@
+//! A client's session: statements in, rows out, and the state of its transaction between them.
+//!
+//! ```text
+//!             BEGIN                    error
+//!   Idle ------------> InTransaction -------> Failed
+//!     ^                  |                      |
+//!     +--- COMMIT, ------+------- ROLLBACK -----+   (ROLLBACK TO: back to InTransaction)
+//!          ROLLBACK
+//! ```
+//!
+//! In `Idle` every statement is its own transaction, retried by itself after conflicts (X10, in
+//! [`run`]); several statements of one [`Session::simple`] text share one. In `Failed` everything
+//! but the end of the block is refused (`25P02`).
+//!
+//! Schema changes take effect at once, in transactions of their own: inside a block they are told
+//! with a warning, and a rollback does not take them back.
+//!
+//! A session that is dropped rolls back: its locks are released behind its back, so a client that
+//! disconnects leaves none ([`Session::close`] waits for that).
+
+mod hooks;
+mod run;
+pub mod settings;
+mod shared;
+mod transaction;
+mod utility;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use clock::Timestamp;
+use expr::{Datum, EvalContext, SqlError, SqlState, Type};
+use txn::CommitInfo;
+
+use crate::{
+    database::Database,
+    error::Failure,
+    parse::{Kind, Statement, Utility},
+    plan::Plan,
+    show,
+};
+
+pub use shared::Shared;
+use transaction::{Block, Open};
+
+/// The one database there is.
+pub const DATABASE: &str = "meridian";
+
+/// A row of a result.
+pub type Row = Vec<Datum>;
+
+/// Who connects, and with what.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// The user.
+    pub user: String,
+    /// The database; only `meridian` exists.
+    pub database: String,
+    /// The name of the client's program; may be empty.
+    pub application_name: String,
+    /// Further start-up parameters, names and values. Unknown ones are refused.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> SessionOptions {
+        SessionOptions {
+            user: "root".to_owned(),
+            database: DATABASE.to_owned(),
+            application_name: String::new(),
+            parameters: Vec::new(),
+        }
+    }
+}
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+}
+
+/// What a statement came to.
+#[derive(Clone, Debug)]
+pub enum Execution {
+    /// Rows.
+    Rows {
+        /// Their columns.
+        columns: Arc<[ResultColumn]>,
+        /// The rows, each as wide as there are columns.
+        rows: Vec<Row>,
+        /// The command tag: `SELECT 3`.
+        tag: String,
+    },
+    /// No rows.
+    Done {
+        /// The command tag: `UPDATE 1`.
+        tag: String,
+    },
+}
+
+impl Execution {
+    /// The command tag.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        match self {
+            Execution::Rows { tag, .. } | Execution::Done { tag } => tag,
+        }
+    }
+
+    fn done(tag: impl Into<String>) -> Execution {
+        Execution::Done { tag: tag.into() }
+    }
+}
+
+/// The state of a session between statements, as `ReadyForQuery` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TxnStatus {
+    /// No transaction block.
+    Idle,
+    /// In a transaction block.
+    InTransaction,
+    /// In one that failed.
+    Failed,
+}
+
+/// Something the client is told besides results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// `NOTICE`, `WARNING`, `INFO`.
+    pub severity: &'static str,
+    /// The kind of notice, for programs.
+    pub sqlstate: SqlState,
+    /// One line for people.
+    pub message: String,
+    /// More about it.
+    pub detail: Option<String>,
+}
+
+impl Notice {
+    fn new(severity: &'static str, sqlstate: SqlState, message: impl Into<String>) -> Notice {
+        Notice { severity, sqlstate, message: message.into(), detail: None }
+    }
+}
+
+/// A statement made ready: parameters typed, result columns known. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Prepared(Arc<PreparedInner>);
+
+#[derive(Debug)]
+struct PreparedInner {
+    statement: Statement,
+    /// As the client gave them.
+    declared: Vec<Option<Type>>,
+    params: Vec<Type>,
+    columns: Option<Arc<[ResultColumn]>>,
+    /// The plan as last used; it is made anew when its tables changed.
+    plan: Mutex<Option<Arc<Plan>>>,
+}
+
+impl Prepared {
+    /// The statement.
+    #[must_use]
+    pub fn statement(&self) -> &Statement {
+        &self.0.statement
+    }
+
+    /// Types of the parameters.
+    #[must_use]
+    pub fn param_types(&self) -> &[Type] {
+        &self.0.params
+    }
+
+    /// The columns it answers with; `None`: it answers with no rows.
+    #[must_use]
+    pub fn columns(&self) -> Option<&Arc<[ResultColumn]>> {
+        self.0.columns.as_ref()
+    }
+
+    fn plan(&self) -> Option<Arc<Plan>> {
+        self.0.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_plan(&self, plan: &Arc<Plan>) {
+        *self.0.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());
+    }
+}
+
+/// Cancels what a session runs, from anywhere.
+#[derive(Clone, Debug)]
+pub struct CancelHandle(Arc<Shared>);
+
+impl CancelHandle {
+    /// Cancels the running statement (`57014`); nothing if none runs. A commit under way is not
+    /// cancelled: its outcome would be unknown.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+/// A client's session.
+#[derive(Debug)]
+pub struct Session {
+    database: Database,
+    shared: Arc<Shared>,
+    open: Option<Open>,
+    /// Statements prepared by `PREPARE`.
+    named: BTreeMap<String, Prepared>,
+    /// The last commit timestamp: the next snapshot is not below it.
+    last_commit: Timestamp,
+    last_read: Option<Timestamp>,
+    last_stats: Option<CommitInfo>,
+    info: Arc<expr::SessionInfo>,
+    hooks: expr::SharedHooks,
+}
+
+impl Session {
+    pub(crate) fn new(
+        database: Database,
+        shared: Arc<Shared>,
+        options: SessionOptions,
+    ) -> Result<Session, SqlError> {
+        let start = |settings: &mut settings::Settings| {
+            settings.set_user(&options.user);
+            settings.set_startup("application_name", &options.application_name)?;
+            options
+                .parameters
+                .iter()
+                .try_for_each(|(name, value)| settings.set_startup(name, value))
+        };
+        if let Err(error) = shared.with_settings(start) {
+            database.forget_session(shared.pid);
+            return Err(error);
+        }
+        let info = Arc::new(expr::SessionInfo {
+            user: options.user.clone(),
+            session_user: options.user,
+            database: DATABASE.to_owned(),
+            search_path: vec!["public".to_owned()],
+            backend_pid: shared.pid,
+            version: format!(
+                "PostgreSQL {} (Meridian {}) compatible",
+                settings::SERVER_VERSION,
+                env!("CARGO_PKG_VERSION")
+            ),
+        });
+        let hooks = Arc::new(hooks::SessionHooks::new(database.clone(), shared.clone()));
+        Ok(Session {
+            database,
+            shared,
+            open: None,
+            named: BTreeMap::new(),
+            last_commit: Timestamp::ZERO,
+            last_read: None,
+            last_stats: None,
+            info,
+            hooks,
+        })
+    }
+
+    /// The statements of a text, maybe none.
+    ///
+    /// # Errors
+    /// `42601` with the place, and the limits of [`crate::Statement`].
+    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>, SqlError> {
+        self.database.parse(sql).map(|statements| statements.to_vec())
+    }
+
+    /// Makes a statement ready. `param_types` are what the client declared; the rest is inferred.
+    ///
+    /// # Errors
+    /// What binding finds wrong.
+    pub async fn prepare(
+        &mut self,
+        statement: &Statement,
+        param_types: &[Option<Type>],
+    ) -> Result<Prepared, SqlError> {
+        let failed = self.status() == TxnStatus::Failed;
+        if failed && !transaction::ends_block(statement) {
+            return Err(transaction::aborted());
+        }
+        let mut plan = None;
+        let (params, columns) = match statement.kind() {
+            Kind::Utility(utility) => {
+                let columns = self.utility_columns(statement, utility).await?;
+                match utility {
+                    Utility::AsOf(_, inner) => {
+                        let part = statement.part((**inner).clone());
+                        let inner = self.plan(&part, param_types).await;
+                        (inner.map_err(|error| error.into_sql(None))?.params.clone(), columns)
+                    }
+                    _ => (Vec::new(), columns),
+                }
+            }
+            Kind::Ast(_) if crate::ddl::is_ddl(statement) => (Vec::new(), None),
+            Kind::Ast(_) => {
+                let made = self.plan(statement, param_types).await;
+                let made = made.map_err(|error| error.into_sql(None))?;
+                let columns = (!made.columns.is_empty()).then(|| made.columns.clone());
+                plan = Some(made.clone());
+                (made.params.clone(), columns)
+            }
+        };
+        Ok(Prepared(Arc::new(PreparedInner {
+            statement: statement.clone(),
+            declared: param_types.to_vec(),
+            params,
+            columns,
+            plan: Mutex::new(plan),
+        })))
+    }
+
+    /// Runs a prepared statement with values for its parameters, each of its parameter's type.
+    ///
+    /// # Errors
+    /// What the statement fails with. In a transaction block the block has failed then.
+    pub async fn execute(
+        &mut self,
+        prepared: &Prepared,
+        params: Vec<Datum>,
+    ) -> Result<Execution, SqlError> {
+        if params.len() != prepared.0.params.len() {
+            return Err(SqlError::new(
+                SqlState::PROTOCOL_VIOLATION,
+                format!(
+                    "bind message supplies {} parameters, but prepared statement requires {}",
+                    params.len(),
+                    prepared.0.params.len()
+                ),
+            ));
+        }
+        self.shared.set_statement(Some(prepared.0.statement.sql().into()));
+        let result = self.dispatch(prepared, &params).await;
+        self.shared.set_statement(None);
+        if result.is_err() {
+            self.fail_block().await;
+        }
+        result
+    }
+
+    /// Runs a text of any number of statements; `sink` gets each result as it comes. Several
+    /// statements make one transaction, unless they begin and end transactions themselves.
+    ///
+    /// # Errors
+    /// The first error; the statements behind it are not run, and what those before it did in an
+    /// implicit transaction is rolled back.
+    pub async fn simple(
+        &mut self,
+        sql: &str,
+        sink: &mut (dyn FnMut(Execution) + Send),
+    ) -> Result<(), SqlError> {
+        let statements = match self.database.parse(sql) {
+            Ok(statements) => statements,
+            Err(error) => {
+                self.fail_block().await;
+                return Err(error);
+            }
+        };
+        let several = statements.len() > 1;
+        for statement in statements.iter() {
+            if several && self.open.is_none() && transaction::needs_block(statement) {
+                self.begin_implicit().await;
+            }
+            let prepared = match self.prepare(statement, &[]).await {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    self.fail_block().await;
+                    return Err(error);
+                }
+            };
+            let result = if prepared.0.params.is_empty() {
+                self.execute(&prepared, Vec::new()).await
+            } else {
+                self.fail_block().await;
+                Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"))
+            };
+            sink(result?);
+        }
+        if self.open.as_ref().is_some_and(|open| open.block == Block::Implicit) {
+            self.commit_open().await?;
+        }
+        Ok(())
+    }
+
+    /// The state of the transaction block.
+    #[must_use]
+    pub fn status(&self) -> TxnStatus {
+        match &self.open {
+            Some(open) if open.block == Block::Explicit && open.failed => TxnStatus::Failed,
+            Some(open) if open.block == Block::Explicit => TxnStatus::InTransaction,
+            _ => TxnStatus::Idle,
+        }
+    }
+
+    /// Notices since the last call, in order.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.shared.take_notices()
+    }
+
+    /// Settings that the protocol reports and that changed since the last call.
+    pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
+        self.shared.take_changes()
+    }
+
+    /// Name and value of every setting that the protocol reports, for the start of a session.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        self.shared.with_settings(|settings| settings.reported())
+    }
+
+    /// Cancels what this session runs, from anywhere.
+    #[must_use]
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle(self.shared.clone())
+    }
+
+    /// The session's number on its node, as `pg_backend_pid()` tells it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.shared.pid
+    }
+
+    /// Ends the session: rolls back, and leaves no lock.
+    pub async fn close(mut self) {
+        self.rollback_open().await;
+    }
+
+    /// Runs one statement, whatever it is.
+    async fn dispatch(
+        &mut self,
+        prepared: &Prepared,
+        params: &[Datum],
+    ) -> Result<Execution, SqlError> {
+        let statement = prepared.0.statement.clone();
+        if self.open.as_ref().is_some_and(|open| open.failed)
+            && !transaction::ends_block(&statement)
+        {
+            return Err(transaction::aborted());
+        }
+        match statement.kind() {
+            Kind::Utility(utility) => self.utility(&statement, utility, params).await,
+            Kind::Ast(_) if crate::ddl::is_ddl(&statement) => self.change_schema(&statement).await,
+            Kind::Ast(_) => self.run(prepared, params).await,
+        }
+    }
+
+    /// What an expression may know at this moment.
+    #[must_use]
+    pub fn context(&self) -> EvalContext {
+        let statement_time = self.database.micros();
+        let transaction_time =
+            self.open.as_ref().map_or(statement_time, |open| open.transaction_time);
+        let zone = self.shared.with_settings(|settings| {
+            settings.get("timezone").and_then(|name| expr::datetime::TimeZone::parse(name).ok())
+        });
+        EvalContext {
+            transaction_time,
+            statement_time,
+            timezone: zone.unwrap_or_default(),
+            session: self.info.clone(),
+            hooks: Some(self.hooks.clone()),
+        }
+    }
+
+    /// The columns of what is no query; `None`: no rows.
+    async fn utility_columns(
+        &mut self,
+        statement: &Statement,
+        utility: &Utility,
+    ) -> Result<Option<Arc<[ResultColumn]>>, SqlError> {
+        Ok(match utility {
+            Utility::Show(show) => Some(show::columns(show)),
+            Utility::Explain(..) => Some(crate::explain::columns()),
+            Utility::Execute(name, _) => {
+                let prepared = self.named.get(name).ok_or_else(|| utility::no_statement(name))?;
+                prepared.columns().cloned()
+            }
+            Utility::AsOf(_, inner) => {
+                let part = statement.part((**inner).clone());
+                let plan = self.plan(&part, &[]).await.map_err(|error| error.into_sql(None))?;
+                Some(plan.columns.clone())
+            }
+            _ => None,
+        })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.end_txn();
+        self.database.forget_session(self.shared.pid);
+    }
+}
+
+/// A failure that carries a plain error.
+impl From<Failure> for SqlError {
+    fn from(failure: Failure) -> SqlError {
+        failure.into_sql(None)
+    }
+}
+
+#[cfg(test)]
+mod tests;

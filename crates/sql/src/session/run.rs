@@ -1,0 +1,407 @@
+//! Running planned statements: in the open transaction, or in one of their own that is retried.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use expr::{Datum, SqlError, SqlState, Type};
+use keys::{SchemaVersion, TableId};
+use tokio::time::Instant;
+use txn::{Access, Isolation, Retriable, Txn, TxnOptions};
+
+use super::{
+    Execution, Notice, Prepared, Session,
+    transaction::{Block, Open},
+};
+use crate::{
+    bind,
+    catalog::Catalog,
+    database::{PlanKey, is_current},
+    error::{Failure, Outcome},
+    exec::{self, Done, Environment},
+    parse::{Kind, Statement},
+    plan::{Body, Plan},
+};
+
+/// How often a statement is planned anew because its tables changed under it.
+const MAX_REPLANS: usize = 10;
+
+impl Session {
+    /// When the statement that begins now must be done.
+    pub(super) fn deadline(&self) -> Instant {
+        let millis = self.shared.with_settings(|settings| settings.milliseconds("statement_timeout"));
+        self.database.deadline((millis > 0).then(|| Duration::from_millis(millis)))
+    }
+
+    /// A plan of the statement for the catalog as it is now.
+    pub(super) async fn plan(
+        &self,
+        statement: &Statement,
+        params: &[Option<Type>],
+    ) -> Outcome<Arc<Plan>> {
+        let catalog = self.database.catalog().await?;
+        self.plan_for(statement, params, catalog).await
+    }
+
+    async fn plan_for(
+        &self,
+        statement: &Statement,
+        params: &[Option<Type>],
+        catalog: Arc<Catalog>,
+    ) -> Outcome<Arc<Plan>> {
+        let context = self.context();
+        let key = PlanKey {
+            text: statement.sql().into(),
+            params: params.to_vec(),
+            timezone: self.setting("timezone")?,
+        };
+        if let Some(plan) = self.database.cached_plan(&key, &catalog) {
+            return Ok(plan);
+        }
+        let plan = match bind::plan(statement, params, &catalog, &context) {
+            Ok(plan) => plan,
+            Err(error) if may_be_stale(&error) => {
+                // Another gateway may have made it since the catalog was read.
+                let catalog = self.database.0.cache.strong().await?;
+                bind::plan(statement, params, &catalog, &context)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let plan = Arc::new(plan);
+        if !plan.momentary {
+            self.database.keep_plan(key, &plan);
+        }
+        Ok(plan)
+    }
+
+    /// The plan of a prepared statement, good for the catalog as it is now.
+    async fn current_plan(&self, prepared: &Prepared) -> Outcome<Arc<Plan>> {
+        let catalog = self.database.catalog().await?;
+        if let Some(plan) = prepared.plan()
+            && is_current(&plan.tables, &catalog)
+        {
+            return Ok(plan);
+        }
+        let inner = &prepared.0;
+        let plan = self.plan_for(&inner.statement, &inner.declared, catalog).await?;
+        let columns = inner.columns.as_deref().unwrap_or_default();
+        if *plan.columns != *columns || plan.params != inner.params {
+            let message = "cached plan must not change result type";
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).into());
+        }
+        prepared.keep_plan(&plan);
+        Ok(plan)
+    }
+
+    /// Runs a planned statement, in the open transaction or in one of its own.
+    pub(super) async fn run(
+        &mut self,
+        prepared: &Prepared,
+        params: &[Datum],
+    ) -> Result<Execution, SqlError> {
+        let deadline = self.deadline();
+        if self.open.is_some() {
+            return self.run_in_open(prepared, params, deadline).await;
+        }
+        let options = self.default_options();
+        self.run_alone(prepared, params, options, deadline).await
+    }
+
+    /// Runs a query at a past snapshot.
+    pub(super) async fn run_as_of(
+        &mut self,
+        statement: &Statement,
+        kind: &Kind,
+        as_of: &crate::parse::AsOf,
+        params: &[Datum],
+    ) -> Result<Execution, SqlError> {
+        if self.open.is_some() {
+            return Err(SqlError::unsupported("AS OF SYSTEM TIME inside a transaction block")
+                .with_hint("Use BEGIN AS OF SYSTEM TIME."));
+        }
+        let at = bind::as_of(as_of, &self.context())?;
+        let part = statement.part(kind.clone());
+        let prepared = self.prepare_part(&part, params).await?;
+        let options = TxnOptions {
+            access: Access::ReadOnly,
+            as_of: Some(at),
+            ..self.default_options()
+        };
+        let deadline = self.deadline();
+        self.run_alone(&prepared, params, options, deadline).await
+    }
+
+    async fn prepare_part(
+        &mut self,
+        part: &Statement,
+        params: &[Datum],
+    ) -> Result<Prepared, SqlError> {
+        let prepared = self.prepare(part, &vec![None; params.len()]).await?;
+        Ok(prepared)
+    }
+
+    async fn run_in_open(
+        &mut self,
+        prepared: &Prepared,
+        params: &[Datum],
+        deadline: Instant,
+    ) -> Result<Execution, SqlError> {
+        let plan = self.current_plan(prepared).await?;
+        let mut open = self.open.take().expect("a transaction is open");
+        let result = self.attempt_in_open(&mut open, &plan, params, deadline).await;
+        self.open = Some(open);
+        let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
+        result.map_err(|failure| failure.into_sql(catalog.as_deref()))
+    }
+
+    async fn attempt_in_open(
+        &mut self,
+        open: &mut Open,
+        plan: &Arc<Plan>,
+        params: &[Datum],
+        deadline: Instant,
+    ) -> Outcome<Execution> {
+        self.use_tables(plan)?;
+        for table in &plan.tables {
+            let moved =
+                open.used.iter().any(|used| used.0 == table.0 && used.1 != table.1);
+            if moved {
+                return Err(Failure::SchemaMoved);
+            }
+            if !open.used.contains(table) {
+                open.used.push(*table);
+            }
+        }
+        refuse_writes(plan, open.options.access)?;
+        open.begun = true;
+        let mut context = self.context();
+        context.transaction_time = open.transaction_time;
+        open.txn.set_deadline(Some(deadline));
+        if !open.used.is_empty() || open.txn.isolation() != Isolation::ReadCommitted {
+            open.txn.begin_statement().await?;
+        }
+        let work = self.work(&mut open.txn, plan, params, context, deadline);
+        let done = guarded(&self.shared, deadline, work).await?;
+        self.last_read = open.txn.read_timestamp().or(self.last_read);
+        Ok(answer(plan, done))
+    }
+
+    /// Runs a statement in transactions of its own until one commits (X10).
+    async fn run_alone(
+        &mut self,
+        prepared: &Prepared,
+        params: &[Datum],
+        mut options: TxnOptions,
+        deadline: Instant,
+    ) -> Result<Execution, SqlError> {
+        let mut replans = 0;
+        let mut plan = self.current_plan(prepared).await?;
+        refuse_writes(&plan, options.access)?;
+        if only_reads(&plan) {
+            options.access = Access::ReadOnly;
+        }
+        let coordinator = self.database.0.coordinator.clone();
+        let mut attempts = coordinator.attempts(options, deadline);
+        let result = loop {
+            let mut txn = attempts.begin();
+            txn.set_deadline(Some(deadline));
+            self.shared.set_txn(txn.id());
+            let result = self.attempt_alone(&mut txn, &plan, params, deadline).await;
+            let failure = match result {
+                Ok(execution) => break Ok(execution),
+                Err(failure) => failure,
+            };
+            if matches!(failure, Failure::SchemaMoved) && replans < MAX_REPLANS {
+                txn.rollback().await;
+                self.shared.end_txn();
+                replans += 1;
+                plan = match self.current_plan(prepared).await {
+                    Ok(plan) => plan,
+                    Err(failure) => break Err(failure),
+                };
+                continue;
+            }
+            let retry = match failure.txn_error() {
+                Some(error) => attempts.again(error, &mut txn).await,
+                None => false,
+            };
+            if !retry {
+                if !txn.is_finished() {
+                    txn.rollback().await;
+                }
+                break Err(failure);
+            }
+            self.shared.end_txn();
+        };
+        self.shared.end_txn();
+        let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
+        result.map_err(|failure| failure.into_sql(catalog.as_deref()))
+    }
+
+    async fn attempt_alone(
+        &mut self,
+        txn: &mut Txn,
+        plan: &Arc<Plan>,
+        params: &[Datum],
+        deadline: Instant,
+    ) -> Outcome<Execution> {
+        self.use_tables(plan)?;
+        let context = self.context();
+        let done = {
+            let work = self.work(txn, plan, params, context, deadline);
+            guarded(&self.shared, deadline, work).await?
+        };
+        self.commit_txn(txn, &plan.tables).await?;
+        Ok(answer(plan, done))
+    }
+
+    /// Registers the plan's tables, then looks whether they are still as planned: whoever changes
+    /// them from now on waits for this transaction.
+    fn use_tables(&self, plan: &Plan) -> Outcome<()> {
+        if plan.tables.is_empty() {
+            return Ok(());
+        }
+        self.shared.note_used(&plan.tables);
+        match self.database.0.cache.current() {
+            Some((catalog, _)) if !is_current(&plan.tables, &catalog) => Err(Failure::SchemaMoved),
+            _ => Ok(()),
+        }
+    }
+
+    async fn work(
+        &self,
+        txn: &mut Txn,
+        plan: &Arc<Plan>,
+        params: &[Datum],
+        context: expr::EvalContext,
+        deadline: Instant,
+    ) -> Outcome<Done> {
+        let (commit, read) = self.timestamps();
+        let environment = Environment {
+            database: &self.database,
+            txn,
+            context,
+            deadline,
+            last_commit: commit,
+            last_read: read,
+        };
+        exec::run(plan, params, environment).await
+    }
+
+    /// Runs a schema change: at once, in transactions of its own.
+    pub(super) async fn change_schema(
+        &mut self,
+        statement: &Statement,
+    ) -> Result<Execution, SqlError> {
+        let access = match &self.open {
+            Some(open) => open.options.access,
+            None => self.default_options().access,
+        };
+        if access == Access::ReadOnly {
+            return Err(SqlError::new(
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                "cannot change the schema in a read-only transaction",
+            ));
+        }
+        match &self.open {
+            Some(open) if open.block == Block::Implicit => self.commit_open().await?,
+            Some(_) => {
+                self.refuse_own_tables(statement).await?;
+                let mut notice = Notice::new(
+                    "WARNING",
+                    SqlState::WARNING,
+                    "a schema change takes effect at once, a rollback does not take it back",
+                );
+                notice.detail = Some("It runs in transactions of its own.".to_owned());
+                self.shared.notice(notice);
+            }
+            None => {}
+        }
+        crate::ddl::run(self, statement).await
+    }
+
+    /// A change of a table waits for the transactions that use it: for its own it would wait for ever.
+    async fn refuse_own_tables(&self, statement: &Statement) -> Result<(), SqlError> {
+        let used = self.used_by_open();
+        let catalog = self.database.catalog().await?;
+        for name in crate::ddl::changed_tables(statement, &catalog) {
+            if used.iter().any(|(id, _)| catalog.table(&name).is_some_and(|t| t.id == *id)) {
+                return Err(SqlError::new(
+                    SqlState::OBJECT_IN_USE,
+                    format!(
+                        "cannot change table \"{name}\" because it is used by this transaction"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables that the open transaction used, for a schema change in its midst.
+    pub(super) fn used_by_open(&self) -> Vec<(TableId, SchemaVersion)> {
+        self.open.as_ref().map(|open| open.used.clone()).unwrap_or_default()
+    }
+}
+
+/// Whether a statement failed to find something that another gateway may just have made.
+fn may_be_stale(error: &SqlError) -> bool {
+    matches!(
+        error.sqlstate,
+        SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INVALID_COLUMN_REFERENCE
+    )
+}
+
+/// Whether a plan neither writes nor locks.
+fn only_reads(plan: &Plan) -> bool {
+    matches!(&plan.body, Body::Query(node) if !exec::locks(node))
+}
+
+/// `25006` for what writes or locks in a read-only transaction.
+fn refuse_writes(plan: &Plan, access: Access) -> Result<(), SqlError> {
+    let what = match &plan.body {
+        _ if access == Access::ReadWrite => return Ok(()),
+        Body::Query(node) if exec::locks(node) => "SELECT FOR UPDATE",
+        Body::Query(_) => return Ok(()),
+        Body::Insert(_) => "INSERT",
+        Body::Update(_) => "UPDATE",
+        Body::Delete(_) => "DELETE",
+        Body::Truncate(_) => "TRUNCATE TABLE",
+    };
+    let message = format!("cannot execute {what} in a read-only transaction");
+    Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message))
+}
+
+/// Runs something under the session's cancel and the statement's deadline.
+pub(super) async fn guarded<T>(
+    shared: &super::Shared,
+    deadline: Instant,
+    work: impl Future<Output = Outcome<T>>,
+) -> Outcome<T> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = shared.cancelled() => Err(SqlError::new(
+            SqlState::QUERY_CANCELED,
+            "canceling statement due to user request",
+        ).into()),
+        () = tokio::time::sleep_until(deadline) => Err(SqlError::new(
+            SqlState::QUERY_CANCELED,
+            "canceling statement due to statement timeout",
+        ).into()),
+    }
+}
+
+/// What the client gets.
+fn answer(plan: &Plan, done: Done) -> Execution {
+    let Done { rows, count } = done;
+    let tag = match &plan.body {
+        Body::Query(_) => format!("SELECT {count}"),
+        Body::Insert(_) => format!("INSERT 0 {count}"),
+        Body::Update(_) => format!("UPDATE {count}"),
+        Body::Delete(_) => format!("DELETE {count}"),
+        Body::Truncate(_) => "TRUNCATE TABLE".to_owned(),
+    };
+    match rows {
+        Some(rows) => Execution::Rows { columns: plan.columns.clone(), rows, tag },
+        None => Execution::Done { tag },
+    }
+}
+

@@ -1,0 +1,160 @@
+//! What others may see of a session while it runs: its register entry.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use keys::{SchemaVersion, TableId, TxnId};
+use tokio::sync::Notify;
+
+use super::{Notice, SessionOptions, settings::Settings};
+use crate::catalog::Catalog;
+
+/// A session as its database knows it.
+#[derive(Debug)]
+pub struct Shared {
+    /// Its number, as `pg_backend_pid()` tells it.
+    pub pid: i32,
+    /// Who connected.
+    pub user: String,
+    state: Mutex<State>,
+    /// Rung when the transaction ends.
+    ended: Notify,
+    /// Rung when the running statement shall be cancelled.
+    cancel: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    settings: Settings,
+    /// Reported settings that changed and were not told to the client yet.
+    changes: Vec<(String, String)>,
+    notices: Vec<Notice>,
+    txn: Option<TxnId>,
+    used: Vec<(TableId, SchemaVersion)>,
+    statement: Option<Arc<str>>,
+    cancel_wanted: bool,
+}
+
+impl Shared {
+    /// A fresh one.
+    pub fn new(pid: i32, options: &SessionOptions) -> Shared {
+        Shared {
+            pid,
+            user: options.user.clone(),
+            state: Mutex::default(),
+            ended: Notify::new(),
+            cancel: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the settings.
+    pub fn with_settings<T>(&self, look: impl FnOnce(&mut Settings) -> T) -> T {
+        look(&mut self.state().settings)
+    }
+
+    /// Notes that a setting which the protocol reports has a new value.
+    pub fn note_change(&self, name: &str, value: &str) {
+        self.state().changes.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The changes of reported settings since the last call.
+    pub fn take_changes(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.state().changes)
+    }
+
+    /// Leaves a notice for the client.
+    pub fn notice(&self, notice: Notice) {
+        self.state().notices.push(notice);
+    }
+
+    /// The notices since the last call.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.state().notices)
+    }
+
+    /// The transaction that runs, if any.
+    pub fn txn(&self) -> Option<TxnId> {
+        self.state().txn
+    }
+
+    /// Notes that this transaction runs now, in place of the one before.
+    pub fn set_txn(&self, txn: TxnId) {
+        self.state().txn = Some(txn);
+    }
+
+    /// Notes that the transaction uses these tables. Whoever changes one of them afterwards waits
+    /// for the transaction's end.
+    pub fn note_used(&self, tables: &[(TableId, SchemaVersion)]) {
+        let mut state = self.state();
+        for table in tables {
+            if !state.used.contains(table) {
+                state.used.push(*table);
+            }
+        }
+    }
+
+    /// The tables the transaction uses.
+    pub fn used(&self) -> Vec<(TableId, SchemaVersion)> {
+        self.state().used.clone()
+    }
+
+    /// Notes that no transaction runs any more.
+    pub fn end_txn(&self) {
+        let mut state = self.state();
+        state.txn = None;
+        state.used.clear();
+        drop(state);
+        self.ended.notify_waiters();
+    }
+
+    /// The statement that runs, for `SHOW SESSIONS`.
+    pub fn statement(&self) -> Option<Arc<str>> {
+        self.state().statement.clone()
+    }
+
+    /// Notes what runs.
+    pub fn set_statement(&self, statement: Option<Arc<str>>) {
+        let mut state = self.state();
+        state.statement = statement;
+        state.cancel_wanted = false;
+    }
+
+    /// Cancels the statement that runs; nothing if none does.
+    pub fn cancel(&self) {
+        let mut state = self.state();
+        if state.statement.is_some() {
+            state.cancel_wanted = true;
+            drop(state);
+            self.cancel.notify_waiters();
+        }
+    }
+
+    /// Returns once the running statement shall be cancelled.
+    pub async fn cancelled(&self) {
+        loop {
+            let rung = self.cancel.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            if self.state().cancel_wanted {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// Returns once no transaction of the session uses a table as it was before this catalog.
+    pub async fn wait_until_free_of(&self, catalog: &Catalog) {
+        loop {
+            let rung = self.ended.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            if crate::database::is_current(&self.state().used, catalog) {
+                return;
+            }
+            rung.await;
+        }
+    }
+}

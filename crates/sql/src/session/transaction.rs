@@ -1,0 +1,479 @@
+//! Transaction blocks: their beginning, their end, their savepoints.
+
+use clock::Timestamp;
+use expr::{SqlError, SqlState};
+use keys::{SchemaVersion, TableId};
+use txn::{Access, CommitInfo, Isolation, Txn, TxnOptions};
+
+use super::{Execution, Notice, Session, settings};
+use crate::{
+    database::is_current,
+    error::Failure,
+    parse::{
+        BeginTag, Chain, IsolationName, Kind, Mode, SetScope, Statement, TransactionModes, Utility,
+    },
+};
+
+/// How a transaction that is open came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// By `BEGIN`.
+    Explicit,
+    /// By several statements in one text.
+    Implicit,
+}
+
+/// The open transaction of a session.
+#[derive(Debug)]
+pub struct Open {
+    /// The transaction.
+    pub txn: Txn,
+    /// How it came about.
+    pub block: Block,
+    /// Whether a statement failed: nothing but the end is possible.
+    pub failed: bool,
+    /// Whether even a savepoint does not help: the transaction is gone.
+    pub dead: bool,
+    /// `now()` of its statements.
+    pub transaction_time: i64,
+    /// What it was begun with.
+    pub options: TxnOptions,
+    /// The isolation level as it was asked for.
+    pub level: IsolationName,
+    /// Whether a statement ran, so that its modes cannot change any more.
+    pub begun: bool,
+    /// The tables it used.
+    pub used: Vec<(TableId, SchemaVersion)>,
+    /// Names of its savepoints, oldest first.
+    pub savepoints: Vec<String>,
+    /// Settings as they were before `SET LOCAL`; `None`: at their default.
+    pub former_settings: Vec<(String, Option<String>)>,
+}
+
+/// Whether a statement may run in a block that failed.
+pub fn ends_block(statement: &Statement) -> bool {
+    matches!(
+        statement.kind(),
+        Kind::Utility(Utility::Commit(_) | Utility::Rollback(_) | Utility::RollbackTo(_))
+    )
+}
+
+/// Whether a statement in a text of several is to be part of their common transaction.
+pub fn needs_block(statement: &Statement) -> bool {
+    match statement.kind() {
+        Kind::Ast(_) => !crate::ddl::is_ddl(statement),
+        Kind::Utility(utility) => {
+            matches!(utility, Utility::Execute(..) | Utility::Explain(..))
+        }
+    }
+}
+
+/// `25P02`.
+pub fn aborted() -> SqlError {
+    SqlError::new(
+        SqlState::IN_FAILED_SQL_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+}
+
+fn no_transaction(what: &str) -> SqlError {
+    SqlError::new(
+        SqlState::NO_ACTIVE_SQL_TRANSACTION,
+        format!("{what} can only be used in transaction blocks"),
+    )
+}
+
+/// The transaction layer's level.
+pub fn isolation(level: IsolationName) -> Isolation {
+    match level {
+        IsolationName::Serializable => Isolation::Serializable,
+        IsolationName::RepeatableRead => Isolation::RepeatableRead,
+        IsolationName::ReadCommitted | IsolationName::ReadUncommitted => Isolation::ReadCommitted,
+    }
+}
+
+impl Session {
+    /// The level that new transactions get.
+    pub(super) fn default_level(&self) -> IsolationName {
+        self.shared.with_settings(|settings| {
+            settings
+                .get("default_transaction_isolation")
+                .and_then(IsolationName::from_name)
+                .unwrap_or(IsolationName::Serializable)
+        })
+    }
+
+    /// What a transaction begun now is asked for, before any modes.
+    pub(super) fn default_options(&self) -> TxnOptions {
+        let read_only =
+            self.shared.with_settings(|settings| settings.is_on("default_transaction_read_only"));
+        TxnOptions {
+            isolation: isolation(self.default_level()),
+            access: if read_only { Access::ReadOnly } else { Access::ReadWrite },
+            after: self.last_commit,
+            ..TxnOptions::default()
+        }
+    }
+
+    fn open_with(&mut self, options: TxnOptions, level: IsolationName, block: Block) {
+        assert!(self.open.is_none(), "a transaction is open already");
+        let txn = self.database.0.coordinator.begin(options.clone());
+        self.shared.set_txn(txn.id());
+        self.open = Some(Open {
+            txn,
+            block,
+            failed: false,
+            dead: false,
+            transaction_time: self.database.micros(),
+            options,
+            level,
+            begun: false,
+            used: Vec::new(),
+            savepoints: Vec::new(),
+            former_settings: Vec::new(),
+        });
+    }
+
+    /// Opens the common transaction of several statements.
+    pub(super) async fn begin_implicit(&mut self) {
+        let (options, level) = (self.default_options(), self.default_level());
+        self.open_with(options, level, Block::Implicit);
+    }
+
+    /// `BEGIN`.
+    pub(super) async fn begin(
+        &mut self,
+        modes: &TransactionModes,
+        tag: BeginTag,
+    ) -> Result<Execution, SqlError> {
+        let tag = match tag {
+            BeginTag::Begin => "BEGIN",
+            BeginTag::StartTransaction => "START TRANSACTION",
+        };
+        if let Some(open) = &mut self.open {
+            if open.block == Block::Implicit {
+                open.block = Block::Explicit;
+            } else {
+                self.shared.notice(Notice::new(
+                    "WARNING",
+                    SqlState::ACTIVE_SQL_TRANSACTION,
+                    "there is already a transaction in progress",
+                ));
+            }
+            if !modes.modes.is_empty() {
+                self.set_modes(modes)?;
+            }
+            return Ok(Execution::done(tag));
+        }
+        let (mut options, mut level) = (self.default_options(), self.default_level());
+        self.apply_modes(modes, &mut options, &mut level)?;
+        self.open_with(options, level, Block::Explicit);
+        Ok(Execution::done(tag))
+    }
+
+    fn apply_modes(
+        &self,
+        modes: &TransactionModes,
+        options: &mut TxnOptions,
+        level: &mut IsolationName,
+    ) -> Result<(), SqlError> {
+        for mode in &modes.modes {
+            match mode {
+                Mode::Isolation(name) => {
+                    *level = *name;
+                    options.isolation = isolation(*name);
+                }
+                Mode::ReadOnly => options.access = Access::ReadOnly,
+                Mode::ReadWrite => options.access = Access::ReadWrite,
+                Mode::Deferrable => {}
+                Mode::AsOf(as_of) => {
+                    options.as_of = Some(crate::bind::as_of(as_of, &self.context())?);
+                    options.access = Access::ReadOnly;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `SET TRANSACTION`: only before the first statement, unless it changes nothing.
+    pub(super) fn set_modes(&mut self, modes: &TransactionModes) -> Result<(), SqlError> {
+        let Some(open) = &self.open else {
+            self.shared.notice(Notice::new(
+                "WARNING",
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "SET TRANSACTION can only be used in transaction blocks",
+            ));
+            return Ok(());
+        };
+        let (mut options, mut level) = (open.options.clone(), open.level);
+        self.apply_modes(modes, &mut options, &mut level)?;
+        let open = self.open.as_mut().expect("it is open");
+        let tightened = options.access == Access::ReadOnly
+            && options.as_of == open.options.as_of
+            && level == open.level;
+        if open.begun && options.access != open.options.access && !tightened {
+            return Err(SqlError::new(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "transaction read-write mode must be set before any query",
+            ));
+        }
+        if open.begun && (level != open.level || options.as_of != open.options.as_of) {
+            return Err(SqlError::new(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+            ));
+        }
+        if !open.begun && open.savepoints.is_empty() {
+            open.txn = self.database.0.coordinator.begin(options.clone());
+            self.shared.set_txn(open.txn.id());
+        }
+        (open.options, open.level) = (options, level);
+        Ok(())
+    }
+
+    /// `COMMIT`.
+    pub(super) async fn commit(&mut self, chain: Chain) -> Result<Execution, SqlError> {
+        let Some(open) = &self.open else {
+            if chain == Chain::Yes {
+                return Err(no_transaction("COMMIT AND CHAIN"));
+            }
+            self.shared.notice(Notice::new(
+                "WARNING",
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            ));
+            return Ok(Execution::done("COMMIT"));
+        };
+        let (failed, options, level) = (open.failed, open.options.clone(), open.level);
+        let tag = if failed {
+            self.rollback_open().await;
+            "ROLLBACK"
+        } else {
+            self.commit_open().await?;
+            "COMMIT"
+        };
+        self.chain(chain, options, level);
+        Ok(Execution::done(tag))
+    }
+
+    /// `ROLLBACK`.
+    pub(super) async fn rollback(&mut self, chain: Chain) -> Result<Execution, SqlError> {
+        let Some(open) = &self.open else {
+            if chain == Chain::Yes {
+                return Err(no_transaction("ROLLBACK AND CHAIN"));
+            }
+            self.shared.notice(Notice::new(
+                "WARNING",
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            ));
+            return Ok(Execution::done("ROLLBACK"));
+        };
+        let (options, level) = (open.options.clone(), open.level);
+        self.rollback_open().await;
+        self.chain(chain, options, level);
+        Ok(Execution::done("ROLLBACK"))
+    }
+
+    fn chain(&mut self, chain: Chain, options: TxnOptions, level: IsolationName) {
+        if chain == Chain::Yes {
+            let options = TxnOptions { after: self.last_commit, priority: None, ..options };
+            self.open_with(options, level, Block::Explicit);
+        }
+    }
+
+    /// Commits the open transaction; it is closed whatever comes of it.
+    pub(super) async fn commit_open(&mut self) -> Result<(), SqlError> {
+        let mut open = self.open.take().expect("a transaction is open");
+        open.txn.set_deadline(Some(self.deadline()));
+        let result = self.commit_txn(&mut open.txn, &open.used).await;
+        if result.is_err() && !open.txn.is_finished() {
+            open.txn.rollback().await;
+        }
+        self.shared.end_txn();
+        self.restore_settings(&open);
+        let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
+        result.map_err(|failure| failure.into_sql(catalog.as_deref()))
+    }
+
+    /// Commits a transaction that used these tables, unless one of them changed meanwhile.
+    pub(super) async fn commit_txn(
+        &mut self,
+        txn: &mut Txn,
+        used: &[(TableId, SchemaVersion)],
+    ) -> Result<(), Failure> {
+        if txn.has_writes() {
+            let catalog = self.database.catalog().await?;
+            if !is_current(used, &catalog) {
+                return Err(Failure::SchemaMoved);
+            }
+            txn.set_not_after(self.database.not_after(&catalog));
+        }
+        self.last_read = txn.read_timestamp().or(self.last_read);
+        let wrote = txn.has_writes();
+        let info = txn.commit().await?;
+        if wrote {
+            self.note_commit(info);
+        }
+        Ok(())
+    }
+
+    fn note_commit(&mut self, info: CommitInfo) {
+        self.last_commit = self.last_commit.max(info.at);
+        self.last_stats = Some(info);
+        if self.shared.with_settings(|settings| settings.is_on("commit_stats")) {
+            self.shared.notice(Notice::new(
+                "NOTICE",
+                SqlState::SUCCESSFUL_COMPLETION,
+                crate::show::commit_line(&info),
+            ));
+        }
+    }
+
+    /// Rolls back the open transaction, if there is one.
+    pub(super) async fn rollback_open(&mut self) {
+        if let Some(mut open) = self.open.take() {
+            if !open.txn.is_finished() {
+                open.txn.rollback().await;
+            }
+            self.shared.end_txn();
+            self.restore_settings(&open);
+        }
+    }
+
+    fn restore_settings(&self, open: &Open) {
+        for (name, former) in open.former_settings.iter().rev() {
+            let restored = self.shared.with_settings(|settings| match former {
+                Some(value) => settings.set(name, value),
+                None => settings.reset(name),
+            });
+            if let (Some(name), Ok(value)) = (settings::reported_name(name), restored) {
+                self.shared.note_change(name, &value);
+            }
+        }
+    }
+
+    /// `SET`, for the session or the transaction.
+    pub(super) fn set(
+        &mut self,
+        scope: SetScope,
+        name: &str,
+        change: impl FnOnce(&mut settings::Settings) -> Result<String, SqlError>,
+    ) -> Result<(), SqlError> {
+        let former = self.shared.with_settings(|settings| settings.overridden(name));
+        let value = self.shared.with_settings(change)?;
+        if scope == SetScope::Local {
+            match &mut self.open {
+                Some(open) => open.former_settings.push((name.to_owned(), former.clone())),
+                None => {
+                    self.shared.notice(Notice::new(
+                        "WARNING",
+                        SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                        "SET LOCAL can only be used in transaction blocks",
+                    ));
+                    self.shared.with_settings(|settings| match &former {
+                        Some(value) => settings.set(name, value),
+                        None => settings.reset(name),
+                    })?;
+                    return Ok(());
+                }
+            }
+        }
+        if let Some(name) = settings::reported_name(name) {
+            self.shared.note_change(name, &value);
+        }
+        Ok(())
+    }
+
+    /// A statement failed: so did the block it is in. Without a savepoint to go back to, the
+    /// transaction's locks are released at once.
+    pub(super) async fn fail_block(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        if open.block == Block::Implicit {
+            self.rollback_open().await;
+            return;
+        }
+        open.failed = true;
+        open.dead |= open.txn.is_finished();
+        if open.savepoints.is_empty() && !open.dead {
+            open.txn.rollback().await;
+            open.dead = true;
+            self.shared.end_txn();
+        }
+    }
+
+    /// `SAVEPOINT`.
+    pub(super) fn savepoint(&mut self, name: &str) -> Result<Execution, SqlError> {
+        let open = self.open.as_mut().filter(|open| open.block == Block::Explicit);
+        let open = open.ok_or_else(|| no_transaction("SAVEPOINT"))?;
+        open.txn.savepoint(name);
+        open.savepoints.push(name.to_owned());
+        Ok(Execution::done("SAVEPOINT"))
+    }
+
+    /// `ROLLBACK TO SAVEPOINT`.
+    pub(super) fn rollback_to(&mut self, name: &str) -> Result<Execution, SqlError> {
+        let open = self.open.as_mut().filter(|open| open.block == Block::Explicit);
+        let open = open.ok_or_else(|| no_transaction("ROLLBACK TO SAVEPOINT"))?;
+        let found = open.savepoints.iter().rposition(|candidate| candidate == name);
+        let found = found.ok_or_else(|| no_savepoint(name))?;
+        if open.dead {
+            return Err(SqlError::new(
+                SqlState::SERIALIZATION_FAILURE,
+                "the transaction has ended: a savepoint cannot bring it back",
+            )
+            .with_hint("Roll back and run the transaction again."));
+        }
+        open.txn.rollback_to(name).map_err(|error| crate::error::from_txn(&error))?;
+        open.savepoints.truncate(found + 1);
+        open.failed = false;
+        Ok(Execution::done("ROLLBACK"))
+    }
+
+    /// `RELEASE SAVEPOINT`.
+    pub(super) fn release(&mut self, name: &str) -> Result<Execution, SqlError> {
+        let open = self.open.as_mut().filter(|open| open.block == Block::Explicit);
+        let open = open.ok_or_else(|| no_transaction("RELEASE SAVEPOINT"))?;
+        let found = open.savepoints.iter().rposition(|candidate| candidate == name);
+        let found = found.ok_or_else(|| no_savepoint(name))?;
+        open.txn.release(name).map_err(|error| crate::error::from_txn(&error))?;
+        open.savepoints.truncate(found);
+        Ok(Execution::done("RELEASE"))
+    }
+
+    /// The timestamps that `SHOW` tells.
+    pub(crate) fn timestamps(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let read = self.open.as_ref().and_then(|open| open.txn.read_timestamp());
+        let commit = (self.last_commit != Timestamp::ZERO).then_some(self.last_commit);
+        (commit, read.or(self.last_read))
+    }
+
+    /// The breakdown of the last commit.
+    pub(crate) fn last_commit_info(&self) -> Option<CommitInfo> {
+        self.last_stats
+    }
+
+    /// The transaction's settings, which `SHOW` tells while it is open.
+    pub(super) fn transaction_setting(&self, name: &str) -> Option<String> {
+        let open = self.open.as_ref();
+        match name {
+            "transaction_isolation" => {
+                let level = open.map_or_else(|| self.default_level(), |open| open.level);
+                Some(level.name().to_owned())
+            }
+            "transaction_read_only" => {
+                let access =
+                    open.map_or_else(|| self.default_options().access, |open| open.options.access);
+                Some(if access == Access::ReadOnly { "on" } else { "off" }.to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn no_savepoint(name: &str) -> SqlError {
+    SqlError::new(
+        SqlState::INVALID_SAVEPOINT_SPECIFICATION,
+        format!("savepoint \"{name}\" does not exist"),
+    )
+}

@@ -1,0 +1,405 @@
+//! `SHOW`: settings, tables, and the cluster as it is now.
+
+mod ranges;
+
+use std::sync::Arc;
+
+use expr::{Datum, SqlError, Type};
+use keys::layout;
+use txn::CommitInfo;
+
+use crate::{
+    bind::{table_name, undefined_table},
+    catalog::{IndexState, Table, Uniqueness},
+    database::Database,
+    error::named_span,
+    exec::external::locks_in,
+    parse::Show,
+    session::{Execution, ResultColumn, Row, Session},
+};
+
+pub(crate) use ranges::{all_ranges, leader, region_of};
+
+/// Names and types of a result's columns.
+fn table_of(columns: &[(&str, Type)]) -> Arc<[ResultColumn]> {
+    columns.iter().map(|(name, ty)| ResultColumn { name: (*name).to_owned(), ty: *ty }).collect()
+}
+
+/// The columns that a SHOW answers with.
+pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
+    const T: Type = Type::Text;
+    const I: Type = Type::Int8;
+    match show {
+        Show::Setting(name) => table_of(&[(name, T)]),
+        Show::All => table_of(&[("name", T), ("setting", T), ("description", T)]),
+        Show::Ranges(_) => table_of(&[
+            ("range_id", I),
+            ("table_name", T),
+            ("start_key", T),
+            ("end_key", T),
+            ("leader", I),
+            ("leader_region", T),
+            ("replicas", T),
+        ]),
+        Show::Regions => table_of(&[("region", T), ("zones", T), ("nodes", I), ("live", I)]),
+        Show::Nodes => table_of(&[
+            ("node_id", I),
+            ("region", T),
+            ("zone", T),
+            ("address", T),
+            ("sql_address", T),
+            ("live", Type::Bool),
+        ]),
+        Show::Clocks => table_of(&[
+            ("node_id", I),
+            ("earliest", Type::TimestampTz),
+            ("latest", Type::TimestampTz),
+            ("epsilon_ms", Type::Float8),
+            ("source", T),
+            ("true_offset_ms", Type::Float8),
+        ]),
+        Show::Tables => table_of(&[("table_name", T), ("table_id", I), ("indexes", I)]),
+        Show::Columns(_) => table_of(&[
+            ("column_name", T),
+            ("data_type", T),
+            ("is_nullable", Type::Bool),
+            ("column_default", T),
+            ("in_primary_key", Type::Bool),
+        ]),
+        Show::Indexes(_) => table_of(&[
+            ("index_name", T),
+            ("is_unique", Type::Bool),
+            ("is_primary", Type::Bool),
+            ("columns", T),
+            ("stored", T),
+            ("state", T),
+        ]),
+        Show::Constraints(_) => {
+            table_of(&[("constraint_name", T), ("constraint_type", T), ("definition", T)])
+        }
+        Show::Locks => table_of(&[
+            ("range_id", I),
+            ("span", T),
+            ("transaction", T),
+            ("mode", T),
+            ("state", T),
+            ("waits_for", T),
+        ]),
+        Show::Sessions => table_of(&[
+            ("pid", I),
+            ("user_name", T),
+            ("application_name", T),
+            ("transaction", T),
+            ("statement", T),
+        ]),
+        Show::CommitTimestamp => table_of(&[("commit_timestamp", T)]),
+        Show::ReadTimestamp => table_of(&[("read_timestamp", T)]),
+        Show::CommitStats => table_of(&[
+            ("commit_timestamp", T),
+            ("epsilon_ms", Type::Float8),
+            ("participants", I),
+            ("lock_wait_ms", Type::Float8),
+            ("paxos_ms", Type::Float8),
+            ("two_phase_ms", Type::Float8),
+            ("commit_wait_ms", Type::Float8),
+            ("hidden_ms", Type::Float8),
+            ("total_ms", Type::Float8),
+        ]),
+        Show::Checksums(..) => table_of(&[
+            ("range_id", I),
+            ("node_id", I),
+            ("at", T),
+            ("checksum", T),
+            ("rows", I),
+        ]),
+    }
+}
+
+/// Runs a SHOW.
+pub(crate) async fn run(session: &Session, show: &Show) -> Result<Execution, SqlError> {
+    let rows = match show {
+        Show::Setting(name) => vec![vec![Datum::text(session.setting(name)?)]],
+        Show::All => session
+            .all_settings()
+            .into_iter()
+            .map(|(name, value, about)| {
+                vec![Datum::text(name), Datum::text(value), Datum::text(about)]
+            })
+            .collect(),
+        Show::Ranges(table) => ranges::rows(session, table.as_deref()).await?,
+        Show::Regions => regions(session.database()),
+        Show::Nodes => nodes(session.database()),
+        Show::Clocks => clocks(session.database()).await,
+        Show::Tables => tables(session).await?,
+        Show::Columns(name) => columns_of(&*table(session, name).await?),
+        Show::Indexes(name) => indexes_of(&*table(session, name).await?),
+        Show::Constraints(name) => constraints_of(&*table(session, name).await?),
+        Show::Locks => locks(session).await?,
+        Show::Sessions => sessions(session.database()),
+        Show::CommitTimestamp => vec![vec![stamp(session.timestamps().0)]],
+        Show::ReadTimestamp => vec![vec![stamp(session.timestamps().1)]],
+        Show::CommitStats => session.last_commit_info().iter().map(stats).collect(),
+        Show::Checksums(name, as_of) => {
+            let table = table(session, name).await?;
+            ranges::checksums(session, &table, as_of.as_ref()).await?
+        }
+    };
+    Ok(Execution::Rows { columns: columns(show), rows, tag: "SHOW".to_owned() })
+}
+
+fn stamp(at: Option<clock::Timestamp>) -> Datum {
+    at.map_or(Datum::Null, |at| Datum::text(at.to_string()))
+}
+
+fn number(value: impl Into<u64>) -> Datum {
+    Datum::Int(i64::try_from(value.into()).unwrap_or(i64::MAX))
+}
+
+fn count(value: usize) -> Datum {
+    number(value as u64)
+}
+
+fn millis(duration: std::time::Duration) -> Datum {
+    // Microseconds are exact enough, and short.
+    let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    Datum::Float(f64::from(micros) / 1_000.0)
+}
+
+fn stats(info: &CommitInfo) -> Row {
+    vec![
+        stamp(Some(info.at)),
+        millis(info.epsilon),
+        count(info.participants),
+        millis(info.lock_wait),
+        millis(info.paxos),
+        millis(info.two_phase),
+        millis(info.commit_wait),
+        millis(info.hidden),
+        millis(info.total),
+    ]
+}
+
+/// The breakdown of a commit in one line, for the notice.
+pub(crate) fn commit_line(info: &CommitInfo) -> String {
+    let ms = |duration: std::time::Duration| {
+        format!("{:.3} ms", f64::from(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)) / 1e3)
+    };
+    format!(
+        "committed at {}: {} in all, participants {}, epsilon {}, lock wait {}, paxos {}, two-phase \
+         {}, commit wait {} of which {} hidden",
+        info.at,
+        ms(info.total),
+        info.participants,
+        ms(info.epsilon),
+        ms(info.lock_wait),
+        ms(info.paxos),
+        ms(info.two_phase),
+        ms(info.commit_wait),
+        ms(info.hidden),
+    )
+}
+
+fn regions(database: &Database) -> Vec<Row> {
+    let mut nodes = database.0.cluster.nodes();
+    nodes.sort_by(|a, b| (&a.region, a.id).cmp(&(&b.region, b.id)));
+    nodes
+        .chunk_by(|a, b| a.region == b.region)
+        .map(|group| {
+            let mut zones: Vec<&str> = group.iter().map(|node| node.zone.as_str()).collect();
+            zones.sort_unstable();
+            zones.dedup();
+            vec![
+                Datum::text(&group[0].region),
+                Datum::text(zones.join(", ")),
+                count(group.len()),
+                count(group.iter().filter(|node| node.live).count()),
+            ]
+        })
+        .collect()
+}
+
+fn nodes(database: &Database) -> Vec<Row> {
+    let nodes = database.0.cluster.nodes().into_iter();
+    nodes
+        .map(|node| {
+            vec![
+                number(node.id.0),
+                Datum::text(node.region),
+                Datum::text(node.zone),
+                Datum::text(node.address),
+                Datum::text(node.sql_address),
+                Datum::Bool(node.live),
+            ]
+        })
+        .collect()
+}
+
+async fn clocks(database: &Database) -> Vec<Row> {
+    let clocks = database.0.cluster.clocks().await.into_iter();
+    let time = |nanos| Datum::TimestampTz(expr::datetime::from_unix_nanos(nanos));
+    clocks
+        .map(|clock| {
+            // A nanosecond more or less is far below what is shown.
+            let offset = clock.true_offset_nanos.map(|nanos| {
+                f64::from(i32::try_from(nanos / 1_000).unwrap_or(i32::MAX)) / 1_000.0
+            });
+            vec![
+                number(clock.node.0),
+                time(clock.earliest),
+                time(clock.latest),
+                millis(clock.epsilon),
+                Datum::text(clock.source),
+                offset.map_or(Datum::Null, Datum::Float),
+            ]
+        })
+        .collect()
+}
+
+async fn table(session: &Session, name: &[String]) -> Result<Arc<Table>, SqlError> {
+    let idents: Vec<_> =
+        name.iter().map(|part| sqlparser::ast::Ident::with_quote('"', part)).collect();
+    let name = sqlparser::ast::ObjectName::from(idents);
+    let (name, _) = table_name(&name)?;
+    let catalog = session.database().0.cache.strong().await?;
+    catalog.table(&name).cloned().ok_or_else(|| undefined_table(&name))
+}
+
+async fn tables(session: &Session) -> Result<Vec<Row>, SqlError> {
+    let catalog = session.database().0.cache.strong().await?;
+    Ok(catalog
+        .tables()
+        .map(|table| {
+            vec![
+                Datum::text(&table.name),
+                number(table.id.0),
+                count(table.indexes().count()),
+            ]
+        })
+        .collect())
+}
+
+fn columns_of(table: &Table) -> Vec<Row> {
+    use crate::catalog::ColumnDefault;
+    table
+        .visible()
+        .map(|(_, column)| {
+            let default = match &column.default {
+                ColumnDefault::Expression(sql) => Datum::text(sql),
+                ColumnDefault::Serial => Datum::text("GENERATED BY DEFAULT AS IDENTITY"),
+                ColumnDefault::SerialAlways => Datum::text("GENERATED ALWAYS AS IDENTITY"),
+                ColumnDefault::None | ColumnDefault::RowId => Datum::Null,
+            };
+            let in_key = table.primary.columns.iter().any(|part| part.column == column.id);
+            vec![
+                Datum::text(&column.name),
+                Datum::text(column.ty.to_string()),
+                Datum::Bool(!column.not_null),
+                default,
+                Datum::Bool(in_key),
+            ]
+        })
+        .collect()
+}
+
+fn indexes_of(table: &Table) -> Vec<Row> {
+    use keys::codec::Direction;
+    let name = |id| table.columns[table.position(id)].name.clone();
+    let shown = table.indexes().filter(|index| {
+        index.id != keys::IndexId::PRIMARY || !table.has_hidden_key()
+    });
+    shown
+        .map(|index| {
+            let columns: Vec<String> = index
+                .columns
+                .iter()
+                .map(|part| match part.direction {
+                    Direction::Ascending => name(part.column),
+                    Direction::Descending => format!("{} DESC", name(part.column)),
+                })
+                .collect();
+            let stored: Vec<String> = index.stored.iter().map(|id| name(*id)).collect();
+            let state = match index.state {
+                IndexState::DeleteOnly => "delete-only",
+                IndexState::WriteOnly => "write-only",
+                IndexState::Public(_) => "public",
+            };
+            vec![
+                Datum::text(&index.name),
+                Datum::Bool(index.unique.is_unique()),
+                Datum::Bool(index.id == keys::IndexId::PRIMARY),
+                Datum::text(columns.join(", ")),
+                Datum::text(stored.join(", ")),
+                Datum::text(state),
+            ]
+        })
+        .collect()
+}
+
+fn constraints_of(table: &Table) -> Vec<Row> {
+    let names = |index: &crate::catalog::Index| {
+        let names: Vec<String> = table
+            .positions(index)
+            .into_iter()
+            .map(|position| table.columns[position].name.clone())
+            .collect();
+        names.join(", ")
+    };
+    let mut rows = Vec::new();
+    if !table.has_hidden_key() {
+        rows.push(("PRIMARY KEY", table.primary.name.clone(), names(&table.primary)));
+    }
+    for index in table.secondary.iter().filter(|index| index.unique == Uniqueness::Constraint) {
+        rows.push(("UNIQUE", index.name.clone(), names(index)));
+    }
+    for check in &table.checks {
+        rows.push(("CHECK", check.name.clone(), check.condition.clone()));
+    }
+    let row = |(kind, name, text): (&str, String, String)| {
+        vec![Datum::text(name), Datum::text(kind), Datum::text(format!("{kind} ({text})"))]
+    };
+    rows.into_iter().map(row).collect()
+}
+
+async fn locks(session: &Session) -> Result<Vec<Row>, SqlError> {
+    let database = session.database();
+    let catalog = database.0.cache.strong().await?;
+    let mut rows = Vec::new();
+    for table in catalog.tables() {
+        let span = layout::table_span(table.id);
+        for lock in locks_in(database, &span, session.statement_deadline()).await? {
+            let waits: Vec<String> = lock.waits_for.iter().map(|id| id.short()).collect();
+            let state = match (lock.prepared, waits.is_empty()) {
+                (_, false) => "waiting",
+                (true, true) => "prepared",
+                (false, true) => "held",
+            };
+            rows.push(vec![
+                number(lock.range.0),
+                Datum::text(named_span(&lock.span, Some(&catalog))),
+                Datum::text(lock.txn.id.short()),
+                Datum::text(if lock.exclusive { "exclusive" } else { "shared" }),
+                Datum::text(state),
+                Datum::text(waits.join(", ")),
+            ]);
+        }
+    }
+    Ok(rows)
+}
+
+fn sessions(database: &Database) -> Vec<Row> {
+    let sessions = database.sessions().into_iter();
+    sessions
+        .map(|session| {
+            let application = session.with_settings(|settings| {
+                settings.get("application_name").unwrap_or_default().to_owned()
+            });
+            vec![
+                Datum::Int(session.pid.into()),
+                Datum::text(&session.user),
+                Datum::text(application),
+                session.txn().map_or(Datum::Null, |id| Datum::text(id.short())),
+                session.statement().map_or(Datum::Null, Datum::text),
+            ]
+        })
+        .collect()
+}

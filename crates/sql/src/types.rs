@@ -1,0 +1,138 @@
+//! Type names of SQL texts to types.
+
+use expr::{SqlError, SqlState, Type};
+use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
+
+/// The type that a text names.
+///
+/// # Errors
+/// `42704` for an unknown one, `0A000` for one of PostgreSQL's that is not built, `22023` for a
+/// modifier that cannot be.
+pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
+    Ok(match ty {
+        DataType::Bool | DataType::Boolean => Type::Bool,
+        DataType::SmallInt(None) | DataType::Int2(None) => Type::Int2,
+        DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => Type::Int4,
+        DataType::BigInt(None) | DataType::Int8(None) => Type::Int8,
+        DataType::Real | DataType::Float4 => Type::Float4,
+        DataType::Float8 | DataType::DoublePrecision | DataType::Double(ExactNumberInfo::None) => {
+            Type::Float8
+        }
+        DataType::Float(ExactNumberInfo::None) => Type::Float8,
+        DataType::Float(ExactNumberInfo::Precision(bits)) => match bits {
+            1..=24 => Type::Float4,
+            25..=53 => Type::Float8,
+            _ => {
+                return Err(SqlError::invalid_parameter(
+                    "precision for type float must be between 1 and 53 bits",
+                ));
+            }
+        },
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(*info)?,
+        DataType::Text => Type::Text,
+        DataType::Varchar(length)
+        | DataType::CharVarying(length)
+        | DataType::CharacterVarying(length) => {
+            length.as_ref().map_or(Ok(Type::VARCHAR), |length| {
+                characters("varchar", length).map(|length| Type::Varchar(Some(length)))
+            })?
+        }
+        DataType::Char(length) | DataType::Character(length) => {
+            length.as_ref().map_or(Ok(Type::Char(Some(1))), |length| {
+                characters("char", length).map(|length| Type::Char(Some(length)))
+            })?
+        }
+        DataType::Bytea => Type::Bytea,
+        DataType::Date => Type::Date,
+        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            Type::Timestamp
+        }
+        DataType::Timestamp(None, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
+            Type::TimestampTz
+        }
+        DataType::Timestamp(Some(6), zone) => {
+            return from_ast(&DataType::Timestamp(None, *zone));
+        }
+        DataType::Timestamp(Some(_), _) => {
+            return Err(SqlError::unsupported("a timestamp precision other than 6"));
+        }
+        DataType::Uuid => Type::Uuid,
+        DataType::Interval { fields: None, precision: None } => Type::Interval,
+        DataType::Regclass => Type::Regclass,
+        DataType::Array(
+            ArrayElemTypeDef::SquareBracket(element, None) | ArrayElemTypeDef::AngleBracket(element),
+        ) => {
+            let element = from_ast(element)?;
+            element
+                .array_of()
+                .ok_or_else(|| SqlError::unsupported(format!("an array of {element}")))?
+        }
+        DataType::Custom(name, modifiers) => {
+            let mut text = name.to_string().to_lowercase();
+            if !modifiers.is_empty() {
+                text = format!("{text}({})", modifiers.join(","));
+            }
+            Type::from_name(&text).ok_or_else(|| unknown(ty))?
+        }
+        DataType::Time(..)
+        | DataType::Interval { .. }
+        | DataType::JSON
+        | DataType::JSONB
+        | DataType::Bit(_)
+        | DataType::BitVarying(_)
+        | DataType::VarBit(_)
+        | DataType::TsVector
+        | DataType::TsQuery
+        | DataType::GeometricType(_)
+        | DataType::Array(_) => return Err(SqlError::unsupported(format!("type {ty}"))),
+        _ => return Err(unknown(ty)),
+    })
+}
+
+fn unknown(ty: &DataType) -> SqlError {
+    let name = ty.to_string().to_lowercase();
+    SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
+}
+
+fn numeric(info: ExactNumberInfo) -> Result<Type, SqlError> {
+    let (precision, scale) = match info {
+        ExactNumberInfo::None => return Ok(Type::NUMERIC),
+        ExactNumberInfo::Precision(precision) => (precision, 0),
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => (precision, scale),
+    };
+    let precision = u16::try_from(precision).ok().filter(|p| (1..=1000).contains(p));
+    let precision = precision.ok_or_else(|| {
+        SqlError::invalid_parameter(format!(
+            "NUMERIC precision {} must be between 1 and 1000",
+            match info {
+                ExactNumberInfo::None => 0,
+                ExactNumberInfo::Precision(p) | ExactNumberInfo::PrecisionAndScale(p, _) => p,
+            }
+        ))
+    })?;
+    let range = -1000..=1000;
+    let scale = i16::try_from(scale).ok().filter(|s| range.contains(s)).ok_or_else(|| {
+        SqlError::invalid_parameter(format!(
+            "NUMERIC scale {scale} must be between -1000 and 1000"
+        ))
+    })?;
+    Ok(Type::numeric(precision, scale))
+}
+
+fn characters(name: &str, length: &CharacterLength) -> Result<u32, SqlError> {
+    const MAX: u64 = 10_485_760;
+    match length {
+        CharacterLength::IntegerLength { length: 0, .. } => Err(SqlError::invalid_parameter(
+            format!("length for type {name} must be at least 1"),
+        )),
+        CharacterLength::IntegerLength { length, unit: None } if *length <= MAX => {
+            Ok(u32::try_from(*length).expect("checked"))
+        }
+        CharacterLength::IntegerLength { unit: None, .. } => Err(SqlError::invalid_parameter(
+            format!("length for type {name} cannot exceed {MAX}"),
+        )),
+        CharacterLength::IntegerLength { .. } | CharacterLength::Max => {
+            Err(SqlError::unsupported(format!("this length of {name}")))
+        }
+    }
+}
