@@ -1,9 +1,9 @@
 //! Aggregates: what many rows amount to.
 //!
-//! An [`Accumulator`] takes in rows one by one and yields the result. Where a replica aggregates the
-//! rows it has, it sends the accumulator's *partial state*, a few values, and the gateway merges the
-//! states of all replicas. So that this is exact, the order of merging must not matter: sums of
-//! integers and decimals are exact, sums of floats round as floats do.
+//! An [`Accumulator`] takes in rows one by one and yields the result. Where a replica aggregates
+//! the rows it has, it sends the accumulator's *partial state*, a few values, and the gateway
+//! merges the states of all replicas. So that this is exact, the order of merging must not matter:
+//! sums of integers and decimals are exact, sums of floats round as floats do.
 //!
 //! `DISTINCT`, `string_agg` and `array_agg` need all rows in one place; they have no partial state
 //! ([`AggCall::has_partial`]).
@@ -434,7 +434,8 @@ fn keep(func: AggFunc, kept: &mut Datum, value: Datum) {
     }
 }
 
-/// Appends a text or byte string, behind a separator unless it is the first; how many bytes came in.
+/// Appends a text or byte string, behind a separator unless it is the first; how many bytes came
+/// in.
 fn join(joined: &mut Option<Vec<u8>>, value: &Datum, separator: Option<&Datum>) -> usize {
     fn bytes(value: &Datum) -> &[u8] {
         match value {

@@ -3,8 +3,8 @@
 //! Every function takes parts with their types, settles types by PostgreSQL's rules, inserts casts
 //! where values change, and yields the whole with its type. A literal in quotes comes in as text of
 //! type `Unknown` and is read as soon as its type is known, so a bad one is told when the statement
-//! is bound. A parameter comes in as [`Typed::param`] and gets the type that its first use asks for;
-//! [`param_types`] tells what was found.
+//! is bound. A parameter comes in as [`Typed::param`] and gets the type that its first use asks
+//! for; [`param_types`] tells what was found.
 //!
 //! Errors carry no position here: the binder adds that of the part it was about
 //! ([`SqlError::at`]).
@@ -64,7 +64,8 @@ impl Typed {
         Typed { expr: Expr::Const(value.into()), ty }
     }
 
-    /// A number as SQL writes it: an integer of the narrowest type from `integer` up, else a numeric.
+    /// A number as SQL writes it: an integer of the narrowest type from `integer` up, else a
+    /// numeric.
     ///
     /// # Errors
     /// The text is no number: `42601`.

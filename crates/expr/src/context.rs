@@ -75,8 +75,8 @@ pub trait Hooks: Send + Sync + fmt::Debug {
     /// The value of a setting as `SHOW` prints it; `None`: no such setting.
     fn setting(&self, name: &str) -> Option<String>;
 
-    /// Sets a setting, for this transaction only if `local`; answers with the value as `SHOW` prints
-    /// it.
+    /// Sets a setting, for this transaction only if `local`; answers with the value as `SHOW`
+    /// prints it.
     ///
     /// # Errors
     /// No such setting, or no such value of it.

@@ -1,8 +1,8 @@
 //! Dates, timestamps, intervals and time zones.
 //!
 //! As in PostgreSQL, a date is a number of days and a timestamp a number of microseconds since
-//! 2000-01-01 00:00 (UTC, where a time zone is meant), in the proleptic Gregorian calendar. The ends
-//! of the integers' ranges are the infinities. Dates lie in 4714-11-24 BC to 5874897-12-31 AD,
+//! 2000-01-01 00:00 (UTC, where a time zone is meant), in the proleptic Gregorian calendar. The
+//! ends of the integers' ranges are the infinities. Dates lie in 4714-11-24 BC to 5874897-12-31 AD,
 //! timestamps up to 294276-12-31 AD.
 //!
 //! Nothing here knows what time it is: `now` is what the caller says.

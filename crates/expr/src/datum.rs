@@ -3,8 +3,8 @@
 //! One variant serves all types that compute alike: [`Datum::Int`] is every integer type and oid,
 //! [`Datum::Text`] every string type. The expression knows the exact type and checks its bounds.
 //!
-//! `Ord`, `Eq` and `Hash` agree with SQL's equality within a type, so that sorting, DISTINCT and GROUP
-//! BY can use them: `-0.0 = 0.0`, NaN equals itself and is the greatest float, `1.50 = 1.5`,
+//! `Ord`, `Eq` and `Hash` agree with SQL's equality within a type, so that sorting, DISTINCT and
+//! GROUP BY can use them: `-0.0 = 0.0`, NaN equals itself and is the greatest float, `1.50 = 1.5`,
 //! `'1 mon' = '30 days'`, and NULL equals NULL and is greater than every value. A value of type
 //! `char(n)` is held without its trailing blanks, which mean nothing; output puts them back.
 
@@ -158,8 +158,8 @@ impl Datum {
             }
     }
 
-    /// The place of the variant among all: values of different variants meet in one column never, but
-    /// the order is total all the same.
+    /// The place of the variant among all: values of different variants meet in one column never,
+    /// but the order is total all the same.
     const fn rank(&self) -> u8 {
         match self {
             Datum::Bool(_) => 0,

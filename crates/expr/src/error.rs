@@ -253,8 +253,9 @@ pub struct ErrorObjects {
     pub constraint: Option<String>,
 }
 
-/// An error as the client gets it. The caller's fault, a conflict, or a failing environment; a bug of
-/// ours is a panic, unless it can be told before anything is harmed ([`SqlState::INTERNAL_ERROR`]).
+/// An error as the client gets it. The caller's fault, a conflict, or a failing environment; a bug
+/// of ours is a panic, unless it can be told before anything is harmed
+/// ([`SqlState::INTERNAL_ERROR`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct SqlError {
@@ -266,7 +267,8 @@ pub struct SqlError {
     pub detail: Option<String>,
     /// What to do about it; `None`: nothing in particular.
     pub hint: Option<String>,
-    /// Where in the statement's text: the byte offset, 0 for the first. `None`: nowhere in particular.
+    /// Where in the statement's text: the byte offset, 0 for the first. `None`: nowhere in
+    /// particular.
     pub position: Option<usize>,
     /// The objects concerned; `None`: none in particular.
     pub objects: Option<Box<ErrorObjects>>,

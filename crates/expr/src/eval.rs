@@ -31,8 +31,8 @@ impl Expr {
     /// The expression's value for a row.
     ///
     /// # Errors
-    /// Those of SQL: division by zero, numbers out of range and so on. A parameter not replaced, or a
-    /// column that the row has not, is a bug of ours: `XX000`.
+    /// Those of SQL: division by zero, numbers out of range and so on. A parameter not replaced, or
+    /// a column that the row has not, is a bug of ours: `XX000`.
     pub fn eval(&self, row: &[Datum], ctx: &EvalContext) -> Result<Datum> {
         self.value(row, ctx).map(Cow::into_owned)
     }

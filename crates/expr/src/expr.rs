@@ -345,7 +345,8 @@ impl BinaryOp {
         )
     }
 
-    /// The comparison that holds with exchanged operands: `<` for `>`. `None` if it compares nothing.
+    /// The comparison that holds with exchanged operands: `<` for `>`. `None` if it compares
+    /// nothing.
     #[must_use]
     pub const fn commuted(self) -> Option<BinaryOp> {
         Some(match self {

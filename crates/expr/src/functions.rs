@@ -1,9 +1,9 @@
 //! Functions: their names, what they take, and what they yield.
 //!
-//! [`resolve`] finds the function a call means, by PostgreSQL's rules of overloading. Names that need
-//! more than a list of types (`coalesce`, `greatest`, `pg_typeof`) are forms of their own and bound by
-//! [`crate::bind`]; functions over sets of rows are aggregates ([`crate::agg`]) or the planner's
-//! matter (`generate_series`).
+//! [`resolve`] finds the function a call means, by PostgreSQL's rules of overloading. Names that
+//! need more than a list of types (`coalesce`, `greatest`, `pg_typeof`) are forms of their own and
+//! bound by [`crate::bind`]; functions over sets of rows are aggregates ([`crate::agg`]) or the
+//! planner's matter (`generate_series`).
 
 mod array;
 mod math;
@@ -178,7 +178,8 @@ pub fn resolve(name: &str, args: &[Type]) -> Result<FunctionResolved> {
             format!("function {} is not unique", call_text(name, args)),
         )
         .with_hint(
-            "Could not choose a best candidate function. You might need to add explicit type casts.",
+            "Could not choose a best candidate function. You might need to add explicit type \
+             casts.",
         )),
     }
 }

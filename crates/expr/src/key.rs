@@ -1,7 +1,8 @@
 //! Values as columns of keys, by way of [`keys::codec`].
 //!
-//! A key holds what SQL compares, no more: `1.50` and `1.5` are one key, and so are `-0.0` and `0.0`.
-//! Columns of such types ([`is_lossy`]) are stored in the row's value as well, and read from there.
+//! A key holds what SQL compares, no more: `1.50` and `1.5` are one key, and so are `-0.0` and
+//! `0.0`. Columns of such types ([`is_lossy`]) are stored in the row's value as well, and read from
+//! there.
 
 #[cfg(test)]
 mod tests;

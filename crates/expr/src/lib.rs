@@ -1,24 +1,25 @@
 //! SQL's types, values and expressions, with PostgreSQL's semantics.
 //!
-//! A pure core: no I/O, no clock, no randomness of its own, no knowledge of tables or statements. Both
-//! sides of the system use it: gateways bind and evaluate expressions, replicas run the parts of a
-//! query that were pushed down to them.
+//! A pure core: no I/O, no clock, no randomness of its own, no knowledge of tables or statements.
+//! Both sides of the system use it: gateways bind and evaluate expressions, replicas run the parts
+//! of a query that were pushed down to them.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`types`] | `Type`: what a column or an expression may be; ids and names of PostgreSQL |
 //! | [`datum`] | `Datum`: a value; total order and hash that agree with SQL's equality |
-//! | [`decimal`], [`datetime`] | arithmetic of `numeric`, dates, timestamps, intervals, time zones |
+//! | [`decimal`], [`datetime`] | arithmetic of `numeric`, dates, times, intervals, time zones |
 //! | [`text`], [`wire`] | values as clients see them: text and binary formats |
-//! | [`cast`], [`ops`], [`functions`], [`agg`] | what becomes of which types, and how it is computed |
+//! | [`cast`], [`ops`], [`functions`], [`agg`] | what becomes of which types, and how |
 //! | [`expr`], [`bind`] | bound expressions, and how a binder builds them |
 //! | [`row`], [`key`] | values as the storage has them: rows, tuples, columns of keys |
 //! | [`pushdown`] | programs that replicas run over the rows of a scan |
 //! | [`error`] | `SqlError` and the SQLSTATEs, used by all of SQL |
 //!
-//! The way of an expression: the binder turns syntax into [`Typed`] parts by calling [`bind`], bottom
-//! up; parameters are filled in ([`Expr::substitute`]) and constants folded ([`Expr::fold`]); then it
-//! is evaluated row by row ([`Expr::eval`]), here or at the replicas ([`pushdown::Program`]).
+//! The way of an expression: the binder turns syntax into [`Typed`] parts by calling [`bind`],
+//! bottom up; parameters are filled in ([`Expr::substitute`]) and constants folded
+//! ([`Expr::fold`]); then it is evaluated row by row ([`Expr::eval`]), here or at the replicas
+//! ([`pushdown::Program`]).
 //!
 //! Where we differ from PostgreSQL: texts are compared by their bytes (as in its collation `C`);
 //! regular expressions have no back references and no lookaround; `timestamp(p)` and `interval`

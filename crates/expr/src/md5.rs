@@ -1,5 +1,5 @@
-//! MD5 (RFC 1321), for SQL's `md5()`: a fingerprint that queries may compare with PostgreSQL's, not a
-//! means of security.
+//! MD5 (RFC 1321), for SQL's `md5()`: a fingerprint that queries may compare with PostgreSQL's, not
+//! a means of security.
 
 use crate::text::hex;
 

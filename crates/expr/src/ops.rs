@@ -13,7 +13,8 @@ use crate::{
 pub struct BinaryResolved {
     /// The operator.
     pub op: BinaryOp,
-    /// What the left operand is cast to. An implicit cast but for `||`, which takes anything as text.
+    /// What the left operand is cast to. An implicit cast but for `||`, which takes anything as
+    /// text.
     pub left: Type,
     /// What the right operand is cast to, likewise.
     pub right: Type,
@@ -152,8 +153,8 @@ fn ambiguous_operator(call: &str) -> SqlError {
         )
 }
 
-/// Arrays are compared with, and appended to, arrays of the same type, and elements to arrays. Where
-/// the element is of a wider type than the array's, the array is cast.
+/// Arrays are compared with, and appended to, arrays of the same type, and elements to arrays.
+/// Where the element is of a wider type than the array's, the array is cast.
 fn resolve_array(op: BinaryOp, left: Type, right: Type) -> Result<BinaryResolved> {
     let fits = |ty: Type, wanted: Type| can_cast(ty, wanted, CastContext::Implicit);
     let resolved = |left, right, result| Ok(BinaryResolved { op, left, right, result });

@@ -1,8 +1,9 @@
 //! Which of several functions or operators of one name a call means.
 //!
 //! PostgreSQL's procedure, in its order: an exact match wins; else drop what no implicit cast makes
-//! fit; else prefer most exact matches, then most preferred types, then guess for literals of unknown
-//! type: text if anything takes text, else the one family that all take. What is left must be one.
+//! fit; else prefer most exact matches, then most preferred types, then guess for literals of
+//! unknown type: text if anything takes text, else the one family that all take. What is left must
+//! be one.
 
 use crate::{
     cast::can_cast,

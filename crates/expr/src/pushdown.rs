@@ -1,9 +1,9 @@
 //! Programs that replicas run over the rows of a scan: decode, filter, project or aggregate, limit.
 //!
-//! The gateway plans a scan, puts what can be decided by a row alone into a [`Program`], and sends it
-//! with the request. The replica opens it as a [`Runner`] and shows it each row; what the runner
-//! emits goes back instead of the row. So a scan that keeps one row in a thousand, or only sums them,
-//! costs little on the wire.
+//! The gateway plans a scan, puts what can be decided by a row alone into a [`Program`], and sends
+//! it with the request. The replica opens it as a [`Runner`] and shows it each row; what the runner
+//! emits goes back instead of the row. So a scan that keeps one row in a thousand, or only sums
+//! them, costs little on the wire.
 //!
 //! ```text
 //! key, value --decode--> row --filter--> row --output--> tuple          (Output::Rows)
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A group's tuple is its key followed by the partial states of its aggregates
-//! ([`Accumulator::partial`]). One group may be emitted more than once, by several replicas or by one
-//! whose memory for groups was full: the gateway merges ([`Accumulator::merge`]).
+//! ([`Accumulator::partial`]). One group may be emitted more than once, by several replicas or by
+//! one whose memory for groups was full: the gateway merges ([`Accumulator::merge`]).
 //!
 //! Programs know no session and are deterministic: times and time zone come with them, everything
 //! else the gateway has folded into constants ([`Expr::fold`]).
@@ -20,7 +20,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use keys::codec::Direction;
@@ -55,8 +55,8 @@ pub struct Layout {
     pub prefix_length: u32,
     /// The key's columns, in the key's order.
     pub key: Vec<KeyColumn>,
-    /// The value's columns, in ascending order of their ids. One that is in the key too is read from
-    /// here if it is here.
+    /// The value's columns, in ascending order of their ids. One that is in the key too is read
+    /// from here if it is here.
     pub values: Vec<ValueColumn>,
     /// How many columns the row has. Slots that neither key nor value fills are NULL.
     pub width: u32,
@@ -158,6 +158,18 @@ impl Program {
                 }
             };
         if fine { Ok(()) } else { Err(SqlError::corrupted("a pushed-down program: not runnable")) }
+    }
+
+    /// Drops the columns that no expression looks at, so that they are not decoded.
+    fn forget_unused_columns(&mut self) {
+        let mut used = BTreeSet::new();
+        for expression in self.expressions() {
+            expression.columns(&mut |position| drop(used.insert(position)));
+        }
+        self.layout.values.retain(|column| used.contains(&column.slot));
+        for column in &mut self.layout.key {
+            column.slot = column.slot.filter(|slot| used.contains(slot));
+        }
     }
 
     fn expressions(&self) -> Vec<&Expr> {
@@ -266,7 +278,8 @@ impl Runner {
 
     /// Makes a checked program ready for rows.
     #[must_use]
-    pub fn new(program: Program) -> Runner {
+    pub fn new(mut program: Program) -> Runner {
+        program.forget_unused_columns();
         let context = EvalContext {
             transaction_time: program.transaction_time,
             statement_time: program.statement_time,

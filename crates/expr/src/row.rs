@@ -1,7 +1,7 @@
 //! Rows and tuples as bytes: what a table's keys map to, and what replicas send.
 //!
-//! A row is its columns by id, in ascending order, so that a column added later is simply missing in
-//! older rows and has its default there. A tuple is values by position.
+//! A row is its columns by id, in ascending order, so that a column added later is simply missing
+//! in older rows and has its default there. A tuple is values by position.
 //!
 //! ```text
 //! row    FORMAT, then for each column: varint(id - id before), value

@@ -9,10 +9,11 @@ use crate::{
     types::{Element, Type},
 };
 
-/// Decimals with few digits, so that equal ones with different scales are met, and the special ones.
+/// Decimals with few digits, so that equal ones with different scales are met, and the special
+/// ones.
 pub(crate) fn decimals() -> impl Strategy<Value = Decimal> {
     prop_oneof![
-        10 => (-2_000_i64..2_000, 0_u32..4).prop_map(|(n, scale)| Decimal::from_parts(n.into(), scale)),
+        10 => (-2_000_i128..2_000, 0_u32..4).prop_map(|(n, scale)| Decimal::from_parts(n, scale)),
         5 => (any::<i128>(), 0_u32..40).prop_map(|(n, scale)| Decimal::from_parts(n, scale)),
         1 => Just(Decimal::NaN),
         1 => Just(Decimal::Infinity),
@@ -69,7 +70,8 @@ pub(crate) fn datum_pairs() -> impl Strategy<Value = (Datum, Datum)> {
 pub(crate) fn datums() -> impl Strategy<Value = Datum> {
     prop_oneof![
         10 => typed_datums().prop_map(|(_, value)| value),
-        1 => (-1_000_i32..1_000, -1_000_i32..1_000, any::<i32>()).prop_map(|(months, days, micros)| {
+        1 => (-1_000_i32..1_000, -1_000_i32..1_000, any::<i32>()).prop_map(|parts| {
+            let (months, days, micros) = parts;
             Datum::Interval(Interval { months, days, micros: micros.into() })
         }),
         1 => prop::collection::vec(any::<Option<i32>>(), 0..4).prop_map(|items| {

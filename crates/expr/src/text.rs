@@ -1,7 +1,8 @@
 //! Values as text: what `psql` prints and what literals say, PostgreSQL's very formats.
 //!
 //! Settings that change those formats have one value each: `DateStyle` ISO, MDY; `IntervalStyle`
-//! postgres; `bytea_output` hex; `extra_float_digits` 1 (the shortest text that reads back the same).
+//! postgres; `bytea_output` hex; `extra_float_digits` 1 (the shortest text that reads back the
+//! same).
 
 mod array;
 

@@ -59,8 +59,8 @@ fn encode_array(array: &Array) -> Vec<u8> {
     let count = i32::try_from(array.items.len()).expect("arrays are limited in memory");
     let mut out = Vec::new();
     let nulls = array.items.iter().any(Datum::is_null);
-    // Dimensions, whether there are NULLs, type of the elements; then length and first index of each
-    // dimension.
+    // Dimensions, whether there are NULLs, type of the elements; then length and first index of
+    // each dimension.
     out.extend_from_slice(&i32::from(count > 0).to_be_bytes());
     out.extend_from_slice(&i32::from(nulls).to_be_bytes());
     out.extend_from_slice(&array.element.ty().oid().to_be_bytes());

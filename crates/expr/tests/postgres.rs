@@ -8,11 +8,12 @@
 //! ! 22012 division by zero
 //! ```
 //!
-//! Blank lines and lines from `#` on are skipped; `@ timezone Europe/Berlin` sets the session's time
-//! zone for what follows. `tests/postgres/generate.sh` writes the answers, from a server of yours.
+//! Blank lines and lines from `#` on are skipped; `@ timezone Europe/Berlin` sets the session's
+//! time zone for what follows. `tests/postgres/generate.sh` writes the answers, from a server of
+//! yours.
 //!
-//! Every expression is evaluated in three ways that must agree: as bound, after folding its constants,
-//! and after a round trip through its serialized form.
+//! Every expression is evaluated in three ways that must agree: as bound, after folding its
+//! constants, and after a round trip through its serialized form.
 
 mod binder;
 

@@ -11,7 +11,7 @@
 //! ```text
 //! kind         tag          payload
 //! false, true  0x12, 0x13   none
-//! integer      0x20..=0x30  0x28 + n: n bytes of a value >= 0; 0x28 - n: the n low bytes of one < 0
+//! integer      0x20..=0x30  0x28 + n: n bytes of a value >= 0; 0x28 - n: n low bytes of one < 0
 //! float        0x34         8 bytes: sign bit flipped if positive, all bits flipped if negative
 //! decimal      0x38..=0x3d  -inf, negative, zero, positive, +inf, NaN; exponent, digit pairs, 0x00
 //! date         0x44         4 bytes, sign bit flipped

@@ -1,7 +1,7 @@
 //! Keys and spans as people read them: `/t/104/1/7/'abc'`, `/t/104/1/[7 - 9]`.
 //!
-//! Nothing here needs a schema: the encoding of columns describes itself ([`crate::codec`]). Nothing
-//! here fails either: what is no key of ours is printed as hexadecimal digits behind `0x`.
+//! Nothing here needs a schema: the encoding of columns describes itself ([`crate::codec`]).
+//! Nothing here fails either: what is no key of ours is printed as hexadecimal digits behind `0x`.
 //!
 //! | key | printed |
 //! |---|---|
@@ -13,9 +13,8 @@
 //!
 //! A span is printed as `common/[start - end]`, with `end` as the last prefix that is *inside*,
 //! where the end key is the end of a prefix: all rows with 7 to 9 in the first column are
-//! `/t/104/1/[7 - 9]`, and so are those from 7 to just below 10, which is the same span. An end that
-//! is not the end of a prefix is printed as it is, with a round bracket:
-//! `/t/104/1/[7 - 256)`.
+//! `/t/104/1/[7 - 9]`, and so are those from 7 to just below 10, which is the same span. An end
+//! that is not the end of a prefix is printed as it is, with a round bracket: `/t/104/1/[7 - 256)`.
 
 use std::fmt::Write;
 

@@ -312,8 +312,8 @@ pub fn call(name: &str, args: Vec<Typed>, ctx: &EvalContext) -> Result<Typed> {
     Ok(Typed { expr, ty: resolved.result })
 }
 
-/// The value as text the way it is printed, which is not always what a cast yields: `t` for true, and
-/// the blanks of `char(n)`.
+/// The value as text the way it is printed, which is not always what a cast yields: `t` for true,
+/// and the blanks of `char(n)`.
 fn printed(value: Typed, ctx: &EvalContext) -> Result<Expr> {
     match value.ty {
         Type::Bool => {

@@ -1,5 +1,5 @@
-//! What the binder's helpers make of parameters and columns; literals are compared with PostgreSQL in
-//! `tests/postgres.rs`.
+//! What the binder's helpers make of parameters and columns; literals are compared with PostgreSQL
+//! in `tests/postgres.rs`.
 
 use super::{Typed, assign, binary, coerce, condition, in_list, param_types};
 use crate::{

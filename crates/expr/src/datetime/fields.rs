@@ -254,8 +254,8 @@ pub fn trunc_interval(field: DateField, value: Interval) -> Result<Interval> {
     })
 }
 
-/// A time without zone plus an interval: months first (the day kept, or the month's last), then days,
-/// then time.
+/// A time without zone plus an interval: months first (the day kept, or the month's last), then
+/// days, then time.
 ///
 /// # Errors
 /// Out of range: `22008`.

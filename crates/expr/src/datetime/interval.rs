@@ -130,7 +130,8 @@ impl Interval {
         Ok(Interval { months: self.months, days, micros })
     }
 
-    /// Reads PostgreSQL's syntax: `1 day 2:03`, `5s`, `-1.5 hours`, `P1Y2M3DT4H`, `1-2`, `2 days ago`.
+    /// Reads PostgreSQL's syntax: `1 day 2:03`, `5s`, `-1.5 hours`, `P1Y2M3DT4H`, `1-2`, `2 days
+    /// ago`.
     ///
     /// # Errors
     /// `22007`; out of range: `22015`.

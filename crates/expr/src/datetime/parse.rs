@@ -2,8 +2,8 @@
 //!
 //! ISO 8601 and its relatives (`2026-03-01 12:30:00.5+01`, `2026-03-01T11:30Z`, `20260301`), dates
 //! with slashes (month first, unless the year is), names of months (`1 Mar 2026`, `March 1, 2026`),
-//! `AM` and `PM`, `BC`, time zones as offsets, names or abbreviations, and the words `now`, `today`,
-//! `tomorrow`, `yesterday`, `epoch`, `infinity`.
+//! `AM` and `PM`, `BC`, time zones as offsets, names or abbreviations, and the words `now`,
+//! `today`, `tomorrow`, `yesterday`, `epoch`, `infinity`.
 
 use super::{
     Civil, DATE_INFINITY, DATE_NEGATIVE_INFINITY, DAY, HOUR, INFINITY, MINUTE, NEGATIVE_INFINITY,

@@ -59,7 +59,8 @@ proptest! {
     #[test]
     fn timestamps_come_back(micros in -200_000_000_000_000_000_i64..200_000_000_000_000_000) {
         let text = format_timestamp(micros);
-        prop_assert_eq!(parse_timestamp(&text, 0, &TimeZone::Utc).expect("what we printed"), micros);
+        let back = parse_timestamp(&text, 0, &TimeZone::Utc).expect("what we printed");
+        prop_assert_eq!(back, micros);
     }
 
     #[test]
@@ -72,7 +73,9 @@ proptest! {
     }
 
     #[test]
-    fn days_added_are_taken_back(micros in -1_000_000_000_000_i64..1_000_000_000_000, days in -9_999_i32..9_999) {
+    fn days_added_are_taken_back(
+        micros in -1_000_000_000_000_i64..1_000_000_000_000, days in -9_999_i32..9_999,
+    ) {
         let interval = Interval { months: 0, days, micros: 7 };
         let moved = add_interval(micros, interval).expect("in range");
         let back = add_interval(moved, interval.checked_neg().expect("small")).expect("in range");

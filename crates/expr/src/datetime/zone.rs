@@ -44,8 +44,8 @@ pub enum TimeZone {
 
 impl TimeZone {
     /// The zone with this name, as `SET timezone` takes it: `UTC`, `Europe/Berlin`, `2`, `-3.5`,
-    /// `<+02>-02`, `-02:00`. A bare number counts hours ahead of UTC, as in SQL; anything else with a
-    /// sign counts hours behind it, as in POSIX.
+    /// `<+02>-02`, `-02:00`. A bare number counts hours ahead of UTC, as in SQL; anything else with
+    /// a sign counts hours behind it, as in POSIX.
     ///
     /// # Errors
     /// There is none: `22023`.
@@ -80,7 +80,8 @@ impl TimeZone {
             .ok_or_else(unknown)
     }
 
-    /// The zone with this name, as `AT TIME ZONE` takes it: here every number counts hours behind UTC.
+    /// The zone with this name, as `AT TIME ZONE` takes it: here every number counts hours behind
+    /// UTC.
     ///
     /// # Errors
     /// There is none: `22023`.
@@ -124,8 +125,8 @@ impl TimeZone {
         }
     }
 
-    /// The moment at which clocks of the zone show a local time. A time that they skip is read by the
-    /// offset before the change; one that they show twice is the later of both.
+    /// The moment at which clocks of the zone show a local time. A time that they skip is read by
+    /// the offset before the change; one that they show twice is the later of both.
     #[must_use]
     pub fn local_to_utc(&self, local_micros: i64) -> i64 {
         let offset = match self {
@@ -176,8 +177,8 @@ pub(super) fn parse_offset(text: &str) -> Option<i64> {
 /// The last year whose changes the tz database lists one by one. Later years follow the same rules.
 const LAST_LISTED_YEAR: i64 = 2037;
 
-/// The moment as chrono has it. A moment beyond the listed years is taken to lie in a listed year of
-/// the same calendar, where clocks change on the same days.
+/// The moment as chrono has it. A moment beyond the listed years is taken to lie in a listed year
+/// of the same calendar, where clocks change on the same days.
 fn naive(micros: i64) -> NaiveDateTime {
     let days = micros.div_euclid(DAY);
     let year = Civil::from_days(days).year;

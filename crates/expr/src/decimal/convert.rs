@@ -102,7 +102,8 @@ impl Decimal {
         }
     }
 
-    /// The nearest integer, halves away from zero; `None` outside of `bigint`, of infinities, of NaN.
+    /// The nearest integer, halves away from zero; `None` outside of `bigint`, of infinities, of
+    /// NaN.
     #[must_use]
     pub fn to_int(&self) -> Option<i64> {
         match self {

@@ -41,7 +41,8 @@ proptest! {
     ) {
         let (x, y) = (Decimal::from_parts(a.into(), scale), Decimal::from_parts(b.into(), other));
         let product = x.mul(&y).expect("small");
-        prop_assert_eq!(&product, &Decimal::from_parts(i128::from(a) * i128::from(b), scale + other));
+        let expected = Decimal::from_parts(i128::from(a) * i128::from(b), scale + other);
+        prop_assert_eq!(&product, &expected);
         let back = x.add(&y).and_then(|sum| sum.sub(&y)).expect("small");
         prop_assert_eq!(&back, &x);
         if b != 0 {

@@ -116,8 +116,8 @@ impl Decimal {
     /// `self ^ exponent`.
     ///
     /// # Errors
-    /// Zero to a negative power, or a negative number to a power with fraction: `2201F`; a result of
-    /// too many digits: `22003`.
+    /// Zero to a negative power, or a negative number to a power with fraction: `2201F`; a result
+    /// of too many digits: `22003`.
     pub fn pow(&self, exponent: &Decimal) -> Result<Decimal> {
         let problem =
             |text: &str| Err(SqlError::new(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, text));

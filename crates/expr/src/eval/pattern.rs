@@ -67,7 +67,9 @@ pub(crate) fn like(text: &str, pattern: &str, escape: Option<char>) -> Result<bo
 }
 
 thread_local! {
-    static REGEXES: RefCell<BTreeMap<(String, bool), Regex>> = const { RefCell::new(BTreeMap::new()) };
+    /// By pattern, and whether letters of both cases are the same.
+    static REGEXES: RefCell<BTreeMap<(String, bool), Regex>> =
+        const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Uses a compiled regular expression.

@@ -142,7 +142,8 @@ fn chars(text: &str) -> i64 {
     i64::try_from(text.chars().count()).expect("a length in memory")
 }
 
-/// Where the character at a place (from 0) starts; the text's end if there is none, its start below 0.
+/// Where the character at a place (from 0) starts; the text's end if there is none, its start below
+/// 0.
 fn byte_at(text: &str, place: i64) -> usize {
     match usize::try_from(place) {
         Ok(place) => text.char_indices().nth(place).map_or(text.len(), |(at, _)| at),

@@ -13,7 +13,10 @@ use crate::{
 
 proptest! {
     #[test]
-    fn values_come_back((ty, value) in typed_datums(), zone in prop::sample::select(vec!["UTC", "+05:30", "America/New_York"])) {
+    fn values_come_back(
+        (ty, value) in typed_datums(),
+        zone in prop::sample::select(vec!["UTC", "+05:30", "America/New_York"]),
+    ) {
         let ctx = EvalContext {
             timezone: TimeZone::parse(zone).expect("a zone"),
             ..EvalContext::default()
@@ -31,7 +34,9 @@ proptest! {
     }
 
     #[test]
-    fn arrays_come_back(items in prop::collection::vec(prop::option::of("[a ,{}\"\\\\NUL]{0,4}"), 0..5)) {
+    fn arrays_come_back(
+        items in prop::collection::vec(prop::option::of("[a ,{}\"\\\\NUL]{0,4}"), 0..5),
+    ) {
         let items = items.into_iter().map(|item| item.map_or(Datum::Null, Datum::text)).collect();
         let array = Datum::array(Element::Text, items);
         let ty = Type::Array(Element::Text);

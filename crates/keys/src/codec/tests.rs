@@ -134,8 +134,9 @@ proptest! {
             prop_assert!(l == r || !l.starts_with(&r), "one encoding is a prefix of the other");
             let second = compare(&left2, &right2);
             let second = if direction == Direction::Descending { second.reverse() } else { second };
-            let both = (encoded(&[&left, &left2], direction), encoded(&[&right, &right2], direction));
-            prop_assert_eq!(both.0.cmp(&both.1), expected.then(second));
+            let (l, r) =
+                (encoded(&[&left, &left2], direction), encoded(&[&right, &right2], direction));
+            prop_assert_eq!(l.cmp(&r), expected.then(second));
         }
     }
 
@@ -160,7 +161,9 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_an_error_and_decodes_to_nothing_else(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+    fn garbage_is_an_error_and_decodes_to_nothing_else(
+        bytes in prop::collection::vec(any::<u8>(), 0..24),
+    ) {
         let mut rest = bytes.as_slice();
         if let Ok((part, direction)) = decode_directed(&mut rest)
             && !matches!(part, KeyPart::Int(_) | KeyPart::Float(_) | KeyPart::Decimal(_))

@@ -1,5 +1,5 @@
-//! Numbers by a template of `9`, `0`, `.`, `,`, `S`, `MI`, `FM`: the parts of PostgreSQL's language that
-//! reports use.
+//! Numbers by a template of `9`, `0`, `.`, `,`, `S`, `MI`, `FM`: the parts of PostgreSQL's language
+//! that reports use.
 
 use crate::{
     decimal::Decimal,
