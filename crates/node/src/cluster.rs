@@ -91,13 +91,12 @@ impl Cluster for NodeCluster {
     }
 
     fn place(&self, leader_region: Option<&str>) -> Placement {
-        let now = self.clock.now().mono;
         let here = self.members.local().region.as_str();
         let wanted = leader_region.unwrap_or(here);
         let mut voters = self
             .members
-            .place(wanted, self.replication, now)
-            .or_else(|| self.members.place(here, self.replication, now))
+            .place(wanted, self.replication)
+            .or_else(|| self.members.place(here, self.replication))
             .expect("this node is in its own region");
         let preferred_leader = voters[0];
         voters.sort_unstable();

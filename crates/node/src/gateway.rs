@@ -25,6 +25,9 @@ use crate::{
 /// that it could not do it is worth more than our guess.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long a node has to answer a ping.
+const PING_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Hears of schema versions that older ones must yield to.
 pub type SchemaListener =
     dyn Fn(SchemaVersion) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
@@ -125,25 +128,37 @@ impl Gateway {
         }
     }
 
-    /// Measures the round trip to every other node and notes who is there, until the node stops.
+    /// Measures the round trip to every other node and notes who is there, until the node stops:
+    /// often at first, until each has answered once.
     pub async fn keep_in_touch(self, every: Duration) {
+        let mut pause = every / 16;
         loop {
             let others: Vec<NodeId> = {
                 let local = self.shared.members.local().id;
                 self.shared.members.iter().map(|m| m.id).filter(|id| *id != local).collect()
             };
-            let pings = others.into_iter().map(|id| self.ping(id, every));
-            futures::future::join_all(pings).await;
-            tokio::time::sleep(every).await;
+            let pings = others.into_iter().map(|id| self.ping(id, PING_PATIENCE));
+            let answered = futures::future::join_all(pings).await;
+            tokio::time::sleep(pause).await;
+            pause = if answered.into_iter().all(|answered| answered) {
+                every
+            } else {
+                every.min(pause * 2)
+            };
         }
     }
 
-    async fn ping(&self, node: NodeId, patience: Duration) {
+    async fn ping(&self, node: NodeId, patience: Duration) -> bool {
         let sent = self.shared.clock.now().mono;
-        if let Some(NodeAnswer::Pong(_)) = self.ask(node, NodeQuestion::Ping, patience).await {
-            let now = self.shared.clock.now().mono;
+        let answer = self.ask(node, NodeQuestion::Ping, patience).await;
+        let answered = matches!(answer, Some(NodeAnswer::Pong(_)));
+        let now = self.shared.clock.now().mono;
+        if answered {
             self.shared.members.measured(node, now.since(sent), now);
+        } else {
+            self.shared.members.silent(node);
         }
+        answered
     }
 
     /// Reads frames until the transport ends.

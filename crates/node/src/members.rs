@@ -34,6 +34,8 @@ pub struct Member {
 struct Contact {
     round_trip: Duration,
     heard: Option<Mono>,
+    /// It did not answer the last ping.
+    silent: bool,
 }
 
 /// All members, with what this node has learnt about each.
@@ -54,7 +56,7 @@ impl Members {
         members: Vec<Member>,
         expected: impl Fn(&Member) -> Duration,
     ) -> Members {
-        let contact = |m: &Member| Contact { round_trip: expected(m), heard: None };
+        let contact = |m: &Member| Contact { round_trip: expected(m), heard: None, silent: false };
         let contacts = members.iter().map(|m| (m.id, contact(m))).collect();
         let all: BTreeMap<_, _> = members.into_iter().map(|m| (m.id, m)).collect();
         assert!(all.contains_key(&local), "{local} is not a member of its own cluster");
@@ -100,7 +102,19 @@ impl Members {
                 Some(_) => (contact.round_trip * 3 + round_trip) / 4,
             };
             contact.heard = Some(now);
+            contact.silent = false;
         }
+    }
+
+    /// A ping was not answered.
+    pub fn silent(&self, node: NodeId) {
+        if let Some(contact) = self.contacts().get_mut(&node) {
+            contact.silent = true;
+        }
+    }
+
+    fn is_silent(&self, node: NodeId) -> bool {
+        node != self.local && self.contacts().get(&node).is_none_or(|contact| contact.silent)
     }
 
     /// Whether a node was heard from lately. This node always is.
@@ -112,9 +126,9 @@ impl Members {
 
     /// Voters for a new range, the preferred leader first: one node per region if there are enough
     /// regions, starting with the leader's and going to the nearest; else one per zone; else
-    /// whatever there is. Live nodes are preferred. `None` if no node is in `leader_region`.
+    /// whatever there is. Nodes that answered the last ping come first. `None` if no node is in `leader_region`.
     #[must_use]
-    pub fn place(&self, leader_region: &str, replicas: usize, now: Mono) -> Option<Vec<NodeId>> {
+    pub fn place(&self, leader_region: &str, replicas: usize) -> Option<Vec<NodeId>> {
         let turn = {
             let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
             *turn += 1;
@@ -127,7 +141,7 @@ impl Members {
         for (_, nodes) in &mut regions {
             let shift = turn % nodes.len();
             nodes.rotate_left(shift);
-            nodes.sort_by_key(|m| !self.is_live(m.id, now));
+            nodes.sort_by_key(|m| self.is_silent(m.id));
         }
         let first = regions.get(leader_region)?.first()?.id;
         let mut order: Vec<&str> = regions.keys().copied().collect();
@@ -218,23 +232,35 @@ mod tests {
         let all = cluster(&["a", "b", "c", "d"], 3);
         let far = |m: &Member| Duration::from_millis(if m.region == "b" { 90 } else { 10 });
         let members = Members::new(NodeId(1), all, far);
-        let voters = members.place("c", 3, Mono(0)).expect("region c exists");
+        let voters = members.place("c", 3).expect("region c exists");
         assert_eq!(regions_of(&members, &voters), ["c", "a", "d"]);
-        assert!(members.place("nowhere", 3, Mono(0)).is_none());
+        assert!(members.place("nowhere", 3).is_none());
+    }
+
+    #[test]
+    fn a_silent_node_is_chosen_last() {
+        let members = Members::new(NodeId(1), cluster(&["a"], 4), |_| Duration::ZERO);
+        members.silent(NodeId(3));
+        for _ in 0..8 {
+            let voters = members.place("a", 3).expect("a exists");
+            assert!(!voters.contains(&NodeId(3)), "{voters:?}");
+        }
+        members.measured(NodeId(3), Duration::ZERO, Mono(1));
+        assert!((0..8).any(|_| members.place("a", 3).expect("a").contains(&NodeId(3))));
     }
 
     #[test]
     fn consecutive_ranges_rotate_over_the_nodes_of_a_region() {
         let members = Members::new(NodeId(1), cluster(&["a", "b", "c"], 3), |_| Duration::ZERO);
         let leaders: std::collections::BTreeSet<NodeId> =
-            (0..3).map(|_| members.place("b", 3, Mono(0)).expect("b exists")[0]).collect();
+            (0..3).map(|_| members.place("b", 3).expect("b exists")[0]).collect();
         assert_eq!(leaders.len(), 3);
     }
 
     #[test]
     fn one_region_spreads_over_its_zones() {
         let members = Members::new(NodeId(2), cluster(&["a"], 3), |_| Duration::ZERO);
-        let mut voters = members.place("a", 3, Mono(0)).expect("a exists");
+        let mut voters = members.place("a", 3).expect("a exists");
         voters.sort_unstable();
         assert_eq!(voters, [NodeId(1), NodeId(2), NodeId(3)]);
     }
