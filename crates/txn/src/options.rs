@@ -56,6 +56,10 @@ pub struct Config {
     pub outcome_timeout: Duration,
     /// Heartbeat to the anchor's leader: a third of H (X7).
     pub heartbeat_interval: Duration,
+    /// How old a transaction may get, well below L (X7a): beyond, no range would prepare or decide
+    /// anything for it, and nobody could tell its outcome. Later statements and its commit are
+    /// refused here (40001).
+    pub max_age: Duration,
     /// Keys and values a transaction may write, in bytes. Beyond: 54000.
     pub max_txn_bytes: u64,
     /// Read spans remembered; neighbours are merged (widened, never dropped) beyond.
@@ -90,6 +94,7 @@ impl Default for Config {
             statement_timeout: Duration::from_secs(30),
             outcome_timeout: Duration::from_secs(10),
             heartbeat_interval: Duration::from_secs(1),
+            max_age: Duration::from_secs(55 * 60),
             max_txn_bytes: 64 << 20,
             max_read_spans: 2_000,
             max_locked_keys: 100_000,

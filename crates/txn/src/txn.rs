@@ -356,16 +356,19 @@ impl Txn {
         }
     }
 
-    /// Refuses what comes after the end, or after a poison (X7).
+    /// Refuses what comes after the end, after a poison (X7), or too late to be decided (X7a).
     fn check(&self) -> Result<(), TxnError> {
         assert!(self.phase == Phase::Active, "{:?} is {:?}", self.id, self.phase);
-        match &self.heartbeat {
-            Some(heartbeat) if heartbeat.poisoned() => {
-                let key = self.anchor.clone().expect("a heartbeat goes to the anchor");
-                Err(TxnError::retry(ConflictKind::Poisoned, key, None))
-            }
-            Some(_) | None => Ok(()),
+        let anchor = || self.anchor.clone().unwrap_or_default();
+        if self.heartbeat.as_ref().is_some_and(Heartbeat::poisoned) {
+            return Err(TxnError::retry(ConflictKind::Poisoned, anchor(), None));
         }
+        let until = self.start.plus(self.coordinator.config().max_age);
+        let holds = self.access == Access::ReadWrite;
+        if holds && self.coordinator.clock().now().after(until) {
+            return Err(TxnError::retry(ConflictKind::Expired, anchor(), None));
+        }
+        Ok(())
     }
 
     /// Reads the clock for a snapshot.

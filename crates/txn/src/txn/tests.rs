@@ -424,3 +424,13 @@ async fn a_session_never_reads_below_its_last_commit() {
     let mut txn = coordinator.begin(TxnOptions { after, ..TxnOptions::default() });
     assert_eq!(txn.begin_statement().await.unwrap(), after);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_too_old_to_be_decided_is_refused_here() {
+    let (cluster, _) = cluster();
+    let config = crate::Config { max_age: std::time::Duration::ZERO, ..crate::Config::default() };
+    let coordinator = cluster.coordinator_with(config, crate::RouterConfig::default());
+    let mut txn = coordinator.begin(TxnOptions::default());
+    assert_eq!(txn.commit().await.unwrap_err().sqlstate(), "40001");
+    assert!(txn.is_finished());
+}
