@@ -164,7 +164,7 @@ impl Program {
     fn forget_unused_columns(&mut self) {
         let mut used = BTreeSet::new();
         for expression in self.expressions() {
-            expression.columns(&mut |position| drop(used.insert(position)));
+            expression.columns(&mut |position| used.extend([position]));
         }
         self.layout.values.retain(|column| used.contains(&column.slot));
         for column in &mut self.layout.key {
