@@ -1,8 +1,8 @@
 //! What the log of a range says.
 //!
-//! A command is applied by every replica, at its own time, from the same bytes and the same state: its
-//! effect depends on nothing else, above all on no clock. So whatever needs one is decided by the leader
-//! before it proposes, and every timestamp is in the command (R1, R1a).
+//! A command is applied by every replica, at its own time, from the same bytes and the same state:
+//! its effect depends on nothing else, above all on no clock. So whatever needs one is decided by
+//! the leader before it proposes, and every timestamp is in the command (R1, R1a).
 
 use bytes::Bytes;
 use clock::Timestamp;

@@ -11,8 +11,8 @@ pub struct Config {
     pub paxos: paxos::Config,
     /// Whether T4 and T5 are waited for.
     pub commit_wait: CommitWait,
-    /// R2: a read this far beyond `TT.now().latest` is still served; beyond it is refused, because it
-    /// would make every later commit of the range wait.
+    /// R2: a read this far beyond `TT.now().latest` is still served; beyond it is refused, because
+    /// it would make every later commit of the range wait.
     pub future_tolerance: Duration,
     /// How often a leader that took writes closes time (R3): how far a follower's safe time trails.
     pub close_active: Duration,
@@ -24,8 +24,8 @@ pub struct Config {
     pub transaction_life: Duration,
     /// H of X7: without a heartbeat for so long, anybody may have a transaction aborted.
     pub heartbeat_lapse: Duration,
-    /// The record of a transaction is asked for the first time after somebody waited so long for it.
-    /// (A wound goes out at once.)
+    /// The record of a transaction is asked for the first time after somebody waited so long for
+    /// it. (A wound goes out at once.)
     pub push_first: Duration,
     /// Each further question about the same transaction waits twice as long, up to this.
     pub push_max: Duration,
@@ -80,8 +80,8 @@ pub struct Config {
 pub enum CommitWait {
     /// T4 and T5 hold.
     On,
-    /// An experiment: neither T4 nor T5 is waited for. External consistency is lost, and the checkers
-    /// must find that; timestamps still order everything (X3a).
+    /// An experiment: neither T4 nor T5 is waited for. External consistency is lost, and the
+    /// checkers must find that; timestamps still order everything (X3a).
     UnsafeOff,
 }
 

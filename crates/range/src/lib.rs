@@ -16,13 +16,13 @@
 //!   +---------------------------------------------------------------------+
 //! ```
 //!
-//! [`Machine`] knows transactions and no Paxos: it asks for commands to be logged and is told which were
-//! chosen, in which order, and whether it leads. `paxos::Group` knows the log and no transactions.
-//! [`Replica`] is the glue: it turns what both want into one atomic batch per step (S2), and into
-//! messages that may go now and messages that wait for the disk (S1).
+//! [`Machine`] knows transactions and no Paxos: it asks for commands to be logged and is told which
+//! were chosen, in which order, and whether it leads. `paxos::Group` knows the log and no
+//! transactions. [`Replica`] is the glue: it turns what both want into one atomic batch per step
+//! (S2), and into messages that may go now and messages that wait for the disk (S1).
 //!
-//! All of it is sans-io: inputs in, [`Effects`] out, time as an argument. The node's store loop drives
-//! it, writes nothing itself, syncs the disk for all replicas at once, and carries messages.
+//! All of it is sans-io: inputs in, [`Effects`] out, time as an argument. The node's store loop
+//! drives it, writes nothing itself, syncs the disk for all replicas at once, and carries messages.
 //!
 //! | module | what |
 //! |---|---|
@@ -37,8 +37,8 @@
 //!
 //! # What it does not know
 //!
-//! SQL (programs run through [`kv::PushdownFactory`]), the directory, other ranges (questions to them
-//! go out as [`Effects::asks`], addressed by key), sockets, threads, clocks.
+//! SQL (programs run through [`kv::PushdownFactory`]), the directory, other ranges (questions to
+//! them go out as [`Effects::asks`], addressed by key), sockets, threads, clocks.
 
 pub mod command;
 pub mod config;
@@ -47,6 +47,7 @@ pub mod machine;
 pub mod recent;
 pub mod record;
 pub mod replica;
+mod rules;
 pub mod state;
 
 pub use config::{CommitWait, Config};

@@ -112,7 +112,9 @@ pub enum Acquired {
 /// What a call did to others. Calls append to it; the host carries everything out and clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockEffects {
-    /// Requests and readers that waited and are granted now, in the order of their grants.
+    /// Requests and readers that waited and are granted now, in the order of their grants. A later
+    /// call may take the locks away again: a host that collects the effects of several calls asks
+    /// for a granted request's locks once more, and what is still held is granted at once.
     pub granted: Vec<RequestId>,
     /// Transactions that lost all their locks in this range.
     pub wounded: Vec<Wounded>,

@@ -2,10 +2,10 @@
 //!
 //! # What it guarantees
 //!
-//! Each range runs one [`Machine`] per replica. All of them apply the same commands in the same order;
-//! one of them leads, and it alone decides what is proposed and at which timestamps. Together with the
-//! gateways' part (the `txn` crate) this gives strict serializability: transactions in the order of their
-//! timestamps, and timestamps in the order of real time (X, T).
+//! Each range runs one [`Machine`] per replica. All of them apply the same commands in the same
+//! order; one of them leads, and it alone decides what is proposed and at which timestamps.
+//! Together with the gateways' part (the `txn` crate) this gives strict serializability:
+//! transactions in the order of their timestamps, and timestamps in the order of real time (X, T).
 //!
 //! # How it works
 //!
@@ -22,10 +22,10 @@
 //!                 release locks, answer, wake who waited
 //! ```
 //!
-//! A one-group commit: lock what it wrote exclusively and what it read shared, validate (X1), choose s
-//! above `min_next` and `TT.now().latest` and below the lease end (R1, T3, P2), propose. Once the entry
-//! is applied: let go of the locks (early: s may still be in the future, R1a and T5 make that safe),
-//! and answer when `TT.after(s)` (T4). The wait ran beside the log's round trip.
+//! A one-group commit: lock what it wrote exclusively and what it read shared, validate (X1),
+//! choose s above `min_next` and `TT.now().latest` and below the lease end (R1, T3, P2), propose.
+//! Once the entry is applied: let go of the locks (early: s may still be in the future, R1a and T5
+//! make that safe), and answer when `TT.after(s)` (T4). The wait ran beside the log's round trip.
 //!
 //! ```text
 //!     arrival  locks   s chosen, proposed          applied        TT.after(s)
@@ -35,9 +35,9 @@
 //! ```
 //!
 //! A participant of a larger transaction locks and validates in the same way, but logs intents at a
-//! prepare timestamp p, and keeps its locks until the transaction's record speaks (X5, X7). The record
-//! lies in the range of the anchor key; the first of decision and poison in that range's log wins, and
-//! nothing else decides.
+//! prepare timestamp p, and keeps its locks until the transaction's record speaks (X5, X7). The
+//! record lies in the range of the anchor key; the first of decision and poison in that range's log
+//! wins, and nothing else decides.
 //!
 //! | file | what |
 //! |---|---|
@@ -53,22 +53,22 @@
 //!
 //! # Invariants
 //!
-//! 1. Timestamps a leader assigns increase, lie above the floor, above every timestamp of the log and
-//!    above everything served or closed, and below the lease end (R1): asserted in `Leader::assign`;
-//!    across leaderships in `Machine::leader_start`.
-//! 2. The record of a transaction is written once (X7): `apply` looks before it writes, and a second
-//!    verdict is turned into "what the record says".
-//! 3. Who holds a promise (prepared, deciding) loses its locks only by the record's word (X5): asserted by
-//!    the lock table.
+//! 1. Timestamps a leader assigns increase, lie above the floor, above every timestamp of the log
+//!    and above everything served or closed, and below the lease end (R1): asserted in
+//!    `Leader::assign`; across leaderships in `Machine::leader_start`.
+//! 2. The record of a transaction is written once (X7): `apply` looks before it writes, and a
+//!    second verdict is turned into "what the record says".
+//! 3. Who holds a promise (prepared, deciding) loses its locks only by the record's word (X5):
+//!    asserted by the lock table.
 //! 4. Effects and applied slot are one batch (S2); slots are applied without gaps: asserted in
 //!    `Machine::apply`.
 //! 5. Every parked request has a deadline and is answered exactly once: asserted in `Ops::remove`.
 //!
 //! # Hazards
 //!
-//! - **Clocks.** If true time is outside a node's interval, a commit may be acknowledged before its s is
-//!   past elsewhere, and a client that reads at another gateway may miss it. Order by timestamps stays
-//!   whole: no lost update, no torn read.
+//! - **Clocks.** If true time is outside a node's interval, a commit may be acknowledged before its
+//!   s is past elsewhere, and a client that reads at another gateway may miss it. Order by
+//!   timestamps stays whole: no lost update, no torn read.
 //! - **Pauses.** A process stopped between reading its clock and answering a read answers late, not
 //!   wrongly: the snapshot at t < lease end can change no more, whoever leads now (R1, P3).
 //! - **The lease** is checked with the time given to the step, not with the time of sending.
@@ -76,15 +76,15 @@
 //! # Where we deviate
 //!
 //! Spanner holds locks until commit-wait is over; we let go when the decision is applied (T5, R1a).
-//! Spanner's participants log prepares of readers as well; ours promise only up to their lease end (X3).
-//! Records of committed transactions over several ranges are kept for good: to delete them takes proof
-//! that no intent is left in any range, and X7a's other half (the deletion of one-group records and of
-//! poisons after L) is where the volume is.
+//! Spanner's participants log prepares of readers as well; ours promise only up to their lease end
+//! (X3). Records of committed transactions over several ranges are kept for good: to delete them
+//! takes proof that no intent is left in any range, and X7a's other half (the deletion of one-group
+//! records and of poisons after L) is where the volume is.
 //!
 //! # What it does not know
 //!
-//! Ballots beyond their order, quorums, disks beyond a [`Reader`](storage::Reader), the keys' meaning, where other ranges
-//! are.
+//! Ballots beyond their order, quorums, disks beyond a [`Reader`](storage::Reader), the keys'
+//! meaning, where other ranges are.
 
 mod apply;
 mod commit;
@@ -112,6 +112,7 @@ use storage::{EngineError, Reader, WriteBatch};
 
 use crate::{
     Config,
+    rules::{Rule, Rules},
     state::{Applied, RangeState},
 };
 use apply::{Dirty, Done};
@@ -142,7 +143,8 @@ pub struct Cx<'a> {
 pub struct Outputs {
     /// Answers.
     pub replies: Vec<(RequestToken, Result<Reply, KvError>)>,
-    /// Questions to the leaders of other ranges, addressed by a key; answered by [`Machine::answer`].
+    /// Questions to the leaders of other ranges, addressed by a key; answered by
+    /// [`Machine::answer`].
     pub asks: Vec<(AskToken, Key, Request)>,
     /// Close time up to here, behind everything proposed (R3).
     pub close: Option<Timestamp>,
@@ -157,6 +159,7 @@ pub struct Outputs {
 pub struct Machine {
     node: NodeId,
     config: Arc<Config>,
+    rules: Rules,
     state: RangeState,
     applied: Applied,
     /// Set while this replica leads and is ready to act (P7).
@@ -188,6 +191,7 @@ impl Machine {
             ops: Ops::default(),
             pushes: Pushes::default(),
             config,
+            rules: Rules::default(),
             state,
             applied,
             leader: None,
@@ -237,8 +241,9 @@ impl Machine {
         self.leader_hint = hint;
     }
 
-    /// This replica leads from now on: everything recovered is applied (P7). It assigns timestamps above
-    /// `floor` (P3) and above every timestamp of its log (R1), and enters all intents as locks (X2).
+    /// This replica leads from now on: everything recovered is applied (P7). It assigns timestamps
+    /// above `floor` (P3) and above every timestamp of its log (R1), and enters all intents as
+    /// locks (X2).
     ///
     /// # Errors
     /// If the disk fails.
@@ -253,9 +258,13 @@ impl Machine {
         assert!(!self.state.blank, "{} leads without data", self.state.descriptor.id);
         let log_timestamp = self.applied.max_timestamp;
         let mut leader = Leader::new(&self.config, ballot, cx.now.mono, log_timestamp);
-        leader.min_next = floor.max(log_timestamp).next();
+        let keep = |rule, at| if self.rules.keep(rule) { at } else { Timestamp::ZERO };
+        let floor = keep(Rule::Floor, floor).max(keep(Rule::LogTimestamps, log_timestamp));
+        leader.min_next = floor.next();
         leader.lease_end = lease_end;
-        leader.recover(cx.reader, &self.state.descriptor)?;
+        if self.rules.keep(Rule::RecoverIntents) {
+            leader.recover(cx.reader, &self.state.descriptor)?;
+        }
         self.leader = Some(Box::new(leader));
         self.pushes.clear();
         self.upkeep = Upkeep::start(cx.now.mono, self.config.housekeeping);
@@ -274,8 +283,9 @@ impl Machine {
         if extended { self.reads_again(cx) } else { Ok(()) }
     }
 
-    /// This replica leads no more. Who waits is told to ask the next leader, who waits for a decision in
-    /// the log that its outcome is unknown here; what is decided and only waits for T4 is still answered.
+    /// This replica leads no more. Who waits is told to ask the next leader, who waits for a
+    /// decision in the log that its outcome is unknown here; what is decided and only waits for T4
+    /// is still answered.
     pub fn leader_stop(&mut self, cx: &mut Cx<'_>) {
         if self.leader.take().is_some() {
             self.pushes.clear();
@@ -319,8 +329,8 @@ impl Machine {
         [deadline, waited, push, upkeep].into_iter().flatten().min()
     }
 
-    /// The next command to propose, oldest first, if this replica leads. It stays the next one until
-    /// [`Machine::proposed`] or [`Machine::leader_stop`].
+    /// The next command to propose, oldest first, if this replica leads. It stays the next one
+    /// until [`Machine::proposed`] or [`Machine::leader_stop`].
     #[must_use]
     pub fn next_proposal(&self) -> Option<&bytes::Bytes> {
         self.leader.as_ref()?.next_proposal()
@@ -329,6 +339,13 @@ impl Machine {
     /// The command last told by [`Machine::next_proposal`] is proposed in this slot.
     pub fn proposed(&mut self, slot: Slot) {
         self.leader.as_mut().expect("only a leader proposes").proposed(slot);
+    }
+
+    /// Whether nothing is promised, in the log or waiting: for tests.
+    #[cfg(test)]
+    pub(crate) fn at_rest(&self) -> bool {
+        let leader = self.leader.as_ref();
+        self.ops.len() == 0 && leader.is_some_and(|l| l.txns.is_empty() && l.log_idle())
     }
 
     fn leader(&mut self) -> &mut Leader {

@@ -1,8 +1,8 @@
 //! Transaction records: the one place where an outcome lives (X7).
 //!
-//! A record lies under the transaction's anchor key ([`storage::records`]), in whichever range owns that
-//! key. It is written once, by the first of decision and poison in the log, and never changed; one-group
-//! commits leave one too, so that a repeated commit finds out that it happened (X8).
+//! A record lies under the transaction's anchor key ([`storage::records`]), in whichever range owns
+//! that key. It is written once, by the first of decision and poison in the log, and never changed;
+//! one-group commits leave one too, so that a repeated commit finds out that it happened (X8).
 
 use clock::Timestamp;
 use keys::{Key, TxnId};

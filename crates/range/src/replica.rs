@@ -5,16 +5,16 @@
 //! The node's store loop owns all replicas of a node and drives each with [`Replica::step`]:
 //!
 //! 1. It hands in one [`Input`] and one reading of the time. The step writes what it has to to the
-//!    engine itself, in one atomic batch per round (S2); the batch is visible at once and not durable.
-//! 2. [`Effects::send`] may go at once. [`Effects::send_durable`] goes after a sync of the engine that
-//!    *began* after the step, and then the node hands in [`Input::Persisted`] with the step's token (S1).
-//!    One sync serves all replicas. Within one replica, tokens are handed in in order; the newest stands
-//!    for all before it.
-//! 3. [`Effects::asks`] are routed to the leader of the range that owns the key; every one is answered
-//!    by [`Input::Answer`], with an error if need be.
+//!    engine itself, in one atomic batch per round (S2), visible at once and not durable.
+//! 2. [`Effects::send`] may go at once. [`Effects::send_durable`] goes after a sync of the engine
+//!    that *began* after the step, and then the node hands in [`Input::Persisted`] with the step's
+//!    token (S1). One sync serves all replicas. Within one replica, tokens are handed in in order;
+//!    the newest stands for all before it.
+//! 3. [`Effects::asks`] are routed to the leader of the range that owns the key; every one is
+//!    answered by [`Input::Answer`], with an error if need be.
 //! 4. [`Effects::children`] are new replicas of this node: they are in the store already, and get
-//!    their inputs from now on. A message for a range that the node does not have is dropped: a replica is
-//!    never made by a message.
+//!    their inputs from now on. A message for a range that the node does not have is dropped: a
+//!    replica is never made by a message.
 //! 5. [`Input::Tick`] comes at [`Replica::next_wakeup`], or earlier.
 //!
 //! An [`EngineError`] stops the node (S3).
@@ -31,9 +31,9 @@
 //!
 //! # Snapshots
 //!
-//! See [`snapshot`]. A replica that missed a split by installing a snapshot gives birth to the child
-//! without its data (*blank*): the child's acceptor must be born, with the parent's promise, grant and
-//! horizon, or a quorum could miss a vote; its data comes by a snapshot of its own.
+//! See [`snapshot`]. A replica that missed a split by installing a snapshot gives birth to the
+//! child without its data (*blank*): the child's acceptor must be born, with the parent's promise,
+//! grant and horizon, or a quorum could miss a vote; its data comes by a snapshot of its own.
 
 mod drive;
 pub mod snapshot;
@@ -197,9 +197,9 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A replica of a range that was never there before; `desc.preferred_leader` leads it at birth, and
-    /// all its replicas are created with the same descriptor. It is in the store afterwards; the node
-    /// syncs before it drives the replica, and never creates a range twice.
+    /// A replica of a range that was never there before; `desc.preferred_leader` leads it at birth,
+    /// and all its replicas are created with the same descriptor. It is in the store afterwards;
+    /// the node syncs before it drives the replica, and never creates a range twice.
     ///
     /// # Errors
     /// If the disk fails.

@@ -6,8 +6,8 @@
 //! | `range ++ 'a'` | [`Applied`]: how far the log is applied | with every batch of effects (S2) |
 //! | `range ++ 'r'` | [`RangeState`]: descriptor, GC threshold, splits | when it changes |
 //!
-//! The log lies in its own column family under `range ++ slot`. All numbers big-endian, so slots are in
-//! order. All values are sealed with a checksum; a wrong one stops the node (S3).
+//! The log lies in its own column family under `range ++ slot`. All numbers big-endian, so slots
+//! are in order. All values are sealed with a checksum; a wrong one stops the node (S3).
 
 use bytes::Bytes;
 use clock::Timestamp;
@@ -38,16 +38,17 @@ pub struct RangeState {
     pub descriptor: Descriptor,
     /// No read or validation below this (S4); zero: none was refused yet.
     pub gc_threshold: Timestamp,
-    /// The splits applied, oldest first: they make a repeated request idempotent, and tell a replica
-    /// that skips them by a snapshot which children it must give birth to. At most [`SPLITS_KEPT`].
+    /// The splits applied, oldest first: they make a repeated request idempotent, and tell a
+    /// replica that skips them by a snapshot which children it must give birth to. At most
+    /// [`SPLITS_KEPT`].
     pub splits: Vec<SplitRecord>,
     /// A child whose data has not arrived: its node got the parent's state by a snapshot from after
     /// the split. It votes, but applies nothing until a snapshot of its own arrives.
     pub blank: bool,
 }
 
-/// The splits a range remembers; the oldest is forgotten first. A replica that missed more than this
-/// many splits while it was away does not find all children by itself.
+/// The splits a range remembers; the oldest is forgotten first. A replica that missed more than
+/// this many splits while it was away does not find all children by itself.
 pub const SPLITS_KEPT: usize = 4096;
 
 /// A split that was applied.

@@ -1,8 +1,8 @@
 //! The effect of a command: the same on every replica, and the same when applied again (S2).
 //!
-//! Applying reads the store and adds to a batch that is written later, together with others and with the
-//! applied slot. So what a command reads must not be what an earlier command of the same batch
-//! changes: [`Machine::must_flush`] tells the host to write the batch first.
+//! Applying reads the store and adds to a batch that is written later, together with others and
+//! with the applied slot. So what a command reads must not be what an earlier command of the same
+//! batch changes: [`Machine::must_flush`] tells the host to write the batch first.
 
 use bytes::Bytes;
 use clock::Timestamp;
@@ -15,6 +15,7 @@ use super::{Machine, split::Offspring};
 use crate::{
     command::Command,
     record::{Record, Verdict},
+    rules::Rule,
     state::{self, Applied, RangeState, SPLITS_KEPT, SplitRecord},
 };
 
@@ -50,8 +51,8 @@ pub(super) struct Dirty {
 }
 
 impl Machine {
-    /// Whether the batch has to be written before this entry is applied, because the entry reads what the
-    /// batch changes. After that, call [`Machine::flushed`].
+    /// Whether the batch has to be written before this entry is applied, because the entry reads
+    /// what the batch changes. After that, call [`Machine::flushed`].
     pub fn must_flush(&mut self, chosen: &Chosen) -> Result<bool, EngineError> {
         if self.dirty.records.is_empty() && !self.dirty.intents {
             return Ok(false);
@@ -77,8 +78,9 @@ impl Machine {
         self.dirty.intents = false;
     }
 
-    /// Adds the effects of an entry to the batch. The caller puts [`Machine::write_applied`] into the same
-    /// batch (S2), writes it, and then calls [`Machine::settle`]. A split gives birth to a child.
+    /// Adds the effects of an entry to the batch. The caller puts [`Machine::write_applied`] into
+    /// the same batch (S2), writes it, and then calls [`Machine::settle`]. A split gives birth to a
+    /// child.
     ///
     /// # Errors
     /// If the disk fails, or the entry is damaged (S3).
@@ -150,9 +152,9 @@ impl Machine {
         }
     }
 
-    /// The command of an entry that takes effect. The leader takes what it kept when it proposed; an
-    /// entry in its slot that is not its own, or is void, tells that its proposal did not happen there,
-    /// and that its leadership is over.
+    /// The command of an entry that takes effect. The leader takes what it kept when it proposed;
+    /// an entry in its slot that is not its own, or is void, tells that its proposal did not happen
+    /// there, and that its leadership is over.
     fn take_command(&mut self, chosen: &Chosen) -> Result<Option<Command>, EngineError> {
         if let Some(leader) = &mut self.leader {
             let proposal = leader.take_inflight(chosen.slot);
@@ -204,7 +206,9 @@ impl Machine {
         participants: &[Key],
         batch: &mut WriteBatch,
     ) -> Result<Verdict, EngineError> {
-        if let Some(record) = Record::read(reader, &txn.anchor, txn.id)? {
+        if let Some(record) = Record::read(reader, &txn.anchor, txn.id)?
+            && self.rules.keep(Rule::FirstVerdict)
+        {
             return Ok(record.verdict);
         }
         for write in writes {
@@ -237,10 +241,11 @@ impl Machine {
         self.dirty.records.push(txn.id);
     }
 
-    /// Resolves the intents of a transaction. One prepared *above* the commit timestamp was laid by a
-    /// repeated prepare that came after the resolution (s is above every prepare timestamp that the
-    /// coordinator heard of, R1, and resolving raised `min_next` above s, R1a): it is removed. To write its
-    /// version again would be harmless, unless GC had removed it together with a later tombstone.
+    /// Resolves the intents of a transaction. One prepared *above* the commit timestamp was laid by
+    /// a repeated prepare that came after the resolution (s is above every prepare timestamp that
+    /// the coordinator heard of, R1, and resolving raised `min_next` above s, R1a): it is removed.
+    /// To write its version again would be harmless, unless GC had removed it together with a later
+    /// tombstone.
     fn apply_resolve(
         &mut self,
         reader: &dyn Reader,
@@ -266,8 +271,8 @@ impl Machine {
         Ok(())
     }
 
-    /// The child is born in the same batch (section 8). Applied twice it does nothing: the key then lies
-    /// outside, or the child is known.
+    /// The child is born in the same batch (section 8). Applied twice it does nothing: the key then
+    /// lies outside, or the child is known.
     fn apply_split(
         &mut self,
         at: &Key,

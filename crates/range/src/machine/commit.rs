@@ -1,8 +1,8 @@
 //! Deciding, at the leader of the anchor: lock, validate, choose s, propose.
 //!
-//! The same path serves a transaction of one group and the last step of a larger one. What the leader
-//! refuses it first poisons, so that a repeated commit that comes later cannot succeed after the
-//! gateway was told that it failed (X8).
+//! The same path serves a transaction of one group and the last step of a larger one. What the
+//! leader refuses it first poisons, so that a repeated commit that comes later cannot succeed after
+//! the gateway was told that it failed (X8).
 
 use clock::Timestamp;
 use keys::Span;
@@ -22,6 +22,7 @@ use crate::{
     locks::Acquired,
     recent::Answer,
     record::{Record, Verdict},
+    rules::Rule,
 };
 
 /// What a command takes in the log beside keys and values: framing, timestamps, the transaction.
@@ -52,7 +53,9 @@ impl Machine {
                 }
             }
         }
-        if let Some(record) = Record::read(cx.reader, &commit.txn.anchor, txn)? {
+        if self.rules.keep(Rule::RecordFirst)
+            && let Some(record) = Record::read(cx.reader, &commit.txn.anchor, txn)?
+        {
             self.answer_verdict(cx, op, &record.verdict);
             return Ok(());
         }
@@ -79,8 +82,8 @@ impl Machine {
         }
     }
 
-    /// What can be said without looking at the data. While leadership is handed over only decisions of
-    /// prepared transactions are taken: those are what it waits for.
+    /// What can be said without looking at the data. While leadership is handed over only decisions
+    /// of prepared transactions are taken: those are what it waits for.
     fn check_commit(&self, cx: &Cx<'_>, commit: &Commit, op: &Op) -> Result<(), KvError> {
         let promised = self.leader.as_ref().is_some_and(|l| l.txns.contains_key(&commit.txn.id));
         if promised { self.check_leader(cx) } else { self.check_promising(cx) }?;
@@ -142,7 +145,9 @@ impl Machine {
     fn decide(&mut self, cx: &mut Cx<'_>, op: Op) {
         let Op { caller, arrived, deadline, work } = op;
         let Work::Commit(commit) = work else { unreachable!("asked by kind") };
-        let least = cx.now.tt.latest_timestamp().max(commit.above.next());
+        let keep = |rule, at| if self.rules.keep(rule) { at } else { Timestamp::ZERO };
+        let latest = keep(Rule::Start, cx.now.tt.latest_timestamp());
+        let least = latest.max(keep(Rule::Above, commit.above.next()));
         let at = match self.leader().assign(least, commit.below) {
             Ok(at) => at,
             Err(bound) => {
@@ -184,8 +189,8 @@ impl Machine {
         Ok(())
     }
 
-    /// X1: nothing that was read changed above the snapshot, however far in the future. The spans are
-    /// share-locked already, so no intent and no write in flight is on them.
+    /// X1: nothing that was read changed above the snapshot, however far in the future. The spans
+    /// are share-locked already, so no intent and no write in flight is on them.
     pub(super) fn validate(
         &mut self,
         cx: &Cx<'_>,
@@ -201,7 +206,11 @@ impl Machine {
                 Answer::Some(key, at) => Some((key, at)),
                 Answer::Unknown => mvcc::newest_in_span(cx.reader, span, *since)?,
             };
-            if let Some((key, at)) = newer {
+            let future = |at| self.rules.keep(Rule::FutureVersions) || cx.now.tt.after(at);
+            if let Some((key, at)) = newer
+                && self.rules.keep(Rule::Validation)
+                && future(at)
+            {
                 let changed = ConflictKind::ReadChanged;
                 return Ok(Err(conflict(changed, Span::point(key), Some(at))));
             }
@@ -241,8 +250,8 @@ impl Machine {
         (Held { until: at, reply, measured }, op)
     }
 
-    /// Whether a transaction may be poisoned, and its poison proposed. Whoever asks is answered once the
-    /// record speaks.
+    /// Whether a transaction may be poisoned, and its poison proposed. Whoever asks is answered
+    /// once the record speaks.
     pub(super) fn poison(
         &mut self,
         cx: &mut Cx<'_>,

@@ -1,4 +1,5 @@
-//! What only a leader holds, in memory: it dies with the leadership, and the next leader does without.
+//! What only a leader holds, in memory: it dies with the leadership, and the next leader does
+//! without.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -199,8 +200,8 @@ impl Leader {
         self.min_next = self.min_next.max(t.next());
     }
 
-    /// Takes a timestamp at or above `least`, above everything before (R1) and below `below` and the
-    /// lease end (P2). The bound that is in the way, if there is none.
+    /// Takes a timestamp at or above `least`, above everything before (R1) and below `below` and
+    /// the lease end (P2). The bound that is in the way, if there is none.
     pub fn assign(&mut self, least: Timestamp, below: Timestamp) -> Result<Timestamp, Timestamp> {
         let at = self.min_next.max(least);
         let bound = below.min(self.lease_end);

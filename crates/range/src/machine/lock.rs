@@ -13,6 +13,7 @@ use super::{
 use crate::{
     locks::{Acquired, LockEffects, LockRequest, Wounded},
     recent::Answer,
+    rules::Rule,
 };
 
 impl Machine {
@@ -80,7 +81,10 @@ impl Machine {
     }
 
     /// Asks the lock table.
-    pub(super) fn acquire(&mut self, request: LockRequest) -> Acquired {
+    pub(super) fn acquire(&mut self, mut request: LockRequest) -> Acquired {
+        if !self.rules.keep(Rule::SharedLocks) {
+            request.shared.clear();
+        }
         let leader = self.leader();
         let mut effects = mem::take(&mut leader.lock_effects);
         let acquired = leader.locks.acquire(request, &mut effects);
@@ -99,7 +103,9 @@ impl Machine {
     /// Lets go of the locks of a transaction that promised nothing here; a promise is kept (X5).
     pub(super) fn release_unpromised(&mut self, txn: TxnId) {
         let leader = self.leader();
-        if !leader.txns.contains_key(&txn) && !leader.locks.is_prepared(txn) {
+        let promised = leader.txns.contains_key(&txn) || leader.locks.is_prepared(txn);
+        if !promised || !self.rules.keep(Rule::PromiseKept) {
+            self.leader().txns.remove(&txn);
             self.release_locks(txn);
         }
     }
@@ -144,9 +150,11 @@ impl Machine {
             return Ok(());
         }
         match &op.work {
-            Work::Lock(_) => self.lock_granted(cx, op),
-            Work::Prepare(_) => self.prepare_granted(cx, op),
-            Work::Commit(_) => self.commit_granted(cx, op),
+            // Asked for again: between the grant and now, in the same step, an older transaction
+            // may have taken the locks back. What is still held is granted at once.
+            Work::Lock(_) => self.lock(cx, op),
+            Work::Prepare(_) => self.prepare(cx, op),
+            Work::Commit(_) => self.commit(cx, op),
             Work::Read(_) => self.try_read(cx, id, op),
             Work::Deciding(_)
             | Work::Preparing(_)
@@ -177,6 +185,11 @@ impl Machine {
     ) -> Result<(), EngineError> {
         if let Work::Commit(commit) = &op.work {
             let txn = commit.txn.clone();
+            if !self.rules.keep(Rule::PoisonFirst) {
+                self.release_unpromised(txn.id);
+                self.answer_op(cx, &op, Err(KvError::Aborted(conflict)));
+                return Ok(());
+            }
             return self.poison(cx, txn, conflict, Some(op));
         }
         if let Work::Prepare(prepare) = &op.work {
@@ -187,8 +200,8 @@ impl Machine {
         Ok(())
     }
 
-    /// A request that waited for locks waits no longer: its transaction ended, or its keys are another
-    /// range's now.
+    /// A request that waited for locks waits no longer: its transaction ended, or its keys are
+    /// another range's now.
     fn dropped(&mut self, cx: &mut Cx<'_>, id: OpId) {
         let Some(op) = self.ops.remove(id) else { return };
         let error = match self.op_in_span(&op) {

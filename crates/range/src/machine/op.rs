@@ -1,8 +1,8 @@
 //! Requests that are parked: what for, until when, and how they are answered.
 //!
-//! A request that can be answered at once never comes here. The others lie here under an [`OpId`], which
-//! is also the name under which they wait in the lock table, until something answers them: a grant, an
-//! applied entry, the time, the deadline. Every one is answered exactly once.
+//! A request that can be answered at once never comes here. The others lie here under an [`OpId`],
+//! which is also the name under which they wait in the lock table, until something answers them: a
+//! grant, an applied entry, the time, the deadline. Every one is answered exactly once.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use kv::{Commit, KvError, Lock, Prepare, Push, Read, Reply, Resolve};
 use rustc_hash::FxHashMap;
 
 use super::{Cx, Machine};
-use crate::{config::CommitWait, locks::RequestId};
+use crate::{config::CommitWait, locks::RequestId, rules::Rule};
 
 /// A request, as the host names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -304,10 +304,10 @@ impl Machine {
         }
     }
 
-    /// Answers once `TT.after(held.until)` (T4). The deadline does not count any more: the wait is at
-    /// most 2ε, and to answer anything else would be a lie.
+    /// Answers once `TT.after(held.until)` (T4). The deadline does not count any more: the wait is
+    /// at most 2ε, and to answer anything else would be a lie.
     pub(super) fn answer_after(&mut self, cx: &mut Cx<'_>, op: Op, held: Held) {
-        if self.past(cx, held.until) {
+        if self.past(cx, held.until) || !self.rules.keep(Rule::CommitWait) {
             self.answer_op(cx, &op, Ok(held.reply));
             return;
         }

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     command::Command,
     record::{Record, Verdict},
+    rules::Rule,
 };
 
 impl Machine {
@@ -81,8 +82,8 @@ impl Machine {
         }
     }
 
-    /// Whether the transaction's gateway was silent for H. A new leader counts afresh, from the moment
-    /// it is first asked.
+    /// Whether the transaction's gateway was silent for H. A new leader counts afresh, from the
+    /// moment it is first asked.
     fn heartbeat_lapsed(&mut self, cx: &Cx<'_>, txn: &TxnMeta) -> bool {
         match self.leader().heard.get(&txn.id).copied() {
             Some(heard) => cx.now.mono.since(heard) > self.config.heartbeat_lapse,
@@ -117,8 +118,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Answers who waited for a decision, by what the record says now. T4 holds for clients; who holds
-    /// intents may act on a decision as soon as it is durable (T5 protects readers).
+    /// Answers who waited for a decision, by what the record says now. T4 holds for clients; who
+    /// holds intents may act on a decision as soon as it is durable (T5 protects readers).
     pub(super) fn answer_decided(&mut self, cx: &mut Cx<'_>, op: Op, verdict: &Verdict) {
         match &op.work {
             Work::Commit(_) | Work::Deciding(_) => self.answer_verdict(cx, op, verdict),
@@ -171,8 +172,8 @@ impl Machine {
         }
     }
 
-    /// What the record says is known here: `min_next` is raised above s first (R1a), then intents are
-    /// resolved through the log and locks let go.
+    /// What the record says is known here: `min_next` is raised above s first (R1a), then intents
+    /// are resolved through the log and locks let go.
     pub(super) fn learn(
         &mut self,
         cx: &mut Cx<'_>,
@@ -180,8 +181,11 @@ impl Machine {
         outcome: Resolution,
         asker: Option<Op>,
     ) {
+        let learned = self.rules.keep(Rule::Learned);
         let leader = self.leader();
-        if let Resolution::Commit(at) = outcome {
+        if let Resolution::Commit(at) = outcome
+            && learned
+        {
             leader.raise_above(at);
         }
         let splitting = leader.splitting.is_some();

@@ -3,12 +3,12 @@
 //! | asked to | at the anchor | elsewhere |
 //! |---|---|---|
 //! | validate | shared locks in memory | shared locks in memory |
-//! | write | exclusive locks in memory; the writes come with the commit | intents in the log, at p |
+//! | write | exclusive locks; the writes come with the commit | intents in the log, at p |
 //!
-//! Once answered, the locks stay until the record speaks (X5). A validation is promised below the lease
-//! end only (X3): shared locks die with the leader. A repeated prepare meets its own intents and gets
-//! the same answer; one that comes after the resolution may meet its own versions and be refused, which
-//! is why a refusal is only advice (X8).
+//! Once answered, the locks stay until the record speaks (X5). A validation is promised below the
+//! lease end only (X3): shared locks die with the leader. A repeated prepare meets its own intents
+//! and gets the same answer; one that comes after the resolution may meet its own versions and be
+//! refused, which is why a refusal is only advice (X8).
 
 use clock::Timestamp;
 use keys::Key;
@@ -26,6 +26,7 @@ use crate::{
     command::Command,
     locks::Acquired,
     record::{Record, Verdict},
+    rules::Rule,
 };
 
 impl Machine {
@@ -101,7 +102,8 @@ impl Machine {
         }
     }
 
-    /// All locks are held: validate, and log intents if there are writes of another range's transaction.
+    /// All locks are held: validate, and log intents if there are writes of another range's
+    /// transaction.
     pub(super) fn prepare_granted(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
         let Work::Prepare(prepare) = &op.work else { unreachable!("asked by kind") };
         let txn = prepare.txn.id;
@@ -150,6 +152,7 @@ impl Machine {
         let Op { caller, arrived, work, .. } = op;
         let Work::Prepare(request) = work else { unreachable!("asked by kind") };
         let reads_here = !request.reads.is_empty() && !request.at_anchor;
+        let bounded = self.rules.keep(Rule::ValidThrough);
         let leader = self.leader();
         leader.locks.mark_prepared(request.txn.id);
         let (mut at, mut intents) = (Timestamp::ZERO, Vec::new());
@@ -157,7 +160,8 @@ impl Machine {
         if let Some(Txn { phase: Phase::Prepared { prepare, keys, .. }, .. }) = known {
             (at, intents) = (prepare, keys);
         }
-        let valid_through = if reads_here { leader.lease_end } else { Timestamp::MAX };
+        let bounded = reads_here && bounded;
+        let valid_through = if bounded { leader.lease_end } else { Timestamp::MAX };
         let phase = Phase::Prepared { prepare: at, keys: intents, validated: request.reads };
         let id = request.txn.id;
         leader.txns.insert(id, Txn { meta: request.txn, phase, waiters: Vec::new() });
@@ -172,8 +176,8 @@ impl Machine {
     }
 
     /// R1: p is above everything this leader assigned, served or closed. It is also above
-    /// `TT.now().earliest`: a higher p delays no commit (s is at least `latest` anyway) and lets reads of
-    /// older snapshots pass.
+    /// `TT.now().earliest`: a higher p delays no commit (s is at least `latest` anyway) and lets
+    /// reads of older snapshots pass.
     fn log_intents(&mut self, cx: &mut Cx<'_>, op: Op) {
         let Op { caller, arrived, deadline, work } = op;
         let Work::Prepare(request) = work else { unreachable!("asked by kind") };
@@ -198,8 +202,9 @@ impl Machine {
         let leader = self.leader();
         leader.locks.mark_prepared(txn.id);
         let mut keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
-        // An earlier prepare of fewer keys (its range was larger or its writes fewer): its intents keep
-        // their place in the list of what is to be resolved, and reads keep waiting from its p on.
+        // An earlier prepare of fewer keys (its range was larger or its writes fewer): its intents
+        // keep their place in the list of what is to be resolved, and reads keep waiting from its p
+        // on.
         let mut first = prepare;
         if let Some(Txn { phase: Phase::Prepared { prepare: before, keys: others, .. }, .. }) =
             leader.txns.remove(&txn.id)
@@ -227,7 +232,8 @@ impl Machine {
             epsilon_nanos: preparing.epsilon_nanos,
             ..CommitStats::default()
         };
-        let valid_through = if preparing.validated { lease_end } else { Timestamp::MAX };
+        let bounded = preparing.validated && self.rules.keep(Rule::ValidThrough);
+        let valid_through = if bounded { lease_end } else { Timestamp::MAX };
         Reply::Prepared(Prepared { prepare, valid_through, stats })
     }
 }

@@ -1,9 +1,9 @@
 //! Asking the records of transactions that are in the way (X5, X5a, X7).
 //!
-//! Whoever waits for a transaction waits for its record to speak, in the end. A wound goes out at once; a
-//! mere question only after somebody waited a while, because most transactions end by themselves, and then
-//! at growing intervals. A holder that is found twice by the housekeeping is asked about even though nobody
-//! waits: its gateway may be dead.
+//! Whoever waits for a transaction waits for its record to speak, in the end. A wound goes out at
+//! once; a mere question only after somebody waited a while, because most transactions end by
+//! themselves, and then at growing intervals. A holder that is found twice by the housekeeping is
+//! asked about even though nobody waits: its gateway may be dead.
 
 use std::{collections::BTreeMap, time::Duration};
 

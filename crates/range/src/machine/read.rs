@@ -3,11 +3,11 @@
 //! | waits for | leader (R2) | other replicas (R3) |
 //! |---|---|---|
 //! | to be allowed | lease end above t | closed timestamp at or above t |
-//! | writes at or below t | locks with a pending timestamp: in flight, or intents | intents in the store |
-//! | the time (T5) | `TT.after` the newest version it may return | `TT.after(t)`, or of the log's newest |
+//! | writes at or below t | pending locks: in flight, or intents | intents in the store |
+//! | the time (T5) | `TT.after` the newest version to see | `TT.after(t)`, or the log's newest |
 //!
-//! A leader first raises `min_next` above t: from then on nothing new appears at or below t, so what it
-//! waits for can only get less. What is read does not depend on when.
+//! A leader first raises `min_next` above t: from then on nothing new appears at or below t, so
+//! what it waits for can only get less. What is read does not depend on when.
 
 use std::{mem, ops::ControlFlow};
 
@@ -28,7 +28,7 @@ use super::{
     op::{Op, OpId, ReadWork, Work},
     push,
 };
-use crate::{locks::Acquired, recent::Answer};
+use crate::{locks::Acquired, recent::Answer, rules::Rule};
 
 /// Intents read at once when a follower looks for those in its way.
 const INTENTS_PER_READ: usize = 256;
@@ -171,15 +171,20 @@ impl Machine {
 
     /// R2.
     fn ready_to_lead(&mut self, cx: &mut Cx<'_>, id: OpId, read: &Read) -> Ready {
-        let at = read.at;
+        let (at, rules) = (read.at, self.rules);
         let leader = self.leader();
-        if !leader.lease_valid(cx.now.tt) || at >= leader.lease_end {
+        let beyond = at >= leader.lease_end && rules.keep(Rule::LeaseEnd);
+        if !leader.lease_valid(cx.now.tt) || beyond {
             return Ready::Parked(Parked::Safe);
         }
-        leader.raise_above(at);
+        if rules.keep(Rule::ReadRaises) {
+            leader.raise_above(at);
+        }
         let reader = read.holder.as_ref().map(|holder| holder.id);
         let locks = &leader.locks;
-        if read.spans.iter().any(|read| !locks.blockers(&read.span, at, reader).is_empty()) {
+        let waits = rules.keep(Rule::ReadWaitsForWrites);
+        if waits && read.spans.iter().any(|read| !locks.blockers(&read.span, at, reader).is_empty())
+        {
             let spans: Vec<Span> = read.spans.iter().map(|read| read.span.clone()).collect();
             let mut effects = mem::take(&mut leader.lock_effects);
             let holder = read.holder.clone();
@@ -192,14 +197,16 @@ impl Machine {
             }
         }
         match self.newest_to_see(cx, read) {
-            Some(until) if !self.past(cx, until) => Ready::Parked(Parked::Time(until)),
+            Some(until) if !self.past(cx, until) && rules.keep(Rule::ReadWait) => {
+                Ready::Parked(Parked::Time(until))
+            }
             Some(_) | None => Ready::Now,
         }
     }
 
-    /// T5: a timestamp at or above every version at or below the snapshot that is not past yet, in the
-    /// spans read; `None` if all are past. The index of recent writes knows them all, unless the leader
-    /// is so young that it has to assume the newest of its log.
+    /// T5: a timestamp at or above every version at or below the snapshot that is not past yet, in
+    /// the spans read; `None` if all are past. The index of recent writes knows them all, unless
+    /// the leader is so young that it has to assume the newest of its log.
     fn newest_to_see(&mut self, cx: &Cx<'_>, read: &Read) -> Option<Timestamp> {
         let log = self.applied.max_timestamp;
         if self.past(cx, log.min(read.at)) {
@@ -224,7 +231,9 @@ impl Machine {
             return Ok(Ready::Parked(Parked::Safe));
         }
         for span in &read.spans {
-            if let Some((key, meta)) = intent_in_way(cx, &span.span, read.at)? {
+            if self.rules.keep(Rule::FollowerIntents)
+                && let Some((key, meta)) = intent_in_way(cx, &span.span, read.at)?
+            {
                 self.push_for_reader(cx, push::query(meta, key));
                 return Ok(Ready::Parked(Parked::Intent));
             }

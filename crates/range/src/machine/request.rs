@@ -171,8 +171,8 @@ impl Machine {
         }
     }
 
-    /// A request waits nowhere any more. Its locks: what waited is withdrawn; what was granted and is
-    /// not promised stays with its transaction (another request may have asked for it as well).
+    /// A request waits nowhere any more. Its locks: what waited is withdrawn; what was granted and
+    /// is not promised stays with its transaction (another request may have asked for it as well).
     pub(super) fn let_go(&mut self, id: OpId) {
         if let Some(leader) = &mut self.leader {
             let mut effects = std::mem::take(&mut leader.lock_effects);

@@ -1,7 +1,7 @@
 //! What a leader does once a command is applied: let go, remember, answer, wake.
 //!
-//! Settling follows the write of the batch, so whoever is woken sees the effects. A replica that does not
-//! lead only wakes reads that waited for an intent.
+//! Settling follows the write of the batch, so whoever is woken sees the effects. A replica that
+//! does not lead only wakes reads that waited for an intent.
 
 use clock::Timestamp;
 use kv::{Conflict, ConflictKind, KvError, Reply, Resolution, TxnMeta, Write};
@@ -13,7 +13,7 @@ use super::{
     leader::Phase,
     op::{OpId, Work},
 };
-use crate::{command::Command, record::Verdict};
+use crate::{command::Command, record::Verdict, rules::Rule};
 
 impl Machine {
     /// The batch with all effects up to the applied slot is written.
@@ -37,7 +37,9 @@ impl Machine {
     fn settle_one(&mut self, cx: &mut Cx<'_>, done: Done) -> Result<(), EngineError> {
         let Done { command, verdict } = done;
         let at = command.timestamp();
-        self.leader().raise_above(at);
+        if self.rules.keep(Rule::Learned) {
+            self.leader().raise_above(at);
+        }
         match command {
             Command::Prepare { txn, prepare, .. } => self.settle_prepare(cx, &txn, prepare),
             Command::Commit { txn, at, writes, .. } => {

@@ -1,8 +1,9 @@
 //! Splits and transfers: how a leader's memory is divided, and how it ends on purpose.
 //!
-//! A split is one log entry. Behind it the leader proposes nothing until it is applied (the *barrier*): so
-//! nothing in the log can touch keys that are the child's by then. Requests that come to propose wait at
-//! the barrier; those for the child's keys are then sent away with the right descriptor.
+//! A split is one log entry. Behind it the leader proposes nothing until it is applied (the
+//! *barrier*): so nothing in the log can touch keys that are the child's by then. Requests that
+//! come to propose wait at the barrier; those for the child's keys are then sent away with the
+//! right descriptor.
 //!
 //! ```text
 //!    log:   commit   prepare   SPLIT at m   |barrier|   commit ...
@@ -10,11 +11,12 @@
 //!                                   locks, recent writes and promises divided, child born
 //! ```
 //!
-//! The child starts above everything the parent assigned, served or closed: its floor is the parent's
-//! `min_next`. A transaction with locks on both sides is a holder in both ranges; both ask its record.
+//! The child starts above everything the parent assigned, served or closed: its floor is the
+//! parent's `min_next`. A transaction with locks on both sides is a holder in both ranges; both ask
+//! its record.
 //!
-//! A transfer (P5) drains first: nothing new is promised, what is promised is waited for. Then the host
-//! issues the certificate with `min_next - 1` as floor, and this leader is none any more.
+//! A transfer (P5) drains first: nothing new is promised, what is promised is waited for. Then the
+//! host issues the certificate with `min_next - 1` as floor, and this leader is none any more.
 
 use keys::{Key, NodeId, RangeId};
 use kv::{KvError, Reply};
@@ -172,8 +174,8 @@ impl Machine {
         Heirloom { child, leader: right }
     }
 
-    /// Makes this machine, a child just born, the leader it is to be: with the locks and promises of the
-    /// parent's leader, and its `min_next` as floor. No effect for another child.
+    /// Makes this machine, a child just born, the leader it is to be: with the locks and promises
+    /// of the parent's leader, and its `min_next` as floor. No effect for another child.
     ///
     /// # Panics
     /// If the parent kept nothing for it: only the leader that proposed the split gives birth to a
@@ -207,8 +209,8 @@ impl Machine {
         self.leader().draining = Some(Draining { to, op: id });
     }
 
-    /// A voter has promised a higher ballot that leads nothing: only a new ballot heals that, so this
-    /// leader hands over to itself.
+    /// A voter has promised a higher ballot that leads nothing: only a new ballot heals that, so
+    /// this leader hands over to itself.
     pub fn renew_ballot(&mut self, cx: &mut Cx<'_>) {
         if self.leader.as_ref().is_some_and(|leader| leader.draining.is_none()) {
             let arrived = cx.now.mono;
@@ -218,8 +220,8 @@ impl Machine {
         }
     }
 
-    /// P5: once nothing is promised and nothing is in the log, the host may hand over. It is told so
-    /// with every step until it did, or until the request for it is given up.
+    /// P5: once nothing is promised and nothing is in the log, the host may hand over. It is told
+    /// so with every step until it did, or until the request for it is given up.
     pub(super) fn drained(&mut self, cx: &mut Cx<'_>) {
         let Some(leader) = &self.leader else { return };
         let Some(draining) = &leader.draining else { return };

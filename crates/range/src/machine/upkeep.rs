@@ -1,6 +1,6 @@
-//! What a leader does by itself, now and then: close time (R3), look for dead holders (X7), raise the GC
-//! threshold (S4), delete records (X7a). And what every replica does once the threshold moved: drop
-//! versions, a few at a time.
+//! What a leader does by itself, now and then: close time (R3), look for dead holders (X7), raise
+//! the GC threshold (S4), delete records (X7a). And what every replica does once the threshold
+//! moved: drop versions, a few at a time.
 
 use std::{mem, time::Duration};
 
@@ -12,6 +12,7 @@ use super::{Cx, Machine, leader::Phase, push};
 use crate::{
     command::Command,
     record::{Record, Verdict},
+    rules::Rule,
 };
 
 /// Between two steps of GC, so that it never takes a core.
@@ -77,12 +78,13 @@ impl Machine {
         [sweep, leading].into_iter().flatten().min()
     }
 
-    /// R3: nothing at or below c will be proposed any more. c is below `TT.now().earliest`, below the
-    /// lease end, below every command that waits for the log's window; what was proposed before lies in
-    /// the log before the slot that goes with c.
+    /// R3: nothing at or below c will be proposed any more. c is below `TT.now().earliest`, below
+    /// the lease end, below every command that waits for the log's window; what was proposed before
+    /// lies in the log before the slot that goes with c.
     fn close(&mut self, cx: &mut Cx<'_>) {
         let (lag, active, idle) =
             (self.config.close_lag, self.config.close_active, self.config.close_idle);
+        let raises = self.rules.keep(Rule::CloseRaises);
         let leader = self.leader();
         let pause = if mem::take(&mut leader.wrote) { active } else { idle };
         leader.close_due = cx.now.mono.plus(pause);
@@ -94,8 +96,10 @@ impl Machine {
             return;
         }
         leader.closed = at;
-        leader.raise_above(at);
-        assert!(at < leader.min_next, "R3: closed {at}, but {} comes next", leader.min_next);
+        if raises {
+            leader.raise_above(at);
+            assert!(at < leader.min_next, "R3: closed {at}, {} comes next", leader.min_next);
+        }
         cx.out.close = Some(at);
     }
 
@@ -119,8 +123,9 @@ impl Machine {
         }
     }
 
-    /// S4: below what the retention asks for, and below every intent: its version may yet have to be
-    /// written. Only if something was written since the last time, so an idle range logs nothing.
+    /// S4: below what the retention asks for, and below every intent: its version may yet have to
+    /// be written. Only if something was written since the last time, so an idle range logs
+    /// nothing.
     fn raise_gc_threshold(&mut self, cx: &mut Cx<'_>) {
         let (retention, step) = (self.config.retention, self.config.gc_step);
         let (before, newest) = (self.state.gc_threshold, self.applied.max_timestamp);
@@ -140,8 +145,8 @@ impl Machine {
         }
     }
 
-    /// Drops some versions that nobody may read any more. Every replica by itself: reads at or above the
-    /// threshold see no difference.
+    /// Drops some versions that nobody may read any more. Every replica by itself: reads at or
+    /// above the threshold see no difference.
     fn sweep_step(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
         let Some(span) = self.sweep.take() else { return Ok(()) };
         let keys = self.config.gc_keys_per_step;
@@ -152,9 +157,9 @@ impl Machine {
         Ok(())
     }
 
-    /// X7a: deletes records whose transaction can neither be prepared nor decided any more, if nothing of
-    /// it can be left: one-group commits, and aborts (a missing record means abort to who holds an
-    /// intent). Records of commits over several ranges stay.
+    /// X7a: deletes records whose transaction can neither be prepared nor decided any more, if
+    /// nothing of it can be left: one-group commits, and aborts (a missing record means abort to
+    /// who holds an intent). Records of commits over several ranges stay.
     fn forget_records(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
         let limit = self.config.records_per_step;
         let (mut start, end) = records::bounds(&self.state.descriptor.span);

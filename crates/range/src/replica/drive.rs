@@ -112,8 +112,8 @@ impl Replica {
         }
     }
 
-    /// Applies chosen entries and settles them. Leaves a batch that is written, or holds nothing that
-    /// anybody waits to see.
+    /// Applies chosen entries and settles them. Leaves a batch that is written, or holds nothing
+    /// that anybody waits to see.
     pub(super) fn apply(
         &mut self,
         ctx: &Context<'_>,

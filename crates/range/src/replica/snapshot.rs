@@ -8,19 +8,19 @@
 //!      | <--------------------------------------- |
 //!      |  Chunk 1 ...                             |
 //!      | ---------------------------------------> |
-//!      |  Chunk n, last                           |   one batch: old data out, new data in, applied
-//!      | ---------------------------------------> |   slot, log truncated -- or nothing of it
+//!      |  Chunk n, last                           |   one batch: old data out, new
+//!      | ---------------------------------------> |   data in, applied slot, log cut
 //! ```
 //!
-//! The leader reads from one consistent view of its store, a chunk at a time, one chunk in flight: memory
-//! and network stay bounded. The follower collects the chunks in memory, at most
-//! [`crate::Config::snapshot_bytes`], and installs them in **one** batch with the applied slot and the
-//! group's own records. So there is no half-installed snapshot: a crash before the batch leaves the old
-//! replica, a crash after it the new one. Either end gives up when the other is silent; then it starts
-//! over.
+//! The leader reads from one consistent view of its store, a chunk at a time, one chunk in flight:
+//! memory and network stay bounded. The follower collects the chunks in memory, at most
+//! [`crate::Config::snapshot_bytes`], and installs them in **one** batch with the applied slot and
+//! the group's own records. So there is no half-installed snapshot: a crash before the batch leaves
+//! the old replica, a crash after it the new one. Either end gives up when the other is silent;
+//! then it starts over.
 //!
-//! A snapshot from after splits covers less than the replica that installs it. For every split it skips the
-//! replica gives birth to the child, blank (see [`super`]).
+//! A snapshot from after splits covers less than the replica that installs it. For every split it
+//! skips the replica gives birth to the child, blank (see [`super`]).
 
 use std::{collections::BTreeMap, fmt};
 
@@ -330,8 +330,8 @@ impl Replica {
         Ok(())
     }
 
-    /// The children of splits that the snapshot skips: their acceptors are born now (section 8), without
-    /// data.
+    /// The children of splits that the snapshot skips: their acceptors are born now (section 8),
+    /// without data.
     fn missed_children(
         &mut self,
         ctx: &Context<'_>,
