@@ -252,10 +252,7 @@ impl<K: Eq + std::hash::Hash, V> TextCache<K, V> {
 }
 
 /// Whether the tables are still as they were.
-pub(crate) fn is_current(
-    tables: &[(keys::TableId, SchemaVersion)],
-    catalog: &Catalog,
-) -> bool {
+pub(crate) fn is_current(tables: &[(keys::TableId, SchemaVersion)], catalog: &Catalog) -> bool {
     tables.iter().all(|(id, version)| {
         catalog.table_by_id(*id).is_some_and(|table| table.version == *version)
     })

@@ -86,15 +86,13 @@ fn explain(error: &TxnError, catalog: Option<&Catalog>) -> SqlError {
     let named_key = |key: &keys::Key| named(&keys::Span::point(key.clone()));
     match error {
         TxnError::Retry(conflict) => retry(conflict, catalog),
-        TxnError::Unknown { .. } => SqlError::new(state, error.to_string()).with_hint(
-            "The commit may have happened or not: look before you run it again.",
-        ),
+        TxnError::Unknown { .. } => SqlError::new(state, error.to_string())
+            .with_hint("The commit may have happened or not: look before you run it again."),
         TxnError::Unavailable { .. } => SqlError::new(state, error.to_string()),
-        TxnError::Blocked { key, holder } => SqlError::new(
-            state,
-            format!("canceling statement due to a lock on {}", named_key(key)),
-        )
-        .with_detail(format!("Transaction {} held it until the deadline.", holder.short())),
+        TxnError::Blocked { key, holder } => {
+            SqlError::new(state, format!("canceling statement due to a lock on {}", named_key(key)))
+                .with_detail(format!("Transaction {} held it until the deadline.", holder.short()))
+        }
         TxnError::LockBusy { key, holder } => {
             let place = named_key(key);
             let table = place.split('/').next().unwrap_or_default();
@@ -112,9 +110,7 @@ fn explain(error: &TxnError, catalog: Option<&Catalog>) -> SqlError {
         )
         .with_detail(format!("History is retained since {threshold}.")),
         TxnError::Program(program) => program_error(program),
-        TxnError::ReadOnly => {
-            SqlError::new(state, "cannot write in a read-only transaction")
-        }
+        TxnError::ReadOnly => SqlError::new(state, "cannot write in a read-only transaction"),
         TxnError::NoRange { .. }
         | TxnError::InFuture { .. }
         | TxnError::Overloaded(_)

@@ -11,7 +11,8 @@ use crate::{
     database::Database,
     parse::{ExplainMode, Statement},
     plan::{
-        Body, JoinKind, Node, Plan, Scan, ScanOrder, SetOp, SubqueryKind, access, optimize, spans,
+        Aggregate, Body, Join, JoinKind, Node, Plan, Scan, ScanOrder, SetOp, SubqueryKind, access,
+        optimize, spans,
     },
     session::{Execution, ResultColumn, Session},
     show::{leader, region_of},
@@ -68,7 +69,10 @@ pub(crate) async fn run(
 enum Line {
     Text(String),
     /// Where the spans of this scan lie is asked for later.
-    Ranges { indent: usize, scan: usize },
+    Ranges {
+        indent: usize,
+        scan: usize,
+    },
 }
 
 struct Printer {
@@ -140,35 +144,8 @@ impl Printer {
                     exprs.iter().map(|expr| expression(expr, &names)).collect();
                 self.line(indent, format!("project: {}", exprs.join(", ")));
             }
-            Node::Join(join) => {
-                let kind = match join.kind {
-                    JoinKind::Inner => "inner",
-                    JoinKind::Left => "left",
-                    JoinKind::Right => "right",
-                    JoinKind::Full => "full",
-                };
-                let method = if join.equal.is_empty() { "loop" } else { "hash" };
-                self.line(indent, format!("{kind} join ({method})"));
-                let (left, right) = (Names::of(&join.left), Names::of(&join.right));
-                for (a, b) in &join.equal {
-                    let pair = format!("{} = {}", expression(a, &left), expression(b, &right));
-                    self.line(indent + 1, format!("on: {pair}"));
-                }
-                if !join.conditions.is_empty() {
-                    let text = conjunction(&join.conditions, &Names::of(node));
-                    self.line(indent + 1, format!("condition: {text}"));
-                }
-            }
-            Node::Aggregate(aggregate) => {
-                let calls: Vec<String> =
-                    aggregate.calls.iter().map(|call| print::aggregate(call, &names)).collect();
-                self.line(indent, format!("aggregate: {}", calls.join(", ")));
-                if !aggregate.group.is_empty() {
-                    let group: Vec<String> =
-                        aggregate.group.iter().map(|expr| expression(expr, &names)).collect();
-                    self.line(indent + 1, format!("group by: {}", group.join(", ")));
-                }
-            }
+            Node::Join(join) => self.join(indent, join, &Names::of(node)),
+            Node::Aggregate(aggregate) => self.aggregate(indent, aggregate, &names),
             Node::Sort { keys, .. } => {
                 let keys: Vec<String> = keys
                     .iter()
@@ -203,11 +180,46 @@ impl Printer {
         }
     }
 
+    fn join(&mut self, indent: usize, join: &Join, names: &Names) {
+        let kind = match join.kind {
+            JoinKind::Inner => "inner",
+            JoinKind::Left => "left",
+            JoinKind::Right => "right",
+            JoinKind::Full => "full",
+        };
+        let narrows = matches!(join.kind, JoinKind::Inner | JoinKind::Left);
+        let method = match &join.right {
+            _ if join.equal.is_empty() => "loop",
+            Node::Scan(_) if narrows => "hash, right side narrowed to the left one's values",
+            _ => "hash",
+        };
+        self.line(indent, format!("{kind} join ({method})"));
+        let (left, right) = (Names::of(&join.left), Names::of(&join.right));
+        for (a, b) in &join.equal {
+            let pair = format!("{} = {}", expression(a, &left), expression(b, &right));
+            self.line(indent + 1, format!("on: {pair}"));
+        }
+        if !join.conditions.is_empty() {
+            let text = conjunction(&join.conditions, names);
+            self.line(indent + 1, format!("condition: {text}"));
+        }
+    }
+
+    fn aggregate(&mut self, indent: usize, aggregate: &Aggregate, names: &Names) {
+        let calls: Vec<String> =
+            aggregate.calls.iter().map(|call| print::aggregate(call, names)).collect();
+        self.line(indent, format!("aggregate: {}", calls.join(", ")));
+        if !aggregate.group.is_empty() {
+            let group: Vec<String> =
+                aggregate.group.iter().map(|expr| expression(expr, names)).collect();
+            self.line(indent + 1, format!("group by: {}", group.join(", ")));
+        }
+    }
+
     fn scan(&mut self, indent: usize, scan: &Scan) {
         let index = scan.table.indexes().find(|index| index.id == scan.index);
         let index = index.expect("the plan's index exists");
-        let name =
-            if index.id == keys::IndexId::PRIMARY { "primary" } else { index.name.as_str() };
+        let name = if index.id == keys::IndexId::PRIMARY { "primary" } else { index.name.as_str() };
         let shape = spans::shape(&scan.table, index, &scan.conditions);
         let what = if index.unique.is_unique() && shape.points == index.columns.len() {
             "get"
@@ -260,12 +272,15 @@ async fn range_lines(
     let found = spans::spans(&scan.table, index.expect("the plan's index exists"), &conditions);
     let pad = "  ".repeat(indent);
     let mut lines = Vec::new();
+    let unknown = |part: &expr::Expr| matches!(part, expr::Expr::Param { .. });
+    let later = conditions.iter().any(|condition| condition.any(&mut |part| unknown(part)));
+    let word = if later { "span within" } else { "span" };
     if found.spans.is_empty() {
         lines.push(format!("{pad}spans: none"));
     }
     for span in found.spans.iter().take(MAX_SPANS) {
         let name = crate::error::named_span(span, Some(catalog));
-        lines.push(format!("{pad}span: {name}"));
+        lines.push(format!("{pad}{word}: {name}"));
     }
     if found.spans.len() > MAX_SPANS {
         lines.push(format!("{pad}... {} spans in all", found.spans.len()));

@@ -19,15 +19,7 @@ pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
             Type::Float8
         }
         DataType::Float(ExactNumberInfo::None) => Type::Float8,
-        DataType::Float(ExactNumberInfo::Precision(bits)) => match bits {
-            1..=24 => Type::Float4,
-            25..=53 => Type::Float8,
-            _ => {
-                return Err(SqlError::invalid_parameter(
-                    "precision for type float must be between 1 and 53 bits",
-                ));
-            }
-        },
+        DataType::Float(ExactNumberInfo::Precision(bits)) => float(*bits)?,
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(*info)?,
         DataType::Text => Type::Text,
         DataType::Varchar(length)
@@ -60,13 +52,9 @@ pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
         DataType::Interval { fields: None, precision: None } => Type::Interval,
         DataType::Regclass => Type::Regclass,
         DataType::Array(
-            ArrayElemTypeDef::SquareBracket(element, None) | ArrayElemTypeDef::AngleBracket(element),
-        ) => {
-            let element = from_ast(element)?;
-            element
-                .array_of()
-                .ok_or_else(|| SqlError::unsupported(format!("an array of {element}")))?
-        }
+            ArrayElemTypeDef::SquareBracket(element, None)
+            | ArrayElemTypeDef::AngleBracket(element),
+        ) => array(element)?,
         DataType::Custom(name, modifiers) => {
             let mut text = name.to_string().to_lowercase();
             if !modifiers.is_empty() {
@@ -87,6 +75,21 @@ pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
         | DataType::Array(_) => return Err(SqlError::unsupported(format!("type {ty}"))),
         _ => return Err(unknown(ty)),
     })
+}
+
+fn float(bits: u64) -> Result<Type, SqlError> {
+    match bits {
+        1..=24 => Ok(Type::Float4),
+        25..=53 => Ok(Type::Float8),
+        _ => Err(SqlError::invalid_parameter(
+            "precision for type float must be between 1 and 53 bits",
+        )),
+    }
+}
+
+fn array(element: &DataType) -> Result<Type, SqlError> {
+    let element = from_ast(element)?;
+    element.array_of().ok_or_else(|| SqlError::unsupported(format!("an array of {element}")))
 }
 
 fn unknown(ty: &DataType) -> SqlError {
@@ -112,9 +115,7 @@ fn numeric(info: ExactNumberInfo) -> Result<Type, SqlError> {
     })?;
     let range = -1000..=1000;
     let scale = i16::try_from(scale).ok().filter(|s| range.contains(s)).ok_or_else(|| {
-        SqlError::invalid_parameter(format!(
-            "NUMERIC scale {scale} must be between -1000 and 1000"
-        ))
+        SqlError::invalid_parameter(format!("NUMERIC scale {scale} must be between -1000 and 1000"))
     })?;
     Ok(Type::numeric(precision, scale))
 }
@@ -122,15 +123,15 @@ fn numeric(info: ExactNumberInfo) -> Result<Type, SqlError> {
 fn characters(name: &str, length: &CharacterLength) -> Result<u32, SqlError> {
     const MAX: u64 = 10_485_760;
     match length {
-        CharacterLength::IntegerLength { length: 0, .. } => Err(SqlError::invalid_parameter(
-            format!("length for type {name} must be at least 1"),
-        )),
+        CharacterLength::IntegerLength { length: 0, .. } => {
+            Err(SqlError::invalid_parameter(format!("length for type {name} must be at least 1")))
+        }
         CharacterLength::IntegerLength { length, unit: None } if *length <= MAX => {
             Ok(u32::try_from(*length).expect("checked"))
         }
-        CharacterLength::IntegerLength { unit: None, .. } => Err(SqlError::invalid_parameter(
-            format!("length for type {name} cannot exceed {MAX}"),
-        )),
+        CharacterLength::IntegerLength { unit: None, .. } => {
+            Err(SqlError::invalid_parameter(format!("length for type {name} cannot exceed {MAX}")))
+        }
         CharacterLength::IntegerLength { .. } | CharacterLength::Max => {
             Err(SqlError::unsupported(format!("this length of {name}")))
         }

@@ -207,11 +207,7 @@ impl Binder<'_> {
     }
 
     /// A default in a row of which other rows give a value.
-    fn default_for_rows(
-        &self,
-        position: usize,
-        values: &[InsertValue],
-    ) -> Result<Expr, SqlError> {
+    fn default_for_rows(&self, position: usize, values: &[InsertValue]) -> Result<Expr, SqlError> {
         match &values[position] {
             InsertValue::Default(expr) => Ok(expr.clone()),
             InsertValue::Source(_) => Ok(self.row_defaults[position].clone()),
@@ -288,8 +284,7 @@ impl Binder<'_> {
                     )
                     .with_hint("For example, ON CONFLICT (column_name)."));
                 }
-                let scope =
-                    table_scope(table, alias).join(table_scope(table, "excluded"))?;
+                let scope = table_scope(table, alias).join(table_scope(table, "excluded"))?;
                 let mut scope = scope;
                 for column in scope.columns.iter_mut().skip(table.columns.len()) {
                     column.shadowed = true;
@@ -448,8 +443,9 @@ impl Binder<'_> {
         target: &ast::TableFactor,
         others: &[ast::TableWithJoins],
     ) -> Result<(Arc<Table>, Node, Scope), SqlError> {
-        let ast::TableFactor::Table { name, alias, args: None, version: None, sample: None, .. } =
-            target
+        let ast::TableFactor::Table {
+            name, alias, args: None, version: None, sample: None, ..
+        } = target
         else {
             return Err(SqlError::unsupported(format!("writing to {target}")));
         };

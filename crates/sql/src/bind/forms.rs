@@ -122,11 +122,7 @@ impl Binder<'_> {
         self.call(name, args)
     }
 
-    pub(super) fn array(
-        &mut self,
-        items: &[ast::Expr],
-        scope: &Scope,
-    ) -> Result<Typed, SqlError> {
+    pub(super) fn array(&mut self, items: &[ast::Expr], scope: &Scope) -> Result<Typed, SqlError> {
         let mut bound = Vec::with_capacity(items.len());
         for item in items {
             bound.push(self.scalar(item, scope)?);
@@ -173,11 +169,7 @@ impl Binder<'_> {
         self.settled(bind::quantified(arg, op, array, quantifier, self.context))
     }
 
-    pub(super) fn exists(
-        &mut self,
-        query: &ast::Query,
-        negated: bool,
-    ) -> Result<Typed, SqlError> {
+    pub(super) fn exists(&mut self, query: &ast::Query, negated: bool) -> Result<Typed, SqlError> {
         let bound = self.subquery(query)?;
         let limited = crate::plan::Node::Limit {
             input: Box::new(bound.node),

@@ -5,7 +5,9 @@ use keys::IndexId;
 use sqlparser::ast;
 
 use super::{
-    Binder, Bound, Cte, Scope, ScopeColumn, restrict, restrict::{joined_on, pair}, table_scope,
+    Binder, Bound, Cte, Scope, ScopeColumn, restrict,
+    restrict::{joined_on, pair},
+    table_scope,
 };
 use crate::{
     parse::fold,
@@ -238,11 +240,7 @@ impl Binder<'_> {
     }
 
     /// A query of WITH, bound at the place that names it, in sight of those before it only.
-    fn with_query(
-        &mut self,
-        at: usize,
-        alias: Option<&ast::TableAlias>,
-    ) -> Result<From, SqlError> {
+    fn with_query(&mut self, at: usize, alias: Option<&ast::TableAlias>) -> Result<From, SqlError> {
         let hidden: Vec<Cte> = self.ctes.drain(at..).collect();
         let cte = hidden[0].clone();
         let bound = self.query(&cte.query);
@@ -360,13 +358,7 @@ fn function_result(
     alias: Option<&ast::TableAlias>,
 ) -> Result<From, SqlError> {
     let name = alias.map_or_else(|| name.to_owned(), |alias| fold(&alias.name));
-    let column = ScopeColumn {
-        relation: name.clone(),
-        name,
-        ty,
-        hidden: false,
-        shadowed: false,
-    };
+    let column = ScopeColumn { relation: name.clone(), name, ty, hidden: false, shadowed: false };
     let mut scope = Scope { columns: vec![column] };
     if let Some(alias) = alias {
         rename(&mut scope, alias)?;

@@ -12,6 +12,8 @@ mod calls;
 mod dml;
 mod forms;
 mod from;
+mod group;
+mod items;
 mod restrict;
 mod scalar;
 mod scope;
@@ -31,8 +33,8 @@ use crate::{
     session::ResultColumn,
 };
 
-pub(crate) use restrict::restrict;
 pub(crate) use expr::Typed;
+pub(crate) use restrict::restrict;
 pub(crate) use scope::{Scope, ScopeColumn};
 
 /// Parameters at or above this are results of subqueries.
@@ -187,7 +189,7 @@ pub(crate) fn as_of(as_of: &AsOf, context: &EvalContext) -> Result<Timestamp, Sq
             "Give a timestamp, a negative interval such as '-5s', or nanoseconds since 1970.",
         )
     };
-    let text = match &as_of.at {
+    let text = match &*as_of.at {
         ast::Expr::Value(value) => match &value.value {
             ast::Value::SingleQuotedString(text) | ast::Value::Number(text, _) => Some(text),
             _ => None,
@@ -256,10 +258,7 @@ fn shifted(interval: &Datum, context: &EvalContext) -> Result<i64, SqlError> {
     }
 }
 
-fn constant_of_any(
-    expr: &ast::Expr,
-    context: &EvalContext,
-) -> Result<(Datum, Type), SqlError> {
+fn constant_of_any(expr: &ast::Expr, context: &EvalContext) -> Result<(Datum, Type), SqlError> {
     let catalog = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
     let mut binder = Binder::new(&catalog, context, None, Vec::new());
     let bound = binder.scalar(expr, &Scope::default())?;

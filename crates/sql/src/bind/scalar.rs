@@ -80,8 +80,12 @@ impl Binder<'_> {
             ast::Expr::IsNotFalse(arg) => self.is(arg, IsTest::False, Negation::Negated, scope),
             ast::Expr::IsUnknown(arg) => self.is(arg, IsTest::Unknown, Negation::Plain, scope),
             ast::Expr::IsNotUnknown(arg) => self.is(arg, IsTest::Unknown, Negation::Negated, scope),
-            ast::Expr::IsDistinctFrom(left, right) => self.distinct(left, right, Negation::Plain, scope),
-            ast::Expr::IsNotDistinctFrom(left, right) => self.distinct(left, right, Negation::Negated, scope),
+            ast::Expr::IsDistinctFrom(left, right) => {
+                self.distinct(left, right, Negation::Plain, scope)
+            }
+            ast::Expr::IsNotDistinctFrom(left, right) => {
+                self.distinct(left, right, Negation::Negated, scope)
+            }
             ast::Expr::InList { expr, list, negated } => self.in_list(expr, list, *negated, scope),
             ast::Expr::Between { expr, negated, low, high } => {
                 self.between(expr, low, high, *negated, scope)
@@ -89,9 +93,20 @@ impl Binder<'_> {
             ast::Expr::Like { negated, any: false, expr, pattern, escape_char } => {
                 self.like(expr, pattern, escape_char.as_deref(), (Case::Sensitive, *negated), scope)
             }
-            ast::Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
-                self.like(expr, pattern, escape_char.as_deref(), (Case::Insensitive, *negated), scope)
-            }
+            ast::Expr::ILike { negated, any: false, expr, pattern, escape_char } => self.like(
+                expr,
+                pattern,
+                escape_char.as_deref(),
+                (Case::Insensitive, *negated),
+                scope,
+            ),
+            other => self.special_form(other, scope),
+        }
+    }
+
+    /// Functions with a grammar of their own.
+    fn special_form(&mut self, expr: &ast::Expr, scope: &Scope) -> Result<Typed, SqlError> {
+        match expr {
             ast::Expr::Collate { expr, collation } => {
                 let name = collation.to_string();
                 let known = ["\"C\"", "\"POSIX\"", "\"default\"", "pg_catalog.default"];

@@ -13,10 +13,19 @@ use expr::{Expr, SqlError, SqlState, Type, Typed};
 use kv::LockWait;
 use sqlparser::ast;
 
-use super::{Binder, Bound, Cte, Scope, calls::AGGREGATE, from::From, restrict};
+use super::{
+    Binder, Bound, Cte, Scope,
+    from::From,
+    group::{add_dependent, regroup},
+    items::{
+        Item, check_distinct_on, item_name, item_named, limited, order_exprs, plain_wildcard,
+        result_column, sort_key, sorted, wildcard,
+    },
+    restrict,
+};
 use crate::{
     parse::fold,
-    plan::{Aggregate, LockRows, Node, SetOp, SortKey},
+    plan::{Aggregate, LockRows, Node, SetOp},
     session::ResultColumn,
 };
 
@@ -29,12 +38,6 @@ struct Around<'q> {
     limit: Option<Expr>,
     offset: Option<Expr>,
     locks: &'q [ast::LockClause],
-}
-
-/// An item of a SELECT list.
-struct Item {
-    bound: Typed,
-    name: String,
 }
 
 impl Binder<'_> {
@@ -122,11 +125,7 @@ impl Binder<'_> {
     }
 
     /// VALUES, set operations, a query in brackets; ordered by columns of the result only.
-    fn other_body(
-        &mut self,
-        body: &ast::SetExpr,
-        around: Around<'_>,
-    ) -> Result<Bound, SqlError> {
+    fn other_body(&mut self, body: &ast::SetExpr, around: Around<'_>) -> Result<Bound, SqlError> {
         if !around.locks.is_empty() {
             return Err(SqlError::unsupported("FOR UPDATE here"));
         }
@@ -222,11 +221,7 @@ impl Binder<'_> {
     }
 
     /// The rows with every column as the wanted type.
-    fn cast_columns(
-        &mut self,
-        bound: Bound,
-        wanted: &[ResultColumn],
-    ) -> Result<Node, SqlError> {
+    fn cast_columns(&mut self, bound: Bound, wanted: &[ResultColumn]) -> Result<Node, SqlError> {
         if bound.columns.iter().zip(wanted).all(|(have, want)| have.ty == want.ty) {
             return Ok(bound.node);
         }
@@ -317,12 +312,8 @@ impl Binder<'_> {
                 node = restrict(node, having);
             }
         }
-        if !around.locks.is_empty() {
-            if grouped || select.distinct.is_some() {
-                return Err(SqlError::unsupported(
-                    "FOR UPDATE with GROUP BY, aggregates or DISTINCT",
-                ));
-            }
+        if !around.locks.is_empty() && (grouped || select.distinct.is_some()) {
+            return Err(SqlError::unsupported("FOR UPDATE with GROUP BY, aggregates or DISTINCT"));
         }
         self.finish_select(select, node, items, order, around, &scope)
     }
@@ -487,296 +478,6 @@ impl Binder<'_> {
             None => Ok(self.scalar(expr, scope)?.expr),
         }
     }
-
-    fn group_by(
-        &mut self,
-        group_by: &ast::GroupByExpr,
-        items: &[Item],
-        scope: &Scope,
-    ) -> Result<Vec<Expr>, SqlError> {
-        let ast::GroupByExpr::Expressions(exprs, modifiers) = group_by else {
-            return Err(SqlError::unsupported("GROUP BY ALL"));
-        };
-        if !modifiers.is_empty() {
-            return Err(SqlError::unsupported("GROUP BY modifiers"));
-        }
-        let mut group: Vec<Expr> = Vec::new();
-        for expr in exprs {
-            // A column in sight wins over a name of the list.
-            let by_scope = match expr {
-                ast::Expr::Identifier(ident) => scope.find(None, &fold(ident)).is_ok(),
-                _ => false,
-            };
-            let named = if by_scope { None } else { item_named(expr, items, "GROUP BY")? };
-            let bound = match named {
-                Some(position) => items[position].bound.expr.clone(),
-                None => self.scalar(expr, scope)?.expr,
-            };
-            let aggregates = bound.any(&mut |part| {
-                matches!(part, Expr::Column(column) if *column >= AGGREGATE)
-            });
-            if aggregates {
-                return Err(SqlError::new(
-                    SqlState::GROUPING_ERROR,
-                    "aggregate functions are not allowed in GROUP BY",
-                ));
-            }
-            if !group.contains(&bound) {
-                group.push(bound);
-            }
-        }
-        Ok(group)
-    }
-}
-
-/// Grouped by a table's whole primary key, its other columns have one value each.
-fn add_dependent(group: &mut Vec<Expr>, node: &Node, scope: &Scope) {
-    let mut below = node;
-    while let Node::Filter { input, .. } = below {
-        below = input;
-    }
-    let mut tables = Vec::new();
-    collect_tables(below, 0, &mut tables);
-    for (offset, table) in tables {
-        let column = |position: usize| Expr::Column(u32::try_from(offset + position).expect("few"));
-        let keyed =
-            table.positions(&table.primary).into_iter().all(|at| group.contains(&column(at)));
-        if keyed {
-            for position in 0..table.columns.len() {
-                let dependent = column(position);
-                if !group.contains(&dependent) && offset + position < scope.width() {
-                    group.push(dependent);
-                }
-            }
-        }
-    }
-}
-
-fn collect_tables<'n>(
-    node: &'n Node,
-    offset: usize,
-    out: &mut Vec<(usize, &'n crate::catalog::Table)>,
-) {
-    match node {
-        Node::Scan(scan) => out.push((offset, &scan.table)),
-        Node::Join(join) => {
-            collect_tables(&join.left, offset, out);
-            collect_tables(&join.right, offset + join.left_width, out);
-        }
-        Node::Filter { input, .. } => collect_tables(input, offset, out),
-        _ => {}
-    }
-}
-
-/// An expression over the rows of the groups.
-fn regroup(expr: Expr, group: &[Expr], scope: &Scope) -> Result<Expr, SqlError> {
-    if let Some(place) = group.iter().position(|grouped| *grouped == expr) {
-        return Ok(Expr::Column(u32::try_from(place).expect("few")));
-    }
-    match expr {
-        Expr::Column(column) if column >= AGGREGATE => {
-            let groups = u32::try_from(group.len()).expect("few");
-            Ok(Expr::Column(column - AGGREGATE + groups))
-        }
-        Expr::Column(column) => {
-            let known = scope.columns.get(column as usize);
-            let name = known.map_or_else(String::new, |known| {
-                format!("{}.{}", known.relation, known.name)
-            });
-            Err(SqlError::new(
-                SqlState::GROUPING_ERROR,
-                format!(
-                    "column \"{name}\" must appear in the GROUP BY clause or be used in an \
-                     aggregate function"
-                ),
-            ))
-        }
-        mut expr => {
-            for child in expr.children_mut() {
-                *child = regroup(std::mem::replace(child, Expr::NULL), group, scope)?;
-            }
-            Ok(expr)
-        }
-    }
-}
-
-fn order_exprs(order_by: Option<&ast::OrderBy>) -> Result<&[ast::OrderByExpr], SqlError> {
-    match order_by {
-        None => Ok(&[]),
-        Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(exprs), interpolate: None }) => {
-            Ok(exprs)
-        }
-        Some(_) => Err(SqlError::unsupported("this form of ORDER BY")),
-    }
-}
-
-fn sort_key(expr: Expr, order: &ast::OrderByExpr) -> Result<SortKey, SqlError> {
-    if order.with_fill.is_some() {
-        return Err(SqlError::unsupported("WITH FILL"));
-    }
-    let descending = match &order.options.sort {
-        None => false,
-        Some(ast::OrderBySort::Asc) => false,
-        Some(ast::OrderBySort::Desc) => true,
-        Some(_) => return Err(SqlError::unsupported("ORDER BY ... USING")),
-    };
-    // NULL counts as greater than everything, unless told otherwise.
-    Ok(SortKey { expr, descending, nulls_first: order.options.nulls_first.unwrap_or(descending) })
-}
-
-fn sorted(node: Node, keys: Vec<SortKey>) -> Node {
-    if keys.is_empty() { node } else { Node::Sort { input: Box::new(node), keys } }
-}
-
-fn limited(node: Node, limit: Option<Expr>, offset: Option<Expr>) -> Node {
-    if limit.is_none() && offset.is_none() {
-        return node;
-    }
-    Node::Limit { input: Box::new(node), limit, offset }
-}
-
-fn check_distinct_on(on: &[Expr], keys: &[SortKey]) -> Result<(), SqlError> {
-    let leading = keys.iter().take(on.len());
-    if leading.into_iter().all(|key| on.contains(&key.expr)) {
-        return Ok(());
-    }
-    Err(SqlError::new(
-        SqlState::INVALID_COLUMN_REFERENCE,
-        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
-    ))
-}
-
-/// The item that a whole number or a bare name means.
-fn item_named(
-    expr: &ast::Expr,
-    items: &[Item],
-    clause: &str,
-) -> Result<Option<usize>, SqlError> {
-    match expr {
-        ast::Expr::Value(value) => match &value.value {
-            ast::Value::Number(digits, _) => {
-                let position = digits.parse::<usize>().ok();
-                match position.filter(|position| (1..=items.len()).contains(position)) {
-                    Some(position) => Ok(Some(position - 1)),
-                    None => Err(SqlError::new(
-                        SqlState::INVALID_COLUMN_REFERENCE,
-                        format!("{clause} position {digits} is not in select list"),
-                    )),
-                }
-            }
-            _ => Ok(None),
-        },
-        ast::Expr::Identifier(ident) => {
-            let name = fold(ident);
-            let mut found = items.iter().enumerate().filter(|(_, item)| item.name == name);
-            match (found.next(), found.next()) {
-                (Some((position, first)), Some((_, second)))
-                    if first.bound.expr != second.bound.expr =>
-                {
-                    let _ambiguous = position;
-                    Err(SqlError::new(
-                        SqlState::AMBIGUOUS_COLUMN,
-                        format!("{clause} \"{name}\" is ambiguous"),
-                    ))
-                }
-                (Some((position, _)), _) => Ok(Some(position)),
-                (None, _) => Ok(None),
-            }
-        }
-        _ => Ok(None),
-    }
-}
-
-/// The column of a result that ORDER BY behind a set operation means.
-fn result_column(expr: &ast::Expr, columns: &[ResultColumn]) -> Result<Option<u32>, SqlError> {
-    let items: Vec<Item> = columns
-        .iter()
-        .enumerate()
-        .map(|(position, column)| Item {
-            bound: Typed::column(u32::try_from(position).expect("few"), column.ty),
-            name: column.name.clone(),
-        })
-        .collect();
-    let found = item_named(expr, &items, "ORDER BY")?;
-    Ok(found.map(|position| u32::try_from(position).expect("few")))
-}
-
-fn wildcard(scope: &Scope, relation: Option<&str>) -> Result<Vec<Item>, SqlError> {
-    let positions = scope.wildcard(relation)?;
-    Ok(positions
-        .into_iter()
-        .map(|position| {
-            let column = &scope.columns[position as usize];
-            Item { bound: Typed::column(position, column.ty), name: column.name.clone() }
-        })
-        .collect())
-}
-
-fn plain_wildcard(options: &ast::WildcardAdditionalOptions) -> Result<(), SqlError> {
-    let ast::WildcardAdditionalOptions {
-        wildcard_token: _,
-        opt_ilike: None,
-        opt_exclude: None,
-        opt_except: None,
-        opt_replace: None,
-        opt_rename: None,
-        opt_alias: None,
-    } = options
-    else {
-        return Err(SqlError::unsupported("options of *"));
-    };
-    Ok(())
-}
-
-/// The name PostgreSQL gives an item without an alias.
-fn item_name(expr: &ast::Expr) -> String {
-    named(expr).unwrap_or_else(|| "?column?".to_owned())
-}
-
-fn named(expr: &ast::Expr) -> Option<String> {
-    Some(match expr {
-        ast::Expr::Identifier(ident) => fold(ident),
-        ast::Expr::CompoundIdentifier(idents) => fold(idents.last()?),
-        ast::Expr::Nested(inner) | ast::Expr::Collate { expr: inner, .. } => return named(inner),
-        ast::Expr::CompoundFieldAccess { root, .. } => return named(root),
-        ast::Expr::Function(function) => fold(function.name.0.last()?.as_ident()?),
-        ast::Expr::Cast { expr, data_type, .. } => match named(expr) {
-            Some(name) => name,
-            None => crate::types::from_ast(data_type).ok()?.internal_name(),
-        },
-        ast::Expr::TypedString(typed) => {
-            crate::types::from_ast(&typed.data_type).ok()?.internal_name()
-        }
-        ast::Expr::Interval(_) => "interval".to_owned(),
-        ast::Expr::Case { else_result, .. } => {
-            else_result.as_deref().and_then(named).unwrap_or_else(|| "case".to_owned())
-        }
-        ast::Expr::Array(_) => "array".to_owned(),
-        ast::Expr::Exists { .. } => "exists".to_owned(),
-        ast::Expr::Extract { .. } => "extract".to_owned(),
-        ast::Expr::Ceil { .. } => "ceil".to_owned(),
-        ast::Expr::Floor { .. } => "floor".to_owned(),
-        ast::Expr::Position { .. } => "position".to_owned(),
-        ast::Expr::Substring { .. } => "substring".to_owned(),
-        ast::Expr::Trim { trim_where, .. } => match trim_where {
-            Some(ast::TrimWhereField::Leading) => "ltrim".to_owned(),
-            Some(ast::TrimWhereField::Trailing) => "rtrim".to_owned(),
-            Some(ast::TrimWhereField::Both) | None => "btrim".to_owned(),
-        },
-        ast::Expr::AtTimeZone { .. } => "timezone".to_owned(),
-        ast::Expr::Value(value) if matches!(value.value, ast::Value::Boolean(_)) => {
-            "bool".to_owned()
-        }
-        ast::Expr::Subquery(query) => match &*query.body {
-            ast::SetExpr::Select(select) => match select.projection.first()? {
-                ast::SelectItem::UnnamedExpr(expr) => return named(expr),
-                ast::SelectItem::ExprWithAlias { alias, .. } => fold(alias),
-                _ => return None,
-            },
-            _ => return None,
-        },
-        _ => return None,
-    })
 }
 
 /// `0A000` for clauses of other databases and those not built.

@@ -13,8 +13,7 @@
 
 use bytes::Bytes;
 use expr::{
-    ColumnId, Datum,
-    key,
+    ColumnId, Datum, key,
     pushdown::{KeyColumn, Layout, ValueColumn},
     row,
 };

@@ -122,7 +122,8 @@ async fn add_column(
     let table = catalog.table(name).ok_or_else(|| undefined_table(name))?;
     if table.column(&wanted).is_some_and(|(_, column)| !column.hidden) {
         if if_not_exists {
-            let message = format!("column \"{wanted}\" of relation \"{name}\" already exists, skipping");
+            let message =
+                format!("column \"{wanted}\" of relation \"{name}\" already exists, skipping");
             skipped(session, SqlState::DUPLICATE_COLUMN, message);
             return Ok(());
         }
@@ -231,7 +232,8 @@ async fn drop_column(
     })
     .await?;
     if !dropped {
-        let message = format!("column \"{column}\" of relation \"{name}\" does not exist, skipping");
+        let message =
+            format!("column \"{column}\" of relation \"{name}\" does not exist, skipping");
         skipped(session, SqlState::SUCCESSFUL_COMPLETION, message);
     }
     Ok(())
@@ -246,10 +248,8 @@ async fn add_constraint(
     let context = session.eval_context();
     match constraint {
         ast::TableConstraint::Unique(unique) => {
-            index::build(session, name, false, |table, _taken| {
-                define::unique_index(table, unique)
-            })
-            .await
+            index::build(session, name, false, |table, _taken| define::unique_index(table, unique))
+                .await
         }
         ast::TableConstraint::Check(_) => {
             let check = step(database, name, |table| {
@@ -459,4 +459,3 @@ async fn set_not_null(session: &Session, name: &str, column: &str) -> Result<(),
     }
     Ok(())
 }
-

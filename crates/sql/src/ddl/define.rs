@@ -126,9 +126,7 @@ fn apply_option(
     constraints: &mut Vec<ast::TableConstraint>,
     context: &EvalContext,
 ) -> Result<(), SqlError> {
-    let this = || {
-        vec![ast::IndexColumn::from(ast::Ident::with_quote('"', column.name.as_str()))]
-    };
+    let this = || vec![ast::IndexColumn::from(ast::Ident::with_quote('"', column.name.as_str()))];
     match &option.option {
         ast::ColumnOption::Null => {}
         ast::ColumnOption::NotNull => column.not_null = true,
@@ -263,10 +261,7 @@ pub(super) fn add_constraint(
             if table.checks.iter().any(|known| known.name == name) {
                 return Err(SqlError::new(
                     SqlState::DUPLICATE_OBJECT,
-                    format!(
-                        "constraint \"{name}\" for relation \"{}\" already exists",
-                        table.name
-                    ),
+                    format!("constraint \"{name}\" for relation \"{}\" already exists", table.name),
                 ));
             }
             table.checks.push(Check { name, condition: check.expr.to_string() });

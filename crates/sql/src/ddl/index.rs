@@ -31,10 +31,7 @@ use crate::{
 };
 
 /// Runs CREATE INDEX.
-pub(super) async fn create(
-    session: &Session,
-    create: &ast::CreateIndex,
-) -> Result<(), SqlError> {
+pub(super) async fn create(session: &Session, create: &ast::CreateIndex) -> Result<(), SqlError> {
     refuse_options(create)?;
     let (table, _) = table_name(&create.table_name)?;
     let given = create.name.as_ref().map(super::new_name).transpose()?;
@@ -238,11 +235,8 @@ async fn fill(
     }
     let keys: Vec<Key> = entries.iter().map(|(entry, _)| entry.key.clone()).collect();
     let there = if keys.is_empty() { Vec::new() } else { txn.get(&keys).await? };
-    let mut seen: FxHashMap<Key, Bytes> = keys
-        .into_iter()
-        .zip(there)
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect();
+    let mut seen: FxHashMap<Key, Bytes> =
+        keys.into_iter().zip(there).filter_map(|(key, value)| Some((key, value?))).collect();
     for (entry, row) in entries {
         match seen.get(&entry.key) {
             Some(known) if *known == entry.value => {}
@@ -303,12 +297,13 @@ pub(super) async fn drop_one(
     kind: DropKind,
 ) -> Result<(), SqlError> {
     let database = session.database();
-    let first = publish(database, |catalog, draft| {
-        let Some((table, index)) = catalog.index(name) else {
-            return if if_exists { Ok(None) } else { Err(no_index(name)) };
-        };
-        if index.unique == Uniqueness::Constraint && kind == DropKind::Index {
-            return Err(SqlError::new(
+    let first =
+        publish(database, |catalog, draft| {
+            let Some((table, index)) = catalog.index(name) else {
+                return if if_exists { Ok(None) } else { Err(no_index(name)) };
+            };
+            if index.unique == Uniqueness::Constraint && kind == DropKind::Index {
+                return Err(SqlError::new(
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
                 format!(
                     "cannot drop index {name} because constraint {name} on table {} requires it",
@@ -316,18 +311,18 @@ pub(super) async fn drop_one(
                 ),
             )
             .with_hint(format!("You can drop constraint {name} on table {} instead.", table.name)));
-        }
-        let mut changed = (**table).clone();
-        let found = changed.secondary.iter_mut().find(|candidate| candidate.name == name);
-        let Some(found) = found else {
-            return Err(SqlError::unsupported("dropping a primary key"));
-        };
-        found.state = IndexState::WriteOnly;
-        let dropped = (changed.id, found.id);
-        draft.tables.push(changed);
-        Ok(Some(dropped))
-    })
-    .await?;
+            }
+            let mut changed = (**table).clone();
+            let found = changed.secondary.iter_mut().find(|candidate| candidate.name == name);
+            let Some(found) = found else {
+                return Err(SqlError::unsupported("dropping a primary key"));
+            };
+            found.state = IndexState::WriteOnly;
+            let dropped = (changed.id, found.id);
+            draft.tables.push(changed);
+            Ok(Some(dropped))
+        })
+        .await?;
     let Some((table, index)) = first.value else {
         let message = format!("index \"{name}\" does not exist, skipping");
         skipped(session, SqlState::SUCCESSFUL_COMPLETION, message);

@@ -48,10 +48,7 @@ pub(crate) fn is_ddl(statement: &Statement) -> bool {
 }
 
 /// Runs a schema change.
-pub(crate) async fn run(
-    session: &Session,
-    statement: &Statement,
-) -> Result<Execution, SqlError> {
+pub(crate) async fn run(session: &Session, statement: &Statement) -> Result<Execution, SqlError> {
     let Kind::Ast(ast) = statement.kind() else {
         return Err(SqlError::internal("no schema change"));
     };
@@ -126,12 +123,7 @@ pub(crate) fn checked_name(name: String) -> Result<String, SqlError> {
 
 /// Tells that something is there already and nothing was done.
 pub(crate) fn skipped(session: &Session, state: SqlState, message: String) {
-    session.notify(Notice {
-        severity: "NOTICE",
-        sqlstate: state,
-        message,
-        detail: None,
-    });
+    session.notify(Notice { severity: "NOTICE", sqlstate: state, message, detail: None });
 }
 
 /// `42P07`.

@@ -74,10 +74,11 @@ async fn split_at(
     let child = database.fresh_id(ids::RANGES.name, ids::RANGES.first).await?;
     let request = Request::Split { at: key.clone(), child: RangeId(child) };
     let reply = router.send_to_key(key, request, deadline).await;
-    let (left, right) = match reply.map_err(TxnError::from).map_err(|e| crate::error::from_txn(&e))? {
-        Reply::Split { left, right } => (left, right),
-        other => return Err(SqlError::internal(format!("{other:?} to a split"))),
-    };
+    let (left, right) =
+        match reply.map_err(TxnError::from).map_err(|e| crate::error::from_txn(&e))? {
+            Reply::Split { left, right } => (left, right),
+            other => return Err(SqlError::internal(format!("{other:?} to a split"))),
+        };
     record(database, vec![left, right]).await
 }
 

@@ -22,23 +22,25 @@ use crate::{
 const IGNORED_OPTIONS: [&str; 3] = ["fillfactor", "autovacuum_enabled", "toast_tuple_target"];
 
 /// Runs CREATE TABLE.
-pub(super) async fn create(
-    session: &Session,
-    create: &ast::CreateTable,
-) -> Result<(), SqlError> {
+pub(super) async fn create(session: &Session, create: &ast::CreateTable) -> Result<(), SqlError> {
     let region = options(create)?;
     let name = new_name(&create.name)?;
     let database = session.database();
     let known = database.catalog().await.map_err(|error| error.into_sql(None))?;
     if taken(&known, &name) && create.if_not_exists {
-        skipped(session, SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists, skipping"));
+        skipped(
+            session,
+            SqlState::DUPLICATE_TABLE,
+            format!("relation \"{name}\" already exists, skipping"),
+        );
         return Ok(());
     }
     let mut table = define::table(create, &name, &session.eval_context())?;
     let fresh = database.fresh_id(ids::TABLES.name, ids::TABLES.first).await?;
-    table.id = TableId(u32::try_from(fresh).map_err(|_| {
-        SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "no table ids are left")
-    })?);
+    table.id =
+        TableId(u32::try_from(fresh).map_err(|_| {
+            SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "no table ids are left")
+        })?);
     let range = database.fresh_id(ids::RANGES.name, ids::RANGES.first).await?;
     let cluster = &database.0.cluster;
     let own_region = cluster.region();
@@ -73,7 +75,11 @@ pub(super) async fn create(
     })
     .await?;
     if !published.value {
-        skipped(session, SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists, skipping"));
+        skipped(
+            session,
+            SqlState::DUPLICATE_TABLE,
+            format!("relation \"{name}\" already exists, skipping"),
+        );
     }
     Ok(())
 }
@@ -118,7 +124,9 @@ fn options(create: &ast::CreateTable) -> Result<Option<String>, SqlError> {
             (create.inherits.is_some(), "INHERITS"),
         ];
         let found = refused.into_iter().find(|(present, _)| *present);
-        return Err(SqlError::unsupported(found.map_or("this form of CREATE TABLE", |(_, what)| what)));
+        return Err(SqlError::unsupported(
+            found.map_or("this form of CREATE TABLE", |(_, what)| what),
+        ));
     }
     let mut region = None;
     let given = match &create.table_options {

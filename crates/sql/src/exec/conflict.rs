@@ -24,9 +24,8 @@ pub(super) async fn run(
     checks: &[BoundCheck],
     new: Vec<Row>,
 ) -> Outcome<Vec<Row>> {
-    let counts = |index: &Index| {
-        on_conflict.targets.is_empty() || on_conflict.targets.contains(&index.id)
-    };
+    let counts =
+        |index: &Index| on_conflict.targets.is_empty() || on_conflict.targets.contains(&index.id);
     let mut probes: Vec<Vec<(&Index, Key)>> = Vec::with_capacity(new.len());
     for row in &new {
         let entries = exclusive_entries(table, row).into_iter();

@@ -110,9 +110,7 @@ fn timestamp(at: Option<Timestamp>) -> Datum {
 /// leaders of all ranges of the tables that the session uses.
 async fn is_blocked(exec: &Exec<'_>, pid: i64, others: &[i64]) -> Outcome<bool> {
     let database = exec.env.database;
-    let session = |pid: i64| {
-        i32::try_from(pid).ok().and_then(|pid| database.session_by_pid(pid))
-    };
+    let session = |pid: i64| i32::try_from(pid).ok().and_then(|pid| database.session_by_pid(pid));
     let Some(waiter) = session(pid) else { return Ok(false) };
     let Some(waiting) = waiter.txn() else { return Ok(false) };
     let holders: Vec<TxnId> =

@@ -41,11 +41,7 @@ pub(super) async fn run(exec: &mut Exec<'_>, insert: &Insert) -> Outcome<Done> {
 }
 
 /// Rows of the table, made of the source's rows.
-async fn table_rows(
-    exec: &mut Exec<'_>,
-    insert: &Insert,
-    source: Vec<Row>,
-) -> Outcome<Vec<Row>> {
+async fn table_rows(exec: &mut Exec<'_>, insert: &Insert, source: Vec<Row>) -> Outcome<Vec<Row>> {
     let table = &*insert.table;
     let values: Vec<InsertValue> = insert
         .values
@@ -82,11 +78,7 @@ fn value_of(exec: &Exec<'_>, expr: &Expr, row: &[Datum]) -> Outcome<Datum> {
 }
 
 /// The next number of a SERIAL column, from a block that the node took in a transaction of its own.
-async fn serial(
-    exec: &Exec<'_>,
-    table: &Table,
-    column: expr::ColumnId,
-) -> Outcome<Datum> {
+async fn serial(exec: &Exec<'_>, table: &Table, column: expr::ColumnId) -> Outcome<Datum> {
     let name = ids::serial_name(table.id, column);
     let database = exec.env.database;
     let number = database.fresh_id(&name, 1).await.map_err(Failure::Sql)?;

@@ -88,8 +88,7 @@ async fn right_rows(
     {
         let mut conditions = Vec::new();
         for (i, (_, expr)) in join.equal.iter().enumerate() {
-            let values: FxHashSet<&Datum> =
-                left_keys.iter().flatten().map(|key| &key[i]).collect();
+            let values: FxHashSet<&Datum> = left_keys.iter().flatten().map(|key| &key[i]).collect();
             if values.len() <= MAX_LOOKUPS {
                 let mut values: Vec<&Datum> = values.into_iter().collect();
                 values.sort();

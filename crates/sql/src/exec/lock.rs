@@ -75,4 +75,3 @@ pub(super) async fn lock_keys(exec: &mut Exec<'_>, mut keys: Vec<Key>) -> Outcom
     }
     Ok(())
 }
-

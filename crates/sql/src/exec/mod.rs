@@ -237,11 +237,7 @@ impl Exec<'_> {
     }
 
     /// A limit or an offset; `None`: there is none.
-    pub fn row_count(
-        &self,
-        expr: Option<&Expr>,
-        which: Count,
-    ) -> Result<Option<u64>, SqlError> {
+    pub fn row_count(&self, expr: Option<&Expr>, which: Count) -> Result<Option<u64>, SqlError> {
         let Some(expr) = expr else { return Ok(None) };
         match self.value(expr)? {
             Datum::Null => Ok(None),

@@ -122,11 +122,7 @@ impl Exec<'_> {
     }
 
     /// The first of the rows that agree.
-    pub(super) fn distinct(
-        &mut self,
-        rows: Vec<Row>,
-        on: Option<&[Expr]>,
-    ) -> Outcome<Vec<Row>> {
+    pub(super) fn distinct(&mut self, rows: Vec<Row>, on: Option<&[Expr]>) -> Outcome<Vec<Row>> {
         let Some(on) = on else { return Ok(unique(rows)) };
         let on = self.all_ready(on);
         let mut seen = FxHashSet::default();
@@ -209,7 +205,9 @@ pub(super) fn not_null(table: &str, column: &str) -> SqlError {
     };
     SqlError::new(
         SqlState::NOT_NULL_VIOLATION,
-        format!("null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"),
+        format!(
+            "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+        ),
     )
     .with_objects(objects)
 }

@@ -80,12 +80,8 @@ pub(crate) async fn settle<'s>(
     let mut index = find(scan.index).expect("the plan's index exists");
     let mut order = scan.order;
     if !extra.is_empty() {
-        let wanted = Wanted {
-            conditions: &narrowing,
-            needed: &scan.needed,
-            order: &[],
-            limited: false,
-        };
+        let wanted =
+            Wanted { conditions: &narrowing, needed: &scan.needed, order: &[], limited: false };
         let path = access::choose(table, &wanted);
         (index, order) = (find(path.index).expect("it was chosen"), path.order);
     }
@@ -133,10 +129,7 @@ fn sort_as(rows: &mut [Row], table: &Table, index: &Index, order: ScanOrder) {
 }
 
 /// Splits conditions into those that this index's entries decide at the replica, and the others.
-fn split_conditions(
-    conditions: &[Expr],
-    held: &[u32],
-) -> (Vec<Expr>, Vec<Expr>) {
+fn split_conditions(conditions: &[Expr], held: &[u32]) -> (Vec<Expr>, Vec<Expr>) {
     conditions.iter().cloned().partition(|condition| {
         let mut inside = true;
         condition.columns(&mut |column| inside &= held.contains(&column));
@@ -178,11 +171,7 @@ impl Settled<'_> {
 }
 
 /// Reads entries that hold all needed columns.
-async fn read(
-    exec: &mut Exec<'_>,
-    settled: &Settled<'_>,
-    needed: &[u32],
-) -> Outcome<Vec<Row>> {
+async fn read(exec: &mut Exec<'_>, settled: &Settled<'_>, needed: &[u32]) -> Outcome<Vec<Row>> {
     let width = settled.table.columns.len();
     let held = access::held(settled.table, settled.index);
     let (pushed, local) = split_conditions(&settled.conditions, &held);
@@ -219,11 +208,7 @@ async fn read(
 }
 
 /// Reads an index for primary keys, then the rows.
-async fn look_up(
-    exec: &mut Exec<'_>,
-    settled: &Settled<'_>,
-    needed: &[u32],
-) -> Outcome<Vec<Row>> {
+async fn look_up(exec: &mut Exec<'_>, settled: &Settled<'_>, needed: &[u32]) -> Outcome<Vec<Row>> {
     let table = settled.table;
     let held = access::held(table, settled.index);
     let (pushed, others) = split_conditions(&settled.conditions, &held);
@@ -348,10 +333,7 @@ pub(crate) async fn run_program(
 }
 
 /// Runs the program over rows that were read as they are; the others are its output already.
-fn run_here(
-    program: &Program,
-    rows: Vec<(Key, Bytes, bool)>,
-) -> Outcome<Vec<(Key, Bytes)>> {
+fn run_here(program: &Program, rows: Vec<(Key, Bytes, bool)>) -> Outcome<Vec<(Key, Bytes)>> {
     let mut runner = Runner::new(program.clone());
     let mut out = Vec::with_capacity(rows.len());
     for (key, bytes, local) in rows {

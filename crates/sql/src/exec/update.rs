@@ -59,10 +59,8 @@ pub(super) async fn delete(exec: &mut Exec<'_>, delete: &Delete) -> Outcome<Done
     let width = table.columns.len();
     let rows = lock::rows_to_write(exec, &delete.source, table).await?;
     let rows = once_each(table, rows);
-    let changes: Vec<Change> = rows
-        .iter()
-        .map(|row| Change { old: Some(row[..width].to_vec()), new: None })
-        .collect();
+    let changes: Vec<Change> =
+        rows.iter().map(|row| Change { old: Some(row[..width].to_vec()), new: None }).collect();
     writer::write(exec, table, &changes)?;
     let count = rows.len() as u64;
     let rows = match &delete.returning {

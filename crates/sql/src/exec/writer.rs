@@ -70,12 +70,7 @@ fn row_text(exec: &Exec<'_>, table: &Table, row: &[Datum]) -> String {
 }
 
 /// `23505`.
-pub(super) fn duplicate(
-    exec: &Exec<'_>,
-    table: &Table,
-    index: &Index,
-    row: &[Datum],
-) -> SqlError {
+pub(super) fn duplicate(exec: &Exec<'_>, table: &Table, index: &Index, row: &[Datum]) -> SqlError {
     let (mut names, mut values) = (Vec::new(), Vec::new());
     for position in table.positions(index) {
         let column = &table.columns[position];
@@ -111,11 +106,7 @@ pub(super) fn exclusive_entries<'t>(
 
 /// Buffers changes, after looking that no unique index forbids them. Rows that go make room for those
 /// that come.
-pub(super) async fn apply(
-    exec: &mut Exec<'_>,
-    table: &Table,
-    changes: &[Change],
-) -> Outcome<()> {
+pub(super) async fn apply(exec: &mut Exec<'_>, table: &Table, changes: &[Change]) -> Outcome<()> {
     let mut wanted: Vec<(usize, &Index, Key)> = Vec::new();
     for (at, change) in changes.iter().enumerate() {
         let Some(new) = &change.new else { continue };
@@ -156,11 +147,7 @@ fn freed_keys(table: &Table, changes: &[Change]) -> FxHashSet<Key> {
 }
 
 /// Buffers changes: all deletions first, so that a key may pass from one row to another.
-pub(super) fn write(
-    exec: &mut Exec<'_>,
-    table: &Table,
-    changes: &[Change],
-) -> Outcome<()> {
+pub(super) fn write(exec: &mut Exec<'_>, table: &Table, changes: &[Change]) -> Outcome<()> {
     let mut puts: FxHashMap<usize, Vec<IndexEntry>> = FxHashMap::default();
     for (at, change) in changes.iter().enumerate() {
         let mut fresh = Vec::new();

@@ -96,13 +96,7 @@ pub(super) fn expression(expr: &Expr, names: &Names) -> String {
         Expr::Or(parts) => joined(parts, " OR ", &inner),
         Expr::Not(arg) => format!("NOT {}", inner(arg)),
         Expr::Is { arg, test, negated } => {
-            let test = match test {
-                IsTest::Null => "NULL",
-                IsTest::True => "TRUE",
-                IsTest::False => "FALSE",
-                IsTest::Unknown => "UNKNOWN",
-            };
-            format!("{} IS {}{test}", inner(arg), not(*negated))
+            format!("{} IS {}{}", inner(arg), not(*negated), tested(*test))
         }
         Expr::Distinct { left, right, negated } => {
             format!("{} IS {}DISTINCT FROM {}", inner(left), not(*negated), inner(right))
@@ -142,6 +136,15 @@ pub(super) fn expression(expr: &Expr, names: &Names) -> String {
         Expr::Array { items, .. } => format!("ARRAY[{}]", list(items, names)),
         Expr::Subscript { array, index } => format!("{}[{}]", inner(array), text(index)),
         Expr::Case { .. } => "CASE ... END".to_owned(),
+    }
+}
+
+fn tested(test: IsTest) -> &'static str {
+    match test {
+        IsTest::Null => "NULL",
+        IsTest::True => "TRUE",
+        IsTest::False => "FALSE",
+        IsTest::Unknown => "UNKNOWN",
     }
 }
 

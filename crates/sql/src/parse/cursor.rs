@@ -169,9 +169,7 @@ impl<'a> Cursor<'a> {
         if tokens.is_empty() {
             return Ok(Vec::new());
         }
-        with_parser(self.source, tokens, |parser| {
-            parser.parse_comma_separated(Parser::parse_expr)
-        })
+        with_parser(self.source, tokens, |parser| parser.parse_comma_separated(Parser::parse_expr))
     }
 }
 

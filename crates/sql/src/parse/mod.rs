@@ -25,7 +25,6 @@ use sqlparser::{
 };
 
 pub(crate) use utility::{
-    
     BeginTag, Chain, ExplainMode, IsolationName, Mode, ResetTarget, SetScope, SetValue, Show,
     TransactionModes, Utility,
 };
@@ -58,7 +57,7 @@ pub(crate) enum Kind {
     /// Read by sqlparser.
     Ast(Box<ast::Statement>),
     /// Read by the grammar here.
-    Utility(Utility),
+    Utility(Box<Utility>),
 }
 
 impl Statement {
@@ -92,7 +91,7 @@ impl Statement {
 #[derive(Clone, Debug)]
 pub(crate) struct AsOf {
     /// The expression behind `AS OF SYSTEM TIME`.
-    pub at: ast::Expr,
+    pub at: Box<ast::Expr>,
 }
 
 /// Reads a text of any number of statements; none is fine.
@@ -137,7 +136,7 @@ fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
     let mut cursor = Cursor::new(source, tokens);
     if let Some(utility) = utility::read(&mut cursor)? {
         cursor.expect_end()?;
-        return Ok(Kind::Utility(utility));
+        return Ok(Kind::Utility(Box::new(utility)));
     }
     let (tokens, as_of) = take_as_of(source, tokens)?;
     let statement = with_parser(source, tokens, |parser| parser.parse_statement())?;
@@ -146,7 +145,7 @@ fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
             if !matches!(statement, ast::Statement::Query(_)) {
                 return Err(SqlError::unsupported("AS OF SYSTEM TIME outside a SELECT"));
             }
-            Kind::Utility(Utility::AsOf(as_of, Box::new(Kind::Ast(Box::new(statement)))))
+            Kind::Utility(Box::new(Utility::AsOf(as_of, Box::new(Kind::Ast(Box::new(statement))))))
         }
         None => Kind::Ast(Box::new(statement)),
     })
@@ -159,9 +158,9 @@ pub(crate) fn with_parser<T>(
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T, SqlError> {
     let dialect = PostgreSqlDialect {};
-    let end = tokens.last().map_or(source.len(), |token| {
-        text::offset(source, token.span.end).unwrap_or(source.len())
-    });
+    let end = tokens
+        .last()
+        .map_or(source.len(), |token| text::offset(source, token.span.end).unwrap_or(source.len()));
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let read = read(&mut parser).map_err(|error| misread(source, &error, end))?;
     let rest = parser.peek_token();
@@ -209,7 +208,7 @@ fn take_as_of(
         let place = text::offset(source, rest[again].span.start).unwrap_or(0);
         return Err(SqlError::syntax("AS OF SYSTEM TIME given twice").at(place));
     }
-    Ok((rest, Some(AsOf { at })))
+    Ok((rest, Some(AsOf { at: Box::new(at) })))
 }
 
 fn ends_as_of(keyword: Keyword) -> bool {

@@ -308,7 +308,7 @@ fn modes(cursor: &mut Cursor<'_>) -> Result<TransactionModes, SqlError> {
 fn as_of(cursor: &mut Cursor<'_>) -> Result<AsOf, SqlError> {
     let mut expressions = cursor.expressions()?;
     match expressions.pop() {
-        Some(at) if expressions.is_empty() => Ok(AsOf { at }),
+        Some(at) if expressions.is_empty() => Ok(AsOf { at: Box::new(at) }),
         _ => Err(cursor.unexpected()),
     }
 }
@@ -564,8 +564,7 @@ fn ranges(cursor: &mut Cursor<'_>) -> Result<Option<Utility>, SqlError> {
         return Ok(Some(Utility::SplitTable(table, rows)));
     }
     if ahead.words(&["TRANSFER", "LEADER", "TO", "REGION"]) {
-        let region =
-            if let Ok(region) = ahead.text() { region } else { ahead.name()? };
+        let region = if let Ok(region) = ahead.text() { region } else { ahead.name()? };
         *cursor = ahead;
         return Ok(Some(Utility::TransferTable(table, region)));
     }

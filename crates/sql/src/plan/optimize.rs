@@ -41,10 +41,13 @@ fn settle(node: &mut Node, asked: Asked) -> bool {
         Node::Join(join) => settle_join(join, asked),
         Node::Aggregate(aggregate) => settle_aggregate(aggregate, &asked),
         Node::Sort { input, keys } => {
-            let mut below = Asked { columns: asked.columns, order: keys.clone(), limit: asked.limit };
-            keys.iter().for_each(|key| key.expr.columns(&mut |column| {
-                below.columns.insert(column);
-            }));
+            let mut below =
+                Asked { columns: asked.columns, order: keys.clone(), limit: asked.limit };
+            keys.iter().for_each(|key| {
+                key.expr.columns(&mut |column| {
+                    below.columns.insert(column);
+                })
+            });
             if settle_sorted(input, below) {
                 let sorted = std::mem::replace(&mut **input, Node::Rows(Vec::new()));
                 *node = sorted;

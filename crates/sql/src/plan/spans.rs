@@ -86,7 +86,10 @@ fn combine(heads: &[(Vec<u8>, Vec<u8>)], pieces: &[Piece]) -> Vec<(Vec<u8>, Vec<
     let mut out = Vec::with_capacity(heads.len() * pieces.len());
     for (head, _) in heads {
         for piece in pieces {
-            out.push(([head.as_slice(), &piece.start].concat(), [head.as_slice(), &piece.end].concat()));
+            out.push((
+                [head.as_slice(), &piece.start].concat(),
+                [head.as_slice(), &piece.end].concat(),
+            ));
         }
     }
     out
@@ -149,7 +152,11 @@ fn narrows(condition: &Expr, position: u32) -> Narrowing {
             }
         }
         Expr::Is { arg, test: IsTest::Null, negated } if is_column(arg) => {
-            if *negated { Narrowing::Range } else { Narrowing::One }
+            if *negated {
+                Narrowing::Range
+            } else {
+                Narrowing::One
+            }
         }
         Expr::Is { arg, test: IsTest::True | IsTest::False, negated: false } if is_column(arg) => {
             Narrowing::One
@@ -306,7 +313,7 @@ impl ColumnView {
     fn values(&self) -> Piece {
         let null = self.point(&Datum::Null);
         match self.direction {
-            Direction::Ascending => Piece { start: vec![0], end: null.start, point: false },
+            Direction::Ascending => Piece { start: Vec::new(), end: null.start, point: false },
             Direction::Descending => Piece { start: null.end, end: vec![0xff], point: false },
         }
     }

@@ -287,7 +287,7 @@ impl Session {
         let (params, columns) = match statement.kind() {
             Kind::Utility(utility) => {
                 let columns = self.utility_columns(statement, utility).await?;
-                match utility {
+                match &**utility {
                     Utility::AsOf(_, inner) => {
                         let part = statement.part((**inner).clone());
                         let inner = self.plan(&part, param_types).await;
@@ -502,6 +502,3 @@ impl From<Failure> for SqlError {
         failure.into_sql(None)
     }
 }
-
-#[cfg(test)]
-mod tests;

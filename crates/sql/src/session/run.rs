@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use clock::Timestamp;
 use expr::{Datum, SqlError, SqlState, Type};
 use keys::{SchemaVersion, TableId};
 use tokio::time::Instant;
@@ -27,7 +28,8 @@ const MAX_REPLANS: usize = 10;
 impl Session {
     /// When the statement that begins now must be done.
     pub(super) fn deadline(&self) -> Instant {
-        let millis = self.shared.with_settings(|settings| settings.milliseconds("statement_timeout"));
+        let millis =
+            self.shared.with_settings(|settings| settings.milliseconds("statement_timeout"));
         self.database.deadline((millis > 0).then(|| Duration::from_millis(millis)))
     }
 
@@ -120,11 +122,8 @@ impl Session {
         let at = bind::as_of(as_of, &self.context())?;
         let part = statement.part(kind.clone());
         let prepared = self.prepare_part(&part, params).await?;
-        let options = TxnOptions {
-            access: Access::ReadOnly,
-            as_of: Some(at),
-            ..self.default_options()
-        };
+        let options =
+            TxnOptions { access: Access::ReadOnly, as_of: Some(at), ..self.default_options() };
         let deadline = self.deadline();
         self.run_alone(&prepared, params, options, deadline).await
     }
@@ -159,10 +158,9 @@ impl Session {
         params: &[Datum],
         deadline: Instant,
     ) -> Outcome<Execution> {
-        self.use_tables(plan)?;
+        let bound = self.use_tables(plan)?;
         for table in &plan.tables {
-            let moved =
-                open.used.iter().any(|used| used.0 == table.0 && used.1 != table.1);
+            let moved = open.used.iter().any(|used| used.0 == table.0 && used.1 != table.1);
             if moved {
                 return Err(Failure::SchemaMoved);
             }
@@ -171,6 +169,11 @@ impl Session {
             }
         }
         refuse_writes(plan, open.options.access)?;
+        if let Some(bound) = self.bound_of(&open.used) {
+            open.bound = bound;
+        } else if open.bound == Timestamp::ZERO {
+            open.bound = bound;
+        }
         open.begun = true;
         let mut context = self.context();
         context.transaction_time = open.transaction_time;
@@ -243,27 +246,31 @@ impl Session {
         params: &[Datum],
         deadline: Instant,
     ) -> Outcome<Execution> {
-        self.use_tables(plan)?;
+        let bound = self.use_tables(plan)?;
         let context = self.context();
         let done = {
             let work = self.work(txn, plan, params, context, deadline);
             guarded(&self.shared, deadline, work).await?
         };
-        self.commit_txn(txn, &plan.tables).await?;
+        self.commit_txn(txn, &plan.tables, bound).await?;
         Ok(answer(plan, done))
     }
 
     /// Registers the plan's tables, then looks whether they are still as planned: whoever changes
     /// them from now on waits for this transaction.
-    fn use_tables(&self, plan: &Plan) -> Outcome<()> {
+    /// Answers with the end of the lease under which they are.
+    fn use_tables(&self, plan: &Plan) -> Outcome<Timestamp> {
         if plan.tables.is_empty() {
-            return Ok(());
+            return Ok(Timestamp::MAX);
         }
         self.shared.note_used(&plan.tables);
-        match self.database.0.cache.current() {
-            Some((catalog, _)) if !is_current(&plan.tables, &catalog) => Err(Failure::SchemaMoved),
-            _ => Ok(()),
-        }
+        self.bound_of(&plan.tables).ok_or(Failure::SchemaMoved)
+    }
+
+    /// The end of the lease of the newest catalog, if these tables are current in it.
+    fn bound_of(&self, used: &[(TableId, SchemaVersion)]) -> Option<Timestamp> {
+        let (catalog, _) = self.database.0.cache.current()?;
+        is_current(used, &catalog).then(|| self.database.not_after(&catalog))
     }
 
     async fn work(
@@ -404,4 +411,3 @@ fn answer(plan: &Plan, done: Done) -> Execution {
         None => Execution::Done { tag },
     }
 }
-

@@ -214,9 +214,7 @@ impl Settings {
     pub fn all(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut all: Vec<_> = DEFINITIONS
             .iter()
-            .map(|each| {
-                (each.name, self.get(each.name).expect("defined").to_owned(), each.about)
-            })
+            .map(|each| (each.name, self.get(each.name).expect("defined").to_owned(), each.about))
             .collect();
         all.sort_by_key(|(name, ..)| name.to_lowercase());
         all
@@ -228,9 +226,7 @@ impl Settings {
         DEFINITIONS
             .iter()
             .filter(|each| each.reported)
-            .map(|each| {
-                (each.name.to_owned(), self.get(each.name).expect("defined").to_owned())
-            })
+            .map(|each| (each.name.to_owned(), self.get(each.name).expect("defined").to_owned()))
             .collect()
     }
 }

@@ -44,6 +44,9 @@ pub struct Open {
     pub begun: bool,
     /// The tables it used.
     pub used: Vec<(TableId, SchemaVersion)>,
+    /// It must commit below this: the end of the lease under which `used` was last known to be
+    /// current.
+    pub bound: Timestamp,
     /// Names of its savepoints, oldest first.
     pub savepoints: Vec<String>,
     /// Settings as they were before `SET LOCAL`; `None`: at their default.
@@ -52,10 +55,13 @@ pub struct Open {
 
 /// Whether a statement may run in a block that failed.
 pub fn ends_block(statement: &Statement) -> bool {
-    matches!(
-        statement.kind(),
-        Kind::Utility(Utility::Commit(_) | Utility::Rollback(_) | Utility::RollbackTo(_))
-    )
+    match statement.kind() {
+        Kind::Utility(utility) => matches!(
+            **utility,
+            Utility::Commit(_) | Utility::Rollback(_) | Utility::RollbackTo(_)
+        ),
+        Kind::Ast(_) => false,
+    }
 }
 
 /// Whether a statement in a text of several is to be part of their common transaction.
@@ -63,7 +69,7 @@ pub fn needs_block(statement: &Statement) -> bool {
     match statement.kind() {
         Kind::Ast(_) => !crate::ddl::is_ddl(statement),
         Kind::Utility(utility) => {
-            matches!(utility, Utility::Execute(..) | Utility::Explain(..))
+            matches!(**utility, Utility::Execute(..) | Utility::Explain(..))
         }
     }
 }
@@ -129,6 +135,7 @@ impl Session {
             level,
             begun: false,
             used: Vec::new(),
+            bound: Timestamp::ZERO,
             savepoints: Vec::new(),
             former_settings: Vec::new(),
         });
@@ -286,7 +293,7 @@ impl Session {
     pub(super) async fn commit_open(&mut self) -> Result<(), SqlError> {
         let mut open = self.open.take().expect("a transaction is open");
         open.txn.set_deadline(Some(self.deadline()));
-        let result = self.commit_txn(&mut open.txn, &open.used).await;
+        let result = self.commit_txn(&mut open.txn, &open.used, open.bound).await;
         if result.is_err() && !open.txn.is_finished() {
             open.txn.rollback().await;
         }
@@ -296,18 +303,22 @@ impl Session {
         result.map_err(|failure| failure.into_sql(catalog.as_deref()))
     }
 
-    /// Commits a transaction that used these tables, unless one of them changed meanwhile.
+    /// Commits a transaction that used these tables. If one of them is being changed, whoever changes
+    /// it waits for this transaction, but not beyond the lease that it knew the table under.
     pub(super) async fn commit_txn(
         &mut self,
         txn: &mut Txn,
         used: &[(TableId, SchemaVersion)],
+        bound: Timestamp,
     ) -> Result<(), Failure> {
         if txn.has_writes() {
             let catalog = self.database.catalog().await?;
-            if !is_current(used, &catalog) {
+            let current = is_current(used, &catalog);
+            let bound = if current { self.database.not_after(&catalog) } else { bound };
+            if bound <= self.database.0.coordinator.clock().now().latest_timestamp() {
                 return Err(Failure::SchemaMoved);
             }
-            txn.set_not_after(self.database.not_after(&catalog));
+            txn.set_not_after(bound);
         }
         self.last_read = txn.read_timestamp().or(self.last_read);
         let wrote = txn.has_writes();

@@ -165,8 +165,7 @@ impl Session {
         name: &str,
         arguments: &[sqlparser::ast::Expr],
     ) -> Result<Execution, SqlError> {
-        let prepared: Prepared =
-            self.named.get(name).cloned().ok_or_else(|| no_statement(name))?;
+        let prepared: Prepared = self.named.get(name).cloned().ok_or_else(|| no_statement(name))?;
         let params = prepared.param_types().to_vec();
         if params.len() != arguments.len() {
             return Err(SqlError::syntax(format!(
@@ -206,8 +205,7 @@ impl Session {
         if let Some(value) = self.transaction_setting(name) {
             return Ok(value);
         }
-        let value =
-            self.shared.with_settings(|settings| settings.get(name).map(str::to_owned));
+        let value = self.shared.with_settings(|settings| settings.get(name).map(str::to_owned));
         value.ok_or_else(|| super::settings::unknown(name))
     }
 

@@ -58,24 +58,8 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             ("source", T),
             ("true_offset_ms", Type::Float8),
         ]),
-        Show::Tables => table_of(&[("table_name", T), ("table_id", I), ("indexes", I)]),
-        Show::Columns(_) => table_of(&[
-            ("column_name", T),
-            ("data_type", T),
-            ("is_nullable", Type::Bool),
-            ("column_default", T),
-            ("in_primary_key", Type::Bool),
-        ]),
-        Show::Indexes(_) => table_of(&[
-            ("index_name", T),
-            ("is_unique", Type::Bool),
-            ("is_primary", Type::Bool),
-            ("columns", T),
-            ("stored", T),
-            ("state", T),
-        ]),
-        Show::Constraints(_) => {
-            table_of(&[("constraint_name", T), ("constraint_type", T), ("definition", T)])
+        Show::Columns(_) | Show::Indexes(_) | Show::Constraints(_) | Show::Tables => {
+            table_columns(show)
         }
         Show::Locks => table_of(&[
             ("range_id", I),
@@ -105,13 +89,35 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             ("hidden_ms", Type::Float8),
             ("total_ms", Type::Float8),
         ]),
-        Show::Checksums(..) => table_of(&[
-            ("range_id", I),
-            ("node_id", I),
-            ("at", T),
-            ("checksum", T),
-            ("rows", I),
+        Show::Checksums(..) => {
+            table_of(&[("range_id", I), ("node_id", I), ("at", T), ("checksum", T), ("rows", I)])
+        }
+    }
+}
+
+/// The columns of those that are about tables.
+fn table_columns(show: &Show) -> Arc<[ResultColumn]> {
+    const T: Type = Type::Text;
+    match show {
+        Show::Columns(_) => table_of(&[
+            ("column_name", T),
+            ("data_type", T),
+            ("is_nullable", Type::Bool),
+            ("column_default", T),
+            ("in_primary_key", Type::Bool),
         ]),
+        Show::Indexes(_) => table_of(&[
+            ("index_name", T),
+            ("is_unique", Type::Bool),
+            ("is_primary", Type::Bool),
+            ("columns", T),
+            ("stored", T),
+            ("state", T),
+        ]),
+        Show::Constraints(_) => {
+            table_of(&[("constraint_name", T), ("constraint_type", T), ("definition", T)])
+        }
+        _ => table_of(&[("table_name", T), ("table_id", Type::Int8), ("indexes", Type::Int8)]),
     }
 }
 
@@ -182,7 +188,10 @@ fn stats(info: &CommitInfo) -> Row {
 /// The breakdown of a commit in one line, for the notice.
 pub(crate) fn commit_line(info: &CommitInfo) -> String {
     let ms = |duration: std::time::Duration| {
-        format!("{:.3} ms", f64::from(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)) / 1e3)
+        format!(
+            "{:.3} ms",
+            f64::from(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)) / 1e3
+        )
     };
     format!(
         "committed at {}: {} in all, participants {}, epsilon {}, lock wait {}, paxos {}, two-phase \
@@ -240,9 +249,9 @@ async fn clocks(database: &Database) -> Vec<Row> {
     clocks
         .map(|clock| {
             // A nanosecond more or less is far below what is shown.
-            let offset = clock.true_offset_nanos.map(|nanos| {
-                f64::from(i32::try_from(nanos / 1_000).unwrap_or(i32::MAX)) / 1_000.0
-            });
+            let offset = clock
+                .true_offset_nanos
+                .map(|nanos| f64::from(i32::try_from(nanos / 1_000).unwrap_or(i32::MAX)) / 1_000.0);
             vec![
                 number(clock.node.0),
                 time(clock.earliest),
@@ -269,11 +278,7 @@ async fn tables(session: &Session) -> Result<Vec<Row>, SqlError> {
     Ok(catalog
         .tables()
         .map(|table| {
-            vec![
-                Datum::text(&table.name),
-                number(table.id.0),
-                count(table.indexes().count()),
-            ]
+            vec![Datum::text(&table.name), number(table.id.0), count(table.indexes().count())]
         })
         .collect())
 }
@@ -304,9 +309,9 @@ fn columns_of(table: &Table) -> Vec<Row> {
 fn indexes_of(table: &Table) -> Vec<Row> {
     use keys::codec::Direction;
     let name = |id| table.columns[table.position(id)].name.clone();
-    let shown = table.indexes().filter(|index| {
-        index.id != keys::IndexId::PRIMARY || !table.has_hidden_key()
-    });
+    let shown = table
+        .indexes()
+        .filter(|index| index.id != keys::IndexId::PRIMARY || !table.has_hidden_key());
     shown
         .map(|index| {
             let columns: Vec<String> = index

@@ -68,10 +68,7 @@ pub(crate) fn region_of(database: &Database, node: NodeId) -> Option<String> {
 }
 
 /// `SHOW RANGES`.
-pub(super) async fn rows(
-    session: &Session,
-    name: Option<&[String]>,
-) -> Result<Vec<Row>, SqlError> {
+pub(super) async fn rows(session: &Session, name: Option<&[String]>) -> Result<Vec<Row>, SqlError> {
     let database = session.database();
     let (span, whole) = match name {
         Some(name) => (layout::table_span(table_named(session, name).await?.id), false),
@@ -96,12 +93,7 @@ fn known_table<'c>(catalog: &'c Catalog, range: &Descriptor) -> Option<&'c Table
     found.map(|table| &**table)
 }
 
-fn row(
-    database: &Database,
-    catalog: &Catalog,
-    range: &Descriptor,
-    leader: Option<NodeId>,
-) -> Row {
+fn row(database: &Database, catalog: &Catalog, range: &Descriptor, leader: Option<NodeId>) -> Row {
     let table = known_table(catalog, range);
     let text = |key: &keys::Key| Datum::text(named_key(key, table, catalog));
     let replicas: Vec<String> = range
@@ -161,12 +153,7 @@ pub(super) async fn checksums(
     Ok(rows)
 }
 
-fn checksum_row(
-    range: u64,
-    node: NodeId,
-    at: Timestamp,
-    reply: Result<Reply, kv::KvError>,
-) -> Row {
+fn checksum_row(range: u64, node: NodeId, at: Timestamp, reply: Result<Reply, kv::KvError>) -> Row {
     let (sum, rows) = match reply {
         Ok(Reply::Checksum { sum, rows }) => (Datum::text(format!("{sum:016x}")), number(rows)),
         Ok(other) => (Datum::text(format!("no checksum but {other:?}")), Datum::Null),

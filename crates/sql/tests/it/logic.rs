@@ -16,12 +16,10 @@
 //! `MERIDIAN_TEST_POSTGRES=<url>` runs everything that is not ours alone on that server instead, so
 //! that what the files expect is what PostgreSQL does.
 
-mod support;
-
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
+use crate::support::World;
 use sql::{Execution, Session, SessionOptions, SqlError};
-use support::World;
 
 /// One record of a file.
 #[derive(Clone, Debug)]
@@ -61,12 +59,18 @@ fn parse(text: &str) -> (bool, Vec<Record>) {
         }
         if line.trim() == "only meridian" {
             let alone = lines.peek().is_none_or(|(_, next)| next.trim().is_empty());
-            if alone { file_ours = true } else { next_ours = true }
+            if alone {
+                file_ours = true
+            } else {
+                next_ours = true
+            }
             continue;
         }
         let mut words: Vec<&str> = line.split_whitespace().collect();
         let session = match words.last() {
-            Some(word) if word.starts_with('@') => words.pop().expect("it is there")[1..].to_owned(),
+            Some(word) if word.starts_with('@') => {
+                words.pop().expect("it is there")[1..].to_owned()
+            }
             _ => "main".to_owned(),
         };
         let want = match words.as_slice() {

@@ -1,0 +1,6 @@
+//! Tests of SQL as a whole, on a model of a cluster: what clients send, and what they get.
+
+mod logic;
+mod sessions;
+mod support;
+mod twin;
