@@ -20,5 +20,5 @@ mod key;
 pub mod layout;
 pub mod pretty;
 
-pub use ids::{NodeId, RangeId, SchemaVersion, TableId, IndexId, TxnId};
+pub use ids::{IndexId, NodeId, RangeId, SchemaVersion, TableId, TxnId};
 pub use key::{Key, Span};
