@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, fmt};
 
 use clock::{Mono, Timestamp};
 use keys::NodeId;
-use paxos::Fence;
+use paxos::{Fence, Slot};
 use serde::{Deserialize, Serialize};
 use storage::{
     EngineError, Snapshot, WriteBatch,
@@ -39,7 +39,7 @@ use crate::state::{Applied, RangeState};
 /// What replicas say about snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SnapshotMessage {
-    /// A blank replica asks its leader for the data.
+    /// A blank replica asks any other for the data.
     Request,
     /// A part of a snapshot.
     Chunk {
@@ -87,6 +87,8 @@ pub(super) struct Snapshots {
     next_id: u64,
     /// When a blank replica asks again.
     ask_due: Mono,
+    /// How often it asked.
+    asked: u64,
 }
 
 struct Sending {
@@ -199,8 +201,7 @@ impl Replica {
             return Ok(());
         }
         match message {
-            SnapshotMessage::Request if self.leads() => self.send_snapshot(ctx, from, out),
-            SnapshotMessage::Request => Ok(()),
+            SnapshotMessage::Request => self.send_snapshot(ctx, from, out),
             SnapshotMessage::Ack { id, sequence } => {
                 let Some(sending) = self.snapshots.sending.get_mut(&from) else { return Ok(()) };
                 if sending.id != id || sending.sequence != sequence {
@@ -270,13 +271,15 @@ impl Replica {
         if last { self.install(ctx, out) } else { Ok(()) }
     }
 
-    /// Whether a snapshot would tell this replica nothing new. A leader never installs one.
+    /// Whether a snapshot would tell this replica nothing new. A leader never installs one, unless it
+    /// is blank: then it was elected for its log, and cannot act before it has the data below.
     fn useless(&self, header: &SnapshotHeader) -> bool {
         let here = self.machine.state();
         let known = header.applied.slot <= self.machine.applied().slot && !here.blank;
+        let leads = self.group.leadership().is_some() && !here.blank;
         let stranger = header.state.descriptor.id != here.descriptor.id
             || !here.descriptor.span.covers(&header.state.descriptor.span);
-        known || stranger || header.state.blank || self.group.leadership().is_some()
+        known || stranger || header.state.blank || leads
     }
 
     fn install(&mut self, ctx: &Context<'_>, out: &mut Effects) -> Result<(), EngineError> {
@@ -294,8 +297,9 @@ impl Replica {
         }
         let SnapshotHeader { applied, state, fence } = header;
         let mut effects = paxos::Effects::default();
-        // A blank replica may need data of slot 0: its group knows that already.
-        if applied.slot > self.group.applied_slot()
+        // A blank replica lacks the data below its log, and maybe nothing of the log.
+        let in_log = self.held.back().map_or(Slot::NONE, |held| held.slot);
+        if applied.slot > in_log
             && let Err(refused) =
                 self.group.install_snapshot(ctx.now, applied.slot, fence, &mut effects)
         {
@@ -311,6 +315,9 @@ impl Replica {
         out.events.push(Event::SnapshotInstalled { from, through: applied.slot });
         self.effects.chosen.extend(effects.chosen);
         self.effects.events.extend(effects.events);
+        if applied.slot <= in_log {
+            self.group.applied(applied.slot, &mut self.effects);
+        }
         let held = std::mem::take(&mut self.held);
         let rest: Vec<_> = held.into_iter().filter(|held| held.slot > applied.slot).collect();
         self.unheld(ctx, rest, out)
@@ -377,9 +384,14 @@ impl Replica {
         let idle = self.snapshots.receiving.is_none() && self.snapshots.ask_due <= now;
         if self.machine.state().blank && idle {
             self.snapshots.ask_due = now.plus(std::time::Duration::from_secs(1));
-            if let Some(leader) = self.group.leader_hint().filter(|leader| *leader != self.me) {
-                let request = GroupMessage::Snapshot(SnapshotMessage::Request);
-                out.send.push((leader, request));
+            // Any replica has what is needed; in turns, because some may be down or blank, too.
+            let voters = &self.descriptor().voters;
+            let others: Vec<NodeId> = voters.iter().copied().filter(|v| *v != self.me).collect();
+            if !others.is_empty() {
+                let turn = usize::try_from(self.snapshots.asked % others.len() as u64);
+                let to = others[turn.expect("few voters")];
+                self.snapshots.asked += 1;
+                out.send.push((to, GroupMessage::Snapshot(SnapshotMessage::Request)));
             }
         }
         Ok(())

@@ -180,6 +180,33 @@ impl Cluster {
         &self.nodes[&NodeId(node)].replicas[&range]
     }
 
+    pub fn engine(&self, node: u32) -> &MemEngine {
+        self.nodes[&NodeId(node)].engine.as_ref().expect("up")
+    }
+
+    /// All replicas, for people.
+    pub fn overview(&self) -> String {
+        let mut text = String::new();
+        for (id, node) in &self.nodes {
+            for (range, replica) in &node.replicas {
+                let status = replica.group().status();
+                let (machine, desc) = (replica.machine(), replica.descriptor());
+                let (leads, blank) = (replica.leads(), machine.state().blank);
+                text += &format!("{id} {range} {desc} leads {leads} blank {blank} {status:?}\n");
+            }
+        }
+        text
+    }
+
+    /// All ranges that some node has.
+    pub fn ranges(&self) -> Vec<RangeId> {
+        let nodes = self.nodes.values();
+        let mut ranges: Vec<RangeId> = nodes.flat_map(|n| n.replicas.keys().copied()).collect();
+        ranges.sort_unstable();
+        ranges.dedup();
+        ranges
+    }
+
     pub fn has(&self, node: u32, range: RangeId) -> bool {
         self.nodes[&NodeId(node)].replicas.contains_key(&range)
     }
