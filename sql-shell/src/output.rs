@@ -1,7 +1,7 @@
 //! Results as tables, CSV or JSON.
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::client::Answer;
 
@@ -91,16 +91,18 @@ fn csv(answer: &Answer, columns: &[String]) -> String {
     String::from_utf8(bytes).expect("made of text")
 }
 
+/// Fields in the order of the columns, and all of them when two share a name: what a map of JSON
+/// values would lose.
 fn json(answer: &Answer, columns: &[String]) -> String {
     let object = |row: &Vec<Option<String>>| {
-        let fields = columns.iter().cloned().zip(row.iter().map(|value| match value {
-            Some(text) => Value::String(text.clone()),
-            None => Value::Null,
-        }));
-        Value::Object(fields.collect::<Map<_, _>>())
+        let fields = columns.iter().zip(row).map(|(name, value)| {
+            let value = value.clone().map_or(Value::Null, Value::String);
+            format!("{}:{value}", Value::String(name.clone()))
+        });
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
     };
-    let rows: Vec<Value> = answer.rows.iter().map(object).collect();
-    format!("{}\n", Value::Array(rows))
+    let rows: Vec<String> = answer.rows.iter().map(object).collect();
+    format!("[{}]\n", rows.join(","))
 }
 
 #[cfg(test)]
@@ -135,6 +137,17 @@ mod tests {
             render(&answer(), Format::Json, Layout::Rows),
             "[{\"id\":\"7\",\"name\":\"a,\\\"b\\\"\"},{\"id\":\"10\",\"name\":null}]\n"
         );
+    }
+
+    #[test]
+    fn json_keeps_the_order_of_columns() {
+        let answer = Answer {
+            columns: Some(vec!["z".into(), "a".into(), "z".into()]),
+            rows: vec![vec![Some("1".into()), Some("2".into()), Some("3".into())]],
+            count: 1,
+        };
+        let text = render(&answer, Format::Json, Layout::Rows);
+        assert_eq!(text, "[{\"z\":\"1\",\"a\":\"2\",\"z\":\"3\"}]\n");
     }
 
     #[test]

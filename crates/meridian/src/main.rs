@@ -13,9 +13,9 @@ mod live;
 mod start;
 mod workload;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 /// An open, Spanner-style, globally consistent SQL database.
@@ -78,10 +78,17 @@ enum Ending {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error),
+    };
     // Logs go to standard error; RUST_LOG chooses, warnings by default.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     live::stop_on_panic();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -92,6 +99,31 @@ fn main() -> ExitCode {
         Ok(Ending::Failed) => ExitCode::from(1),
         Err(error) => refuse(&error),
     }
+}
+
+/// Options that make no sense: one line, where clap would print several. Help that was asked for
+/// is printed whole.
+fn misused(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::DisplayVersion => error.exit(),
+        _ => {
+            eprintln!("meridian: {}", one_line(&error.to_string()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Clap's complaint without its usage: the paragraphs of what is wrong and what was meant.
+fn one_line(complaint: &str) -> String {
+    let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
+    let told = complaint
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"))
+        .map(|part| part.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    told.collect::<Vec<_>>().join("; ") + " (--help lists the options)"
 }
 
 fn refuse(error: &anyhow::Error) -> ExitCode {
@@ -119,3 +151,6 @@ async fn sql(options: SqlOptions) -> anyhow::Result<Ending> {
         sql_shell::Ending::Failed => Ok(Ending::Failed),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,6 +93,7 @@ pub async fn run(command: Command) -> anyhow::Result<bool> {
             Ok(true)
         }
         Command::Run(options) => {
+            client::reach_one(&options.url).await?;
             let report = match options.kind {
                 Kind::Kv => drive(&options, kv::client).await?,
                 Kind::Bank => bank::run(&options).await?,

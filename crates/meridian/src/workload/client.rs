@@ -84,6 +84,21 @@ impl Connection {
     }
 }
 
+/// Checks that at least one address answers: a run against none would be all errors.
+///
+/// # Errors
+/// The first address's.
+pub async fn reach_one(urls: &[String]) -> anyhow::Result<()> {
+    let mut first = None;
+    for url in urls {
+        match connect(url).await {
+            Ok(_) => return Ok(()),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.unwrap_or_else(|| anyhow::anyhow!("no address to connect to")))
+}
+
 /// Connects; the connection's task ends with the client.
 pub async fn connect(url: &str) -> anyhow::Result<Client> {
     let connecting = timeout(CONNECT_TIMEOUT, tokio_postgres::connect(url, NoTls));
