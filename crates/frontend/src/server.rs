@@ -120,7 +120,6 @@ impl Server {
         let mut z = self.seed.wrapping_add(u64::from(pid.cast_unsigned()) << 32 | 0x9e37_79b9);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half is as good")]
         let secret = ((z ^ (z >> 31)) >> 32) as u32;
         secret.cast_signed()
     }

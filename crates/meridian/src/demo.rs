@@ -323,10 +323,10 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Folder::Temporary(path) = self {
-            if let Err(error) = std::fs::remove_dir_all(&*path) {
-                eprintln!("meridian: cannot remove {}: {error}", path.display());
-            }
+        if let Folder::Temporary(path) = self
+            && let Err(error) = std::fs::remove_dir_all(&*path)
+        {
+            eprintln!("meridian: cannot remove {}: {error}", path.display());
         }
     }
 }

@@ -82,8 +82,8 @@ fn rejoin(transport: &Arc<GrpcTransport>, join: &[String], identity: Identity) -
         }
     }
     connect(transport, &members);
-    for address in join.iter().filter(|a| **a != local.address).cloned() {
-        let (transport, local) = (Arc::clone(transport), local.clone());
+    for address in join.iter().filter(|a| **a != local.address) {
+        let (transport, local, address) = (Arc::clone(transport), local.clone(), address.clone());
         tokio::spawn(async move {
             loop {
                 if let Ok(info) = hello(&address, &local, GrpcOptions::default()).await {

@@ -138,7 +138,7 @@ impl Members {
         for member in self.all.values() {
             regions.entry(&member.region).or_default().push(member);
         }
-        for (_, nodes) in &mut regions {
+        for nodes in regions.values_mut() {
             let shift = turn % nodes.len();
             nodes.rotate_left(shift);
             nodes.sort_by_key(|m| self.is_silent(m.id));

@@ -287,12 +287,12 @@ impl Store {
             return Ok(());
         };
         let mut effects = Effects::default();
-        let mut context = Context {
+        let context = Context {
             now,
             engine: self.parts.engine.as_ref(),
             factory: self.parts.factory.as_ref(),
         };
-        replica.step(&mut context, input, &mut effects)?;
+        replica.step(&context, input, &mut effects)?;
         self.absorb(now, range, effects);
         Ok(())
     }
