@@ -125,7 +125,11 @@ async fn tables_led_by(
     for table in ["probe_a", "probe_b", "probe_c", "probe_d", "probe_e", "probe_f"] {
         sql.run(&format!("CREATE TABLE {table} (id INT8 PRIMARY KEY, v INT8)")).await?;
         let leader = cluster.leader_of(table, ask).await;
-        if leader == victim { same = Some(table) } else { other = Some(table) }
+        if leader == victim {
+            same = Some(table)
+        } else {
+            other = Some(table)
+        }
         if let (Some(same), Some(other)) = (same, other) {
             return Ok((same, other));
         }
