@@ -1,0 +1,85 @@
+//! A demo of one region in memory, as its own process.
+
+use std::{net::TcpListener, time::Duration};
+
+use crate::{
+    process::{Folder, Process, eventually},
+    sql::Sql,
+};
+
+/// How long a demo may take to come up on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nodes of the topology `one-region`.
+const NODES: u16 = 3;
+
+/// A running demo.
+#[derive(Debug)]
+pub struct Demo {
+    _process: Process,
+    _folder: Folder,
+    first_port: u16,
+}
+
+impl Demo {
+    /// Starts a demo on three free ports in a row and waits until its ready file is written.
+    ///
+    /// # Panics
+    /// If it does not come up, with what it printed.
+    pub async fn start(purpose: &str) -> Demo {
+        let folder = Folder::new(purpose);
+        let first_port = free_row();
+        let ready = folder.path().join("ready");
+        let arguments = [
+            "demo".to_owned(),
+            "--topology=one-region".to_owned(),
+            "--engine=memory".to_owned(),
+            "--clock=zero".to_owned(),
+            format!("--sql-port={first_port}"),
+            "--no-shell".to_owned(),
+            format!("--ready-file={}", ready.display()),
+        ];
+        let mut process = Process::start(&arguments, &folder.path().join("demo.log"));
+        eventually("the demo is ready", PATIENCE, async || {
+            assert!(process.is_running(), "the demo ended: {}", process.printed());
+            match std::fs::read_to_string(&ready) {
+                Ok(urls) if urls.lines().count() == usize::from(NODES) => Ok(()),
+                other => Err(format!("{other:?}; it printed {}", process.printed())),
+            }
+        })
+        .await;
+        Demo { _process: process, _folder: folder, first_port }
+    }
+
+    /// The port where a node serves SQL; nodes count from 0.
+    ///
+    /// # Panics
+    /// If there is no such node.
+    #[must_use]
+    pub fn sql_port(&self, node: u16) -> u16 {
+        assert!(node < NODES, "the demo has {NODES} nodes");
+        self.first_port + node
+    }
+
+    /// A connection to a node.
+    ///
+    /// # Panics
+    /// If it does not answer in time.
+    pub async fn connect(&self, node: u16) -> Sql {
+        let port = self.sql_port(node);
+        eventually("connect", PATIENCE, async || Sql::connect(port).await).await
+    }
+}
+
+/// The first of as many free ports in a row as there are nodes.
+fn free_row() -> u16 {
+    let listen = |port: u16| TcpListener::bind(("127.0.0.1", port));
+    loop {
+        let any = listen(0).expect("a free port");
+        let first = any.local_addr().expect("bound").port();
+        let free = |more: u16| first.checked_add(more).is_some_and(|port| listen(port).is_ok());
+        if (1..NODES).all(free) {
+            return first;
+        }
+    }
+}
