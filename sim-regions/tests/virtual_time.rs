@@ -1,4 +1,5 @@
-//! The nine-node cluster in virtual time: on one thread, from one seed, with the same trace twice.
+//! The nine-node cluster in virtual time: on one thread, from one seed, with the same trace twice;
+//! and what it does with a broken clock and with a range that lost its quorum.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,15 +37,33 @@ async fn nine_nodes(seed: u64, trace: Trace) -> Cluster {
     cluster
 }
 
-async fn run(cluster: &Cluster, node: u32, sql: &str) -> Vec<String> {
+async fn attempt(cluster: &Cluster, node: u32, sql: &str) -> Result<Vec<String>, sql::SqlError> {
     let node = cluster.node(NodeId(node)).expect("it runs");
     let mut session = node.database().session(sql::SessionOptions::default()).expect("room");
     let mut results = Vec::new();
     let outcome =
         session.simple(sql, &mut |execution| results.push(format!("{execution:?}"))).await;
     session.close().await;
-    outcome.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    results
+    outcome.map(|()| results)
+}
+
+async fn run(cluster: &Cluster, node: u32, sql: &str) -> Vec<String> {
+    attempt(cluster, node, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+}
+
+/// Runs a story on a cluster of its own in virtual time.
+fn in_virtual_time<T>(seed: u64, story: impl AsyncFnOnce(&mut Cluster) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut cluster = nine_nodes(seed, Trace::begin()).await;
+        let told = story(&mut cluster).await;
+        cluster.stop().await;
+        told
+    })
 }
 
 /// A little life: tables led in two regions, a transaction over both, reads from the third.
@@ -77,4 +96,61 @@ fn one_seed_gives_one_trace_and_another_seed_another() {
     assert!(first.frames > 1000, "{first:?}");
     assert_eq!(first, life(11).0, "the same seed took another way");
     assert_ne!(first, life(12).0, "the seed does not reach the run");
+}
+
+/// T2: a clock far beyond what it claims is found by its first message, and drags nobody along.
+#[test]
+fn a_broken_clock_is_refused_and_the_others_go_on() {
+    in_virtual_time(5, async |cluster| {
+        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        let ahead = Duration::from_secs(5);
+        let lie = clock::Offset::Lie { offset_nanos: 5_000_000_000, drift_ppm: 0 };
+        cluster.clock(NodeId(9)).set_offset(lie);
+        let before = cluster.node(NodeId(1)).expect("it runs").clock().refused();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let first = cluster.node(NodeId(1)).expect("it runs").clock();
+        assert!(first.refused() > before, "node 1 took messages of node 9's clock for good");
+        let here = first.now().tt.latest_timestamp();
+        assert!(first.observed() < here.plus(ahead / 2), "node 9 dragged node 1's clock along");
+        run(cluster, 1, "INSERT INTO t VALUES (1)").await;
+        run(cluster, 4, "SELECT * FROM t").await;
+    });
+}
+
+/// A range without a quorum says so, by name and within the statement's time; others work.
+#[test]
+fn a_range_without_a_quorum_is_named_and_others_work() {
+    in_virtual_time(6, async |cluster| {
+        run(cluster, 2, "CREATE TABLE lost (k INT8 PRIMARY KEY)").await;
+        run(cluster, 2, "CREATE TABLE kept (k INT8 PRIMARY KEY)").await;
+        let lost = voters(cluster, "lost").await;
+        let kept = voters(cluster, "kept").await;
+        // Crash a majority of the one that is none of the other, nor of the system range.
+        let system = [1, 4, 7];
+        let dead: Vec<u32> = lost
+            .iter()
+            .copied()
+            .filter(|node| !kept.contains(node) && !system.contains(node))
+            .collect();
+        assert!(dead.len() >= 2, "the seed puts {lost:?} and {kept:?} too close together");
+        for node in &dead {
+            cluster.crash(NodeId(*node)).await;
+        }
+        let asked = kept.iter().copied().find(|node| !dead.contains(node)).expect("some live");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let statement = "SET statement_timeout = '6s'; INSERT INTO lost VALUES (1)";
+        let error = attempt(cluster, asked, statement).await.expect_err("no quorum");
+        assert!(["57014", "08006"].contains(&error.sqlstate.code()), "{error:?}");
+        let told = format!("{error:?}");
+        assert!(told.contains("r1") || told.contains("lost"), "the range is not named: {told}");
+        run(cluster, asked, "INSERT INTO kept VALUES (1)").await;
+    });
+}
+
+/// The nodes that hold a table's first range.
+async fn voters(cluster: &Cluster, table: &str) -> Vec<u32> {
+    let rows = run(cluster, 1, &format!("SHOW RANGES FROM TABLE {table}")).await.concat();
+    let replicas = rows.split("Text(").find(|part| part.contains("(us-")).expect("replicas");
+    let numbers = replicas.split(|c: char| !c.is_ascii_digit());
+    numbers.filter_map(|number| number.parse().ok()).collect()
 }

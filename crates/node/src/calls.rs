@@ -22,13 +22,15 @@ pub struct Calls<T> {
     waiting: Mutex<FxHashMap<CallId, (NodeId, oneshot::Sender<T>)>>,
 }
 
-impl<T> Default for Calls<T> {
-    fn default() -> Self {
-        Calls { next: AtomicU64::new(1), waiting: Mutex::default() }
-    }
-}
-
 impl<T> Calls<T> {
+    /// No calls yet. Ids count up from `first`, which must lie above every id of a former life of
+    /// this node: an answer to a call of that life may still be on its way, and must find nobody.
+    /// A stamp of the clock, in nanoseconds, is such a number (T1).
+    #[must_use]
+    pub fn starting_at(first: u64) -> Calls<T> {
+        Calls { next: AtomicU64::new(first), waiting: Mutex::default() }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, FxHashMap<CallId, (NodeId, oneshot::Sender<T>)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn an_answer_reaches_its_caller_once_and_only_from_the_node_asked() {
-        let calls = Calls::<u8>::default();
+        let calls = Calls::<u8>::starting_at(1);
         let (id, mut receiver) = calls.begin(NodeId(2)).expect("room");
         calls.answer(NodeId(3), id, 9);
         assert!(receiver.try_recv().is_err(), "node 3 was never asked");
@@ -99,8 +101,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_a_former_life_finds_nobody() {
+        let former = Calls::<u8>::starting_at(1_000);
+        let (old, _) = former.begin(NodeId(2)).expect("room");
+        let calls = Calls::<u8>::starting_at(2_000);
+        let (_, mut receiver) = calls.begin(NodeId(2)).expect("room");
+        calls.answer(NodeId(2), old, 9);
+        assert!(receiver.try_recv().is_err(), "an old answer was taken for a new one");
+    }
+
+    #[test]
     fn a_dropped_guard_leaves_room() {
-        let calls = Calls::<u8>::default();
+        let calls = Calls::<u8>::starting_at(1);
         for _ in 0..2 * MAX_CALLS {
             let (id, _receiver) = calls.begin(NodeId(1)).expect("guards free their place");
             drop(CallGuard::new(&calls, id));

@@ -65,13 +65,15 @@ impl Gateway {
         store: mpsc::Sender<StoreInput>,
         system: Descriptor,
     ) -> Gateway {
+        // Above all ids of this node's former lives: see `Calls::starting_at`.
+        let first = clock.stamp().wall;
         let shared = Shared {
             members,
             clock,
             transport,
             store,
-            requests: Calls::default(),
-            questions: Calls::default(),
+            requests: Calls::starting_at(first),
+            questions: Calls::starting_at(first),
             system,
             schema: std::sync::OnceLock::new(),
         };

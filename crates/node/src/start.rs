@@ -1,5 +1,10 @@
 //! A node's life: claim the data folder, wait out the clock's former bound, open the replicas,
 //! found the system range if the folder is new, run.
+//!
+//! HAZARD: a node that lost its data folder and comes back under its old id looks like one that was
+//! never there: it founds its replica of the system range again, has forgotten what that replica
+//! promised, and could help to choose a second value for a slot. An id whose folder is lost must
+//! not be used again. Nothing here notices it yet; replacing a node comes with membership changes.
 
 use std::{fmt, sync::Arc, time::Duration};
 
