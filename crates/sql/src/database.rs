@@ -145,12 +145,14 @@ impl Database {
     /// # Errors
     /// The catalog could not be read, or a transaction did not end within the lease.
     pub async fn adopt_schema(&self, version: SchemaVersion) -> Result<(), SqlError> {
-        let catalog = loop {
-            let read = self.0.cache.strong().await.map_err(|error| error.into_sql(None))?;
-            if read.version >= version {
-                break read;
-            }
-        };
+        // What was announced was committed before: a strong read cannot miss it.
+        let catalog = self.0.cache.strong().await.map_err(|error| error.into_sql(None))?;
+        if catalog.version < version {
+            return Err(SqlError::internal(format!(
+                "the catalog is at {} after {version} was announced",
+                catalog.version
+            )));
+        }
         let deadline = Instant::now() + self.0.config.schema_lease;
         for session in self.sessions() {
             let wait = session.wait_until_free_of(&catalog);

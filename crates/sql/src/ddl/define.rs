@@ -251,7 +251,10 @@ pub(super) fn add_constraint(
             if check.no_inherit || check.enforced == Some(false) {
                 return Err(SqlError::unsupported("this form of CHECK"));
             }
-            let generated = format!("{}_check", table.name);
+            let generated = match named_columns(table, &check.expr).as_slice() {
+                [column] => format!("{}_{column}_check", table.name),
+                _ => format!("{}_check", table.name),
+            };
             let name = match &check.name {
                 Some(name) => checked_name(fold(name))?,
                 None => free_name(&generated, |name| {
@@ -270,6 +273,21 @@ pub(super) fn add_constraint(
         other => return Err(SqlError::unsupported(format!("the constraint {other}"))),
     }
     Ok(())
+}
+
+/// The columns that a condition names, each once.
+fn named_columns(table: &Table, condition: &ast::Expr) -> Vec<String> {
+    let mut names = Vec::new();
+    let _visited = ast::visit_expressions(condition, |expr| {
+        if let ast::Expr::Identifier(ident) = expr {
+            let name = fold(ident);
+            if table.column(&name).is_some() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    names
 }
 
 /// The index behind a UNIQUE constraint.

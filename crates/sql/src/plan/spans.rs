@@ -174,6 +174,11 @@ fn narrows(condition: &Expr, position: u32) -> Narrowing {
         {
             Narrowing::One
         }
+        Expr::Like { arg, pattern, escape: None, case_insensitive: false, negated: false }
+            if is_column(arg) && is_value(pattern) =>
+        {
+            Narrowing::Range
+        }
         Expr::Column(_) if is_column(condition) => Narrowing::One,
         Expr::Not(arg) if is_column(arg) => Narrowing::One,
         Expr::And(parts) => {
@@ -273,6 +278,11 @@ impl ColumnView {
                     _ => None,
                 }
             }
+            Expr::Like { arg, pattern, escape: None, case_insensitive: false, negated: false }
+                if is_column(arg) =>
+            {
+                Some(self.like(pattern.as_const()?)?)
+            }
             Expr::Column(_) if is_column(condition) => Some(vec![self.point(&Datum::Bool(true))]),
             Expr::Not(arg) if is_column(arg) => Some(vec![self.point(&Datum::Bool(false))]),
             Expr::And(parts) => self.all_of(parts),
@@ -282,6 +292,22 @@ impl ColumnView {
             }
             _ => None,
         }
+    }
+
+    /// The texts that begin as the pattern does.
+    fn like(&self, pattern: &Datum) -> Option<Vec<Piece>> {
+        let Datum::Text(pattern) = pattern else {
+            return pattern.is_null().then(Vec::new);
+        };
+        if !matches!(self.ty, Type::Text | Type::Varchar(_)) {
+            return None;
+        }
+        let end = pattern.find(['%', '_', '\\'])?;
+        let mut start = self.encode(&Datum::text(&pattern[..end]));
+        // Without the two bytes that close a text, what is left begins all longer texts.
+        start.truncate(start.len() - 2);
+        let end = Key::from_vec(start.clone()).prefix_end().to_vec();
+        Some(vec![Piece { start, end, point: false }])
     }
 
     fn any_of(&self, values: Vec<&Datum>) -> Option<Vec<Piece>> {

@@ -8,6 +8,9 @@ use tokio::sync::Notify;
 use super::{Notice, SessionOptions, settings::Settings};
 use crate::catalog::Catalog;
 
+/// Notices and changed settings that wait for the client to take them; further ones are dropped.
+const MAX_PENDING: usize = 1_000;
+
 /// A session as its database knows it.
 #[derive(Debug)]
 pub struct Shared {
@@ -57,7 +60,10 @@ impl Shared {
 
     /// Notes that a setting which the protocol reports has a new value.
     pub fn note_change(&self, name: &str, value: &str) {
-        self.state().changes.push((name.to_owned(), value.to_owned()));
+        let mut state = self.state();
+        if state.changes.len() < MAX_PENDING {
+            state.changes.push((name.to_owned(), value.to_owned()));
+        }
     }
 
     /// The changes of reported settings since the last call.
@@ -67,7 +73,10 @@ impl Shared {
 
     /// Leaves a notice for the client.
     pub fn notice(&self, notice: Notice) {
-        self.state().notices.push(notice);
+        let mut state = self.state();
+        if state.notices.len() < MAX_PENDING {
+            state.notices.push(notice);
+        }
     }
 
     /// The notices since the last call.

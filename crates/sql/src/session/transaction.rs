@@ -56,10 +56,9 @@ pub struct Open {
 /// Whether a statement may run in a block that failed.
 pub fn ends_block(statement: &Statement) -> bool {
     match statement.kind() {
-        Kind::Utility(utility) => matches!(
-            **utility,
-            Utility::Commit(_) | Utility::Rollback(_) | Utility::RollbackTo(_)
-        ),
+        Kind::Utility(utility) => {
+            matches!(**utility, Utility::Commit(_) | Utility::Rollback(_) | Utility::RollbackTo(_))
+        }
         Kind::Ast(_) => false,
     }
 }

@@ -25,6 +25,8 @@ fn comparison() -> impl Strategy<Value = String> {
             2 => values.prop_map(move |values| format!("{name} IN ({})", values.join(", "))),
             1 => (value.clone(), value.clone())
                 .prop_map(move |(low, high)| format!("{name} BETWEEN {low} AND {high}")),
+            1 => Just("c LIKE 'x%'".to_owned()),
+            1 => Just("c LIKE '%y'".to_owned()),
             1 => Just(format!("{name} IS NULL")),
             1 => Just(format!("{name} IS NOT NULL")),
             1 => value.clone().prop_map(move |value| format!("{value} = {name}")),
