@@ -70,7 +70,8 @@ pub struct RangeRequest {
 pub trait RangeSender: Send + Sync + fmt::Debug + 'static {
     /// Sends a request to `to`'s replica and waits for its answer, at most the request's deadline
     /// plus a little. A lost connection or a lapsed wait is [`KvError::AnswerLost`].
-    fn send(&self, to: NodeId, request: RangeRequest) -> BoxFuture<'static, Result<Reply, KvError>>;
+    fn send(&self, to: NodeId, request: RangeRequest)
+    -> BoxFuture<'static, Result<Reply, KvError>>;
 
     /// The node this gateway runs on.
     fn local_node(&self) -> NodeId;
