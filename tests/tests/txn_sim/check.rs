@@ -181,13 +181,12 @@ impl Judge<'_> {
             let commit = self.commits.get(&attempt.id).copied();
             for read in &attempt.reads {
                 self.verdict.reads += 1;
-                let snapshot = attempt.snapshot.expect("who read took a snapshot");
-                self.compare(attempt, read, snapshot, Violation::WrongRead);
+                self.compare(attempt, read, read.at, Violation::WrongRead);
                 if let (Kind::Serializable, Some(at)) = (attempt.kind, commit) {
                     self.compare(attempt, read, at.prev(), Violation::NotSerializable);
                 }
             }
-            if let (Kind::Snapshot, Some(at)) = (attempt.kind, commit) {
+            if let (Kind::Snapshot | Kind::ReadCommitted, Some(at)) = (attempt.kind, commit) {
                 self.first_committer_wins(attempt, at);
             }
         }
@@ -215,10 +214,9 @@ impl Judge<'_> {
     }
 
     fn first_committer_wins(&mut self, attempt: &Attempt, at: Timestamp) {
-        let snapshot = attempt.snapshot.expect("who writes takes a snapshot");
-        for key in attempt.writes.keys() {
+        for (key, since) in &attempt.since {
             let versions = self.history.versions.get(key).into_iter().flatten();
-            for (other, value) in versions.filter(|(ts, _)| snapshot < *ts && *ts < at) {
+            for (other, value) in versions.filter(|(ts, _)| since < ts && *ts < at) {
                 let other = time(*other);
                 let what = format!("{attempt} at {}: {key} = {value:?} at {other}", time(at));
                 self.blame(Violation::LostUpdate(what));
@@ -244,13 +242,14 @@ impl Judge<'_> {
                     newest = Some((place, ended));
                 }
             }
-            let (Some((before, ended)), Some(place)) = (newest, self.upper_place(attempt)) else {
-                continue;
-            };
-            let wrote = self.commits.contains_key(&attempt.id);
-            if before > place || (wrote && before == place) {
+            let Some((before, ended)) = newest else { continue };
+            let looked = attempt.reads.iter().map(|read| read.at).min();
+            let late = looked.filter(|at| before > *at);
+            let wrote = self.commits.get(&attempt.id).copied().filter(|at| before >= *at);
+            if let Some(place) = late.or(wrote) {
                 let what = format!(
-                    "{ended} has its place at {}; {attempt} began after its end and has its place at {}",
+                    "{ended} has its place at {}; {attempt} began after its end and has its place \
+                     at {}",
                     time(before),
                     time(place)
                 );
@@ -269,13 +268,6 @@ impl Judge<'_> {
         let authors = rows.filter_map(|(_, value)| author(value));
         let seen = authors.filter_map(|id| self.commits.get(&id).copied());
         seen.max().unwrap_or_default()
-    }
-
-    /// The greatest one: where it committed, or its snapshot. `None`: it took no effect, and looked
-    /// at nothing.
-    fn upper_place(&self, attempt: &Attempt) -> Option<Timestamp> {
-        let snapshot = attempt.snapshot.filter(|_| !attempt.reads.is_empty());
-        self.commits.get(&attempt.id).copied().or(snapshot)
     }
 }
 

@@ -129,14 +129,16 @@ impl Client {
 
     fn program(&mut self) -> Program {
         let kind = match self.rng.random_range(0..100) {
-            0..60 => Kind::Serializable,
-            60..72 => Kind::Snapshot,
-            72..88 => Kind::ReadOnly,
+            0..55 => Kind::Serializable,
+            55..65 => Kind::Snapshot,
+            65..72 => Kind::ReadCommitted,
+            72..84 => Kind::ReadOnly,
             _ => Kind::Stale,
         };
-        let writes = matches!(kind, Kind::Serializable | Kind::Snapshot);
+        let writes = !matches!(kind, Kind::ReadOnly | Kind::Stale);
         let actions = (0..self.rng.random_range(1..=5)).map(|_| self.action(writes)).collect();
-        let staleness = Duration::from_millis(self.rng.random_range(0..1_500));
+        let most = self.shared.lock().plan.staleness;
+        let staleness = self.rng.random_range(Duration::ZERO..=most);
         Program { kind, staleness, actions, gives_up: self.rng.random_bool(0.03) }
     }
 
@@ -212,6 +214,7 @@ impl Client {
             }
             Kind::Serializable => {}
             Kind::Snapshot => options.isolation = Isolation::RepeatableRead,
+            Kind::ReadCommitted => options.isolation = Isolation::ReadCommitted,
             Kind::ReadOnly => options.access = Access::ReadOnly,
             Kind::Stale => {
                 let now = coordinator.clock().now().earliest_timestamp();
@@ -236,6 +239,7 @@ impl Client {
             snapshot: None,
             reads: Vec::new(),
             writes: BTreeMap::new(),
+            since: BTreeMap::new(),
             outcome: Outcome::Aborted,
         });
         log.len() - 1
@@ -252,6 +256,7 @@ impl Client {
     async fn attempt(&self, nth: usize, program: &Program, txn: &mut Txn) -> Result<(), TxnError> {
         let mut own: BTreeMap<Key, Option<Bytes>> = BTreeMap::new();
         for action in &program.actions {
+            txn.begin_statement().await?;
             self.act(nth, action, txn, &mut own).await?;
         }
         if !own.is_empty() && own.values().all(Option::is_none) {
@@ -298,14 +303,11 @@ impl Client {
                     program: None,
                 };
                 let found = txn.read(spans.iter().map(scan).collect()).await?;
-                let snapshot = txn.read_timestamp();
+                let at = txn.read_timestamp().expect("it has read");
                 for (span, found) in spans.iter().zip(found) {
                     let (span, own, rows) = (span.clone(), own.clone(), found.rows);
-                    let read = ReadRecord { span, reverse: *reverse, limit: *limit, own, rows };
-                    self.note(nth, |attempt| {
-                        attempt.snapshot = snapshot;
-                        attempt.reads.push(read);
-                    });
+                    let read = ReadRecord { at, span, reverse: *reverse, limit: *limit, own, rows };
+                    self.note(nth, |attempt| attempt.reads.push(read));
                 }
             }
             Action::Put(k) => {
@@ -321,7 +323,13 @@ impl Client {
                 txn.lock(keys.iter().map(|k| key(*k)).collect(), *wait).await?;
             }
         }
-        self.note(nth, |attempt| attempt.snapshot = txn.read_timestamp());
+        let snapshot = txn.read_timestamp().expect("a statement was begun");
+        self.note(nth, |attempt| {
+            attempt.snapshot = Some(snapshot);
+            for key in own.keys() {
+                attempt.since.entry(key.clone()).or_insert(snapshot);
+            }
+        });
         Ok(())
     }
 }

@@ -27,6 +27,8 @@ pub enum Kind {
     Serializable,
     /// Reads are valid at the snapshot; nobody else wrote the same keys meanwhile.
     Snapshot,
+    /// As `Snapshot`, with a fresh snapshot for each statement.
+    ReadCommitted,
     /// Reads are valid at the snapshot; takes part in real-time order.
     ReadOnly,
     /// Reads are valid at the snapshot, which lies in the past.
@@ -47,6 +49,8 @@ pub enum Outcome {
 /// One scan of a transaction.
 #[derive(Clone, Debug)]
 pub struct ReadRecord {
+    /// The snapshot.
+    pub at: Timestamp,
     /// What was asked for.
     pub span: Span,
     /// From the upper end downwards.
@@ -72,12 +76,14 @@ pub struct Attempt {
     pub begin: TrueTime,
     /// When its client heard the outcome.
     pub end: TrueTime,
-    /// Its snapshot, if it took one.
+    /// Its snapshot, if it took one; of several the last.
     pub snapshot: Option<Timestamp>,
     /// What it read, in order.
     pub reads: Vec<ReadRecord>,
     /// What it wrote last, per key. With a put among it if it is not empty.
     pub writes: BTreeMap<Key, Option<Bytes>>,
+    /// The snapshot under which each key was first written.
+    pub since: BTreeMap<Key, Timestamp>,
     /// What the client heard.
     pub outcome: Outcome,
 }

@@ -36,6 +36,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use clock::Timestamp;
 use keys::{IndexId, Key, NodeId, RangeId, TableId, layout};
 use kv::{Descriptor, Reply, Request};
@@ -82,11 +83,14 @@ fn range_config(plan: &Plan) -> range::Config {
             election_stagger: millis(80),
             resend_after: millis(120),
             horizon_slack: millis(500),
-            log_keep_slots: 64,
-            ..paxos::Config::default()
+            log_keep_slots: plan.log_keep_slots,
+            ..range::Config::default().paxos
         },
         commit_wait: plan.commit_wait,
-        close_active: millis(100),
+        close_active: plan.close_active,
+        transaction_life: plan.life,
+        retention: plan.retention,
+        gc_step: millis(300),
         close_idle: millis(300),
         heartbeat_lapse: millis(700),
         push_first: millis(20),
@@ -132,6 +136,7 @@ async fn scenario(shared: SharedWorld) -> Report {
         tokio::spawn(client.run())
     });
     let clients: Vec<_> = clients.collect();
+    let (collected, collector) = collect(shared.clone());
     let mut faults = Box::pin(Faults::new(shared.clone(), admin.clone()).run());
     for client in clients {
         tokio::select! {
@@ -143,8 +148,11 @@ async fn scenario(shared: SharedWorld) -> Report {
     drop(faults);
     shared.lock().heal();
     settle(&shared, &admin).await;
+    collector.abort();
     let attempts = log.lock().expect("nobody panicked").clone();
-    let history = History { attempts, versions: versions(&shared) };
+    let mut versions = collected.lock().expect("nobody panicked").clone();
+    gather(&shared, &mut versions);
+    let history = History { attempts, versions };
     let world = shared.lock();
     Report {
         verdict: judge(&history),
@@ -226,33 +234,47 @@ async fn left_over(ranges: &Leaders, admin: &Arc<Coordinator>) -> Option<String>
     None
 }
 
-/// All versions of the table, from the disks of the leaders.
-fn versions(shared: &SharedWorld) -> Versions {
-    let mut versions = Versions::new();
-    for (_, descriptor, engine) in shared.lock().leaders().into_values() {
-        if descriptor.id == RangeId::SYSTEM {
-            continue;
+/// Gathers versions again and again, much more often than GC may remove them.
+fn collect(shared: SharedWorld) -> (Arc<Mutex<Versions>>, tokio::task::JoinHandle<()>) {
+    let collected = Arc::new(Mutex::new(Versions::new()));
+    let versions = collected.clone();
+    let collector = tokio::spawn(async move {
+        loop {
+            sleep(Duration::from_millis(250)).await;
+            gather(&shared, &mut versions.lock().expect("nobody panicked"));
         }
-        let (start, end) = (
-            encoding::encode(&descriptor.span.start, 0),
-            encoding::encode(&descriptor.span.end, 0),
-        );
+    });
+    (collected, collector)
+}
+
+/// Adds all versions of the table on the disks of all nodes: whatever is applied was chosen.
+fn gather(shared: &SharedWorld, versions: &mut Versions) {
+    let table = layout::table_span(TABLE);
+    let (start, end) = (encoding::encode(&table.start, 0), encoding::encode(&table.end, 0));
+    for engine in shared.lock().engines() {
         let scan = EngineScan::new(Cf::Data, &start, &end);
         engine
             .scan(scan, &mut |stored, value| {
-                let mut key = Vec::new();
-                let len = encoding::decode_into(stored, &mut key).expect("a version's key");
-                let inverted: [u8; 12] = stored[len..].try_into().expect("a timestamp");
-                let at = Timestamp::from_bytes(inverted.map(|byte| !byte));
-                let body = sealed::open(Cf::Data, stored, value).expect("an intact version");
-                let value = (body[0] == 1).then(|| bytes::Bytes::copy_from_slice(&body[1..]));
-                versions.entry(Key::from_vec(key)).or_default().push((at, value));
+                let (key, version) = parse(stored, value);
+                let known = versions.entry(key).or_default();
+                if let Err(place) = known.binary_search(&version) {
+                    known.insert(place, version);
+                }
                 true
             })
             .expect("it reads");
     }
-    versions.values_mut().for_each(|list| list.sort_by_key(|(at, _)| *at));
-    versions
+}
+
+/// A version as it lies on disk.
+fn parse(stored: &[u8], value: &[u8]) -> (Key, (Timestamp, Option<Bytes>)) {
+    let mut key = Vec::new();
+    let len = encoding::decode_into(stored, &mut key).expect("a version's key");
+    let inverted: [u8; 12] = stored[len..].try_into().expect("a timestamp");
+    let at = Timestamp::from_bytes(inverted.map(|byte| !byte));
+    let body = sealed::open(Cf::Data, stored, value).expect("an intact version");
+    let value = (body[0] == 1).then(|| Bytes::copy_from_slice(&body[1..]));
+    (Key::from_vec(key), (at, value))
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -314,7 +336,7 @@ fn random_transactions_are_strictly_serializable() {
         total.committed, total.unknown_committed, total.reads
     );
     if many {
-        for probe in ["Leads", "Stopped", "Split", "Transferred"] {
+        for probe in ["Leads", "Stopped", "Split", "Transferred", "SnapshotInstalled"] {
             assert!(fired.contains(probe), "no seed met: {probe}");
         }
         assert!(total.unknown_committed > 0, "no client was left in doubt");

@@ -43,10 +43,20 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// Messages lost, in a thousand.
     pub loss: u32,
-    /// Messages delivered twice, in a thousand.
+    /// Messages delivered twice, in a thousand; some of the copies come seconds later.
     pub duplicates: u32,
     /// The longest time a sync takes.
     pub sync_time: Duration,
+    /// How often an active leader closes time, which stale reads wait for.
+    pub close_active: Duration,
+    /// The longest look back of a stale read.
+    pub staleness: Duration,
+    /// L of X7a: how long an attempt may take, and how long its record is kept.
+    pub life: Duration,
+    /// S4: how long overwritten versions are kept.
+    pub retention: Duration,
+    /// Slots of the log that are kept: who misses more gets a snapshot.
+    pub log_keep_slots: u64,
     /// What a sync does.
     pub sync_mode: SyncMode,
     /// T4 and T5.
@@ -90,7 +100,7 @@ impl Plan {
         let wild = rng.random_bool(0.7);
         let epsilon = millis([0, 1, 4, 10, 25][rng.random_range(0..5)]);
         let longest = [1, 3, 10, 30][rng.random_range(0..4)];
-        let nodes = 3;
+        let nodes = [3, 3, 3, 1, 5][rng.random_range(0..5)];
         let mut plan = Plan {
             seed,
             sabotage,
@@ -100,9 +110,14 @@ impl Plan {
             epsilon,
             offsets: (0..nodes).map(|_| offset(rng, epsilon)).collect(),
             latency: (Duration::from_micros(50), millis(longest)),
-            loss: if wild { rng.random_range(0..20) } else { 0 },
+            loss: if wild { rng.random_range(0..60) } else { 0 },
             duplicates: if wild { rng.random_range(0..20) } else { 0 },
             sync_time: Duration::from_micros(rng.random_range(1..2_000)),
+            close_active: millis([5, 20, 100][rng.random_range(0..3)]),
+            staleness: millis([20, 100, 1_500][rng.random_range(0..3)]),
+            life: Duration::from_secs([3, 3_600][rng.random_range(0..2)]),
+            retention: Duration::from_secs([2, 3_600][rng.random_range(0..2)]),
+            log_keep_slots: [4, 64][rng.random_range(0..2)],
             sync_mode: SyncMode::Honest,
             commit_wait: CommitWait::On,
             clients: rng.random_range(3..=8),
@@ -130,7 +145,7 @@ impl Plan {
             transfers: false,
             splits: false,
         };
-        let apart = |ns: i64| vec![ns, -ns, 0];
+        let apart = |ns: i64| [ns, -ns].into_iter().chain(std::iter::repeat(0)).take(5).collect();
         match self.sabotage {
             Sabotage::None => {}
             Sabotage::NoCommitWait => {

@@ -205,10 +205,12 @@ impl World {
             return;
         }
         let copies = if self.rng.random_range(0..1000) < self.plan.duplicates { 2 } else { 1 };
-        for _ in 0..copies {
-            let (least, most) = self.plan.latency;
-            let nanos = self.rng.random_range(least.as_nanos()..=most.as_nanos());
-            let latency = Duration::from_nanos(u64::try_from(nanos).expect("short"));
+        for nth in 0..copies {
+            let (least, mut most) = self.plan.latency;
+            if nth > 0 && self.rng.random_bool(0.1) {
+                most = LATE;
+            }
+            let latency = self.rng.random_range(least..=most);
             self.schedule(latency, make());
         }
     }
@@ -495,6 +497,11 @@ impl World {
         leaders
     }
 
+    /// What lies on the disks of the nodes that are up.
+    pub fn engines(&self) -> Vec<MemEngine> {
+        self.nodes.values().filter(|node| node.up).map(|node| node.engine.clone()).collect()
+    }
+
     /// Why things might not move, for people.
     pub fn describe(&self) -> String {
         let mut text = String::new();
@@ -509,6 +516,8 @@ impl World {
     }
 }
 
+/// How late a copy of a message may come.
+const LATE: Duration = Duration::from_secs(6);
 /// A replica that wants to be woken at once gets at least this: time must pass.
 const SHORTEST_WAKE: Duration = Duration::from_micros(1);
 /// A replica that wants nothing is woken all the same after so many nanoseconds.

@@ -35,12 +35,14 @@ fn writer(id: u64, begin: u64, end: u64, keys: &[u8]) -> Attempt {
         snapshot: Some(at(begin)),
         reads: Vec::new(),
         writes: keys.iter().map(|k| (key(*k), value(id))).collect(),
+        since: keys.iter().map(|k| (key(*k), at(begin))).collect(),
         outcome: Outcome::Committed(at(end - 1)),
     }
 }
 
-fn read(keys: std::ops::Range<u8>, found: &[(u8, u64)]) -> ReadRecord {
+fn read(begin: u64, keys: std::ops::Range<u8>, found: &[(u8, u64)]) -> ReadRecord {
     ReadRecord {
+        at: at(begin),
         span: Span::new(key(keys.start), key(keys.end)),
         reverse: false,
         limit: None,
@@ -81,12 +83,12 @@ fn kinds(history: &History) -> Vec<&'static str> {
 #[test]
 fn a_good_history_is_accepted() {
     let mut second = writer(2, 20, 30, &[1]);
-    second.reads.push(read(0..4, &[(0, 1)]));
-    let mut backwards = read(0..4, &[(1, 2)]);
+    second.reads.push(read(20, 0..4, &[(0, 1)]));
+    let mut backwards = read(40, 0..4, &[(1, 2)]);
     (backwards.reverse, backwards.limit) = (true, Some(1));
     let third = Attempt {
         kind: Kind::ReadOnly,
-        reads: vec![read(0..4, &[(0, 1), (1, 2)]), backwards],
+        reads: vec![read(40, 0..4, &[(0, 1), (1, 2)]), backwards],
         writes: BTreeMap::new(),
         outcome: Outcome::Committed(at(40)),
         ..writer(3, 40, 50, &[])
@@ -97,7 +99,7 @@ fn a_good_history_is_accepted() {
 #[test]
 fn own_writes_are_read_on_top() {
     let mut second = writer(2, 20, 30, &[0, 1]);
-    let mut seen = read(0..4, &[(1, 2)]);
+    let mut seen = read(20, 0..4, &[(1, 2)]);
     seen.own = BTreeMap::from([(key(0), None), (key(1), value(2))]);
     second.reads.push(seen);
     assert_eq!(kinds(&history(vec![writer(1, 0, 10, &[0]), second])), [""; 0]);
@@ -143,7 +145,7 @@ fn a_deletion_by_nobody_is_found() {
 #[test]
 fn a_dirty_read_is_found() {
     let mut second = writer(2, 20, 30, &[1]);
-    second.reads.push(read(0..1, &[(0, 1)]));
+    second.reads.push(read(20, 0..1, &[(0, 1)]));
     let mut dirty = history(vec![writer(1, 0, 10, &[0]), second]);
     dirty.attempts[0].outcome = Outcome::Aborted;
     dirty.versions.remove(&key(0));
@@ -153,8 +155,8 @@ fn a_dirty_read_is_found() {
 #[test]
 fn write_skew_is_found() {
     let mut doctors = [writer(1, 0, 10, &[0]), writer(2, 0, 11, &[1])];
-    doctors[0].reads.push(read(0..2, &[]));
-    doctors[1].reads.push(read(0..2, &[]));
+    doctors[0].reads.push(read(0, 0..2, &[]));
+    doctors[1].reads.push(read(0, 0..2, &[]));
     assert_eq!(kinds(&history(doctors.to_vec())), ["not serializable"]);
     doctors.iter_mut().for_each(|doctor| doctor.kind = Kind::Snapshot);
     assert_eq!(kinds(&history(doctors.to_vec())), [""; 0]);
@@ -172,7 +174,7 @@ fn a_stale_read_that_claims_to_be_fresh_is_found() {
     let fresh = Attempt {
         kind: Kind::ReadOnly,
         snapshot: Some(at(5)),
-        reads: vec![read(0..2, &[])],
+        reads: vec![read(5, 0..2, &[])],
         outcome: Outcome::Committed(at(5)),
         ..writer(2, 20, 30, &[])
     };
