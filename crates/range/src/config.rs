@@ -53,8 +53,10 @@ pub struct Config {
     pub heartbeats: usize,
     /// Commands that wait for room in the log's window. Beyond: [`kv::KvError::Overloaded`].
     pub queued_commands: usize,
-    /// Most bytes of one log entry. Beyond: [`kv::KvError::TooLarge`].
+    /// Most bytes of one log entry, a little below the group's own limit. Beyond: [`kv::KvError::TooLarge`].
     pub entry_bytes: usize,
+    /// Most bytes of a key that a transaction names. Beyond: [`kv::KvError::TooLarge`].
+    pub key_bytes: usize,
     /// Most rows in one answer.
     pub reply_rows: usize,
     /// About the most bytes in one answer.
@@ -88,7 +90,7 @@ pub enum CommitWait {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            paxos: paxos::Config::default(),
+            paxos: paxos::Config { max_entry_bytes: 17 << 20, ..paxos::Config::default() },
             commit_wait: CommitWait::On,
             future_tolerance: Duration::from_millis(500),
             close_active: Duration::from_millis(200),
@@ -110,6 +112,7 @@ impl Default for Config {
             heartbeats: 1 << 16,
             queued_commands: 1 << 13,
             entry_bytes: 16 << 20,
+            key_bytes: 1 << 14,
             reply_rows: 10_000,
             reply_bytes: 4 << 20,
             reply_keys: 100_000,

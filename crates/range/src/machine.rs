@@ -268,6 +268,10 @@ impl Machine {
         self.leader = Some(Box::new(leader));
         self.pushes.clear();
         self.upkeep = Upkeep::start(cx.now.mono, self.config.housekeeping);
+        // What waited for intents in the store waits in the lock table now.
+        for id in self.ops.intent_reads.clone() {
+            self.read_again(cx, id)?;
+        }
         self.reads_again(cx)
     }
 

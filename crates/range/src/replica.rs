@@ -269,7 +269,7 @@ impl Replica {
         applied: Applied,
     ) -> Replica {
         assert!(
-            config.entry_bytes <= config.paxos.max_entry_bytes,
+            config.entry_bytes + 4 * config.key_bytes <= config.paxos.max_entry_bytes,
             "entries of {} bytes do not fit the log",
             config.entry_bytes
         );

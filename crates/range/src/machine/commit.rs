@@ -46,7 +46,10 @@ impl Machine {
         if let Some(known) = self.leader().txns.get_mut(&txn) {
             match known.phase {
                 Phase::Prepared { .. } => {}
-                Phase::Deciding | Phase::Poisoning | Phase::Preparing { .. } | Phase::Resolving => {
+                Phase::Deciding
+                | Phase::Poisoning
+                | Phase::Preparing { .. }
+                | Phase::Resolving { .. } => {
                     known.waiters.push(id);
                     self.ops.park(id, op);
                     return Ok(());
@@ -90,26 +93,44 @@ impl Machine {
         if !self.op_in_span(op) {
             return Err(self.wrong_range());
         }
-        self.check_size(&commit.writes)
+        self.check_keys(op)?;
+        self.check_size(&commit.writes, &commit.participants)
     }
 
     /// The limit of a log entry, and of the commands that wait for it.
-    pub(super) fn check_size(&self, writes: &[kv::Write]) -> Result<(), KvError> {
+    pub(super) fn check_size(
+        &self,
+        writes: &[kv::Write],
+        participants: &[keys::Key],
+    ) -> Result<(), KvError> {
         let size = |write: &kv::Write| {
             write.key.len() + write.value.as_ref().map_or(0, |v| v.len()) + WRITE_OVERHEAD
         };
-        let bytes = writes.iter().map(size).sum::<usize>() + COMMAND_OVERHEAD;
-        let limit = self.config.entry_bytes;
-        if bytes > limit {
-            let (bytes, limit) = (bytes as u64, limit as u64);
-            return Err(KvError::TooLarge { range: self.id(), bytes, limit });
-        }
+        let others = participants.iter().map(|key| key.len() + WRITE_OVERHEAD).sum::<usize>();
+        let bytes = writes.iter().map(size).sum::<usize>() + others + COMMAND_OVERHEAD;
+        self.check_bytes(bytes, self.config.entry_bytes)?;
         let queued = self.leader.as_ref().map_or(0, |leader| leader.queued());
         if queued >= self.config.queued_commands {
             let cause = format!("{queued} commands wait for the log of {}", self.id());
             return Err(KvError::Overloaded(cause));
         }
         Ok(())
+    }
+
+    /// The limit of a key: commands name some keys beside those they write (the anchor, a conflict),
+    /// and these must not fill an entry.
+    pub(super) fn check_keys(&self, op: &Op) -> Result<(), KvError> {
+        let mut longest = 0;
+        op.work.visit_keys(&mut |key| longest = longest.max(key.len()));
+        self.check_bytes(longest, self.config.key_bytes)
+    }
+
+    fn check_bytes(&self, bytes: usize, limit: usize) -> Result<(), KvError> {
+        if bytes <= limit {
+            return Ok(());
+        }
+        let (bytes, limit) = (bytes as u64, limit as u64);
+        Err(KvError::TooLarge { range: self.id(), bytes, limit })
     }
 
     /// All locks are held: validate (X1), choose s, propose.

@@ -117,7 +117,10 @@ pub(super) enum Phase {
     /// Its abort is in the log.
     Poisoning,
     /// The resolution of its intents is in the log.
-    Resolving,
+    Resolving {
+        /// In so many entries, not applied yet. At least 1.
+        entries: usize,
+    },
 }
 
 /// A command on its way into the log.

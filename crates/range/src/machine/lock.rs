@@ -23,6 +23,7 @@ impl Machine {
         let checked = self
             .check_promising(cx)
             .and_then(|()| lock.keys.iter().try_for_each(|key| self.check_key(key)))
+            .and_then(|()| self.check_keys(&op))
             .and_then(|()| match self.young(cx, lock.txn.start) {
                 true => Ok(()),
                 false => Err(KvError::Conflict(self.conflict_of_age())),

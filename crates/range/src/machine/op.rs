@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use clock::{Mono, Timestamp};
-use keys::TxnId;
+use keys::{Key, TxnId};
 use kv::{Commit, KvError, Lock, Prepare, Push, Read, Reply, Resolve};
 use rustc_hash::FxHashMap;
 
@@ -91,6 +91,41 @@ impl Work {
             | Work::Split
             | Work::Transfer
             | Work::Held(_) => None,
+        }
+    }
+}
+
+impl Work {
+    /// Every key that a request names and that may get into the log.
+    pub fn visit_keys(&self, visit: &mut dyn FnMut(&Key)) {
+        let both = |read: &kv::Validate, visit: &mut dyn FnMut(&Key)| {
+            visit(&read.span.start);
+            visit(&read.span.end);
+        };
+        match self {
+            Work::Lock(lock) => {
+                visit(&lock.txn.anchor);
+                lock.keys.iter().for_each(visit);
+            }
+            Work::Prepare(prepare) => {
+                visit(&prepare.txn.anchor);
+                prepare.writes.iter().for_each(|write| visit(&write.key));
+                prepare.reads.iter().for_each(|read| both(read, visit));
+            }
+            Work::Commit(commit) => {
+                visit(&commit.txn.anchor);
+                commit.writes.iter().for_each(|write| visit(&write.key));
+                commit.participants.iter().for_each(&mut *visit);
+                commit.reads.iter().for_each(|read| both(read, visit));
+            }
+            Work::Push(push) => visit(&push.txn.anchor),
+            Work::Read(_)
+            | Work::Deciding(_)
+            | Work::Preparing(_)
+            | Work::Resolve(_)
+            | Work::Split
+            | Work::Transfer
+            | Work::Held(_) => {}
         }
     }
 }

@@ -10,7 +10,7 @@
 //! While a decision or a poison is in the log, whoever asks waits for it: the log decides. Once
 //! `start + L` is past, a missing record stays missing (X7a): nothing can be decided any more.
 
-use keys::{Span, TxnId};
+use keys::{Key, Span, TxnId};
 use kv::{Conflict, ConflictKind, KvError, Outcome, PushKind, Reply, Resolution, Resolve, TxnMeta};
 use storage::EngineError;
 
@@ -25,10 +25,16 @@ use crate::{
     rules::Rule,
 };
 
+/// What a key takes in an entry beside its bytes.
+const KEY_OVERHEAD: usize = 16;
+
 impl Machine {
     pub(super) fn push(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
         let Work::Push(push) = &op.work else { unreachable!("dispatched by kind") };
-        let checked = self.check_leader(cx).and_then(|()| self.check_key(&push.txn.anchor));
+        let checked = self
+            .check_leader(cx)
+            .and_then(|()| self.check_key(&push.txn.anchor))
+            .and_then(|()| self.check_keys(&op));
         if let Err(error) = checked {
             self.answer_op(cx, &op, Err(error));
             return Ok(());
@@ -192,7 +198,7 @@ impl Machine {
         let keys = match leader.txns.get(&txn).map(|known| &known.phase) {
             Some(Phase::Prepared { keys, .. } | Phase::Preparing { keys, .. }) => keys.clone(),
             None => Vec::new(),
-            Some(Phase::Deciding | Phase::Poisoning | Phase::Resolving) => {
+            Some(Phase::Deciding | Phase::Poisoning | Phase::Resolving { .. }) => {
                 if let Some(op) = asker {
                     let id = self.ops.next_id();
                     self.ops.park(id, op);
@@ -218,12 +224,32 @@ impl Machine {
             }
             return;
         }
+        let pages = pages(keys, self.config.entry_bytes);
         let known = self.leader().txns.get_mut(&txn).expect("it has intents");
-        known.phase = Phase::Resolving;
+        known.phase = Phase::Resolving { entries: pages.len() };
         if let Some(op) = asker {
             known.waiters.push(id);
             self.ops.park(id, op);
         }
-        self.leader().enqueue(Command::Resolve { txn, outcome, keys });
+        for keys in pages {
+            self.leader().enqueue(Command::Resolve { txn, outcome, keys });
+        }
     }
+}
+
+/// Keys in lists that each fit an entry.
+fn pages(keys: Vec<Key>, limit: usize) -> Vec<Vec<Key>> {
+    let mut pages = Vec::new();
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for key in keys {
+        let size = key.len() + KEY_OVERHEAD;
+        if bytes + size > limit && !page.is_empty() {
+            pages.push(std::mem::take(&mut page));
+            bytes = 0;
+        }
+        bytes += size;
+        page.push(key);
+    }
+    pages.push(page);
+    pages
 }

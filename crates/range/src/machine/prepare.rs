@@ -78,10 +78,11 @@ impl Machine {
         if !self.op_in_span(op) {
             return Err(self.wrong_range());
         }
+        self.check_keys(op)?;
         if prepare.at_anchor {
             self.check_key(&prepare.txn.anchor)?;
         }
-        self.check_size(&prepare.writes)?;
+        self.check_size(&prepare.writes, &[])?;
         // X7a.
         if !self.young(cx, prepare.txn.start) {
             return Err(KvError::Conflict(self.conflict_of_age()));
@@ -115,7 +116,7 @@ impl Machine {
         }
         let known = self.leader().txns.get(&txn).map(|known| &known.phase);
         if let Some(
-            Phase::Preparing { .. } | Phase::Deciding | Phase::Poisoning | Phase::Resolving,
+            Phase::Preparing { .. } | Phase::Deciding | Phase::Poisoning | Phase::Resolving { .. },
         ) = known
         {
             return self.attach(txn, op);

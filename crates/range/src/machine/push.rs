@@ -102,7 +102,10 @@ impl Machine {
         let known = self.leader.as_ref().and_then(|leader| leader.txns.get(&txn));
         match known.map(|known| &known.phase) {
             Some(
-                Phase::Deciding | Phase::Poisoning | Phase::Resolving | Phase::Preparing { .. },
+                Phase::Deciding
+                | Phase::Poisoning
+                | Phase::Resolving { .. }
+                | Phase::Preparing { .. },
             ) => true,
             Some(Phase::Prepared { .. }) | None => false,
         }

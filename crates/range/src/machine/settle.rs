@@ -10,7 +10,7 @@ use storage::EngineError;
 use super::{
     Cx, Machine,
     apply::Done,
-    leader::Phase,
+    leader::{Phase, Txn},
     op::{OpId, Work},
 };
 use crate::{command::Command, record::Verdict, rules::Rule};
@@ -57,7 +57,14 @@ impl Machine {
                     let recent = &mut self.leader().recent;
                     keys.into_iter().for_each(|key| recent.record(key, at));
                 }
-                let known = self.leader().txns.remove(&txn);
+                let txns = &mut self.leader().txns;
+                if let Some(Txn { phase: Phase::Resolving { entries }, .. }) = txns.get_mut(&txn)
+                    && *entries > 1
+                {
+                    *entries -= 1;
+                    return Ok(());
+                }
+                let known = txns.remove(&txn);
                 self.release_locks(txn);
                 for id in known.map_or(Vec::new(), |known| known.waiters) {
                     self.answer_resolved(cx, id);

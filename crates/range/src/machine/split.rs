@@ -75,6 +75,9 @@ impl Machine {
         let span = &self.state.descriptor.span;
         let error = if !span.contains(at) {
             Some(self.wrong_range())
+        } else if at.len() > self.config.key_bytes {
+            let (bytes, limit) = (at.len() as u64, self.config.key_bytes as u64);
+            Some(KvError::TooLarge { range: self.id(), bytes, limit })
         } else if *at == span.start || child == self.id() {
             Some(KvError::Invalid(format!("{} cannot be split at {at}", self.id())))
         } else {
