@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Write as _};
 
-use goldenscript::{Command, Context};
+use goldenscript::{ArgumentConsumer, Command, Context};
 use keys::{Key, RangeId, Span, TxnId};
 use kv::{ConflictKind, LockWait, TxnMeta};
 
@@ -61,14 +61,7 @@ impl Script {
         match command.name.as_str() {
             // acquire TXN REQUEST [x=KEY.KEY...] [s=KEY.FROM-TO...] [nowait]
             "acquire" => {
-                let txn = parse_txn(args.next_pos().ok_or("whose?")?)?;
-                let id = parse_request(args.next_pos().ok_or("which request?")?)?;
-                let exclusive = args
-                    .take_key("x")
-                    .map_or(vec![], |keys| keys.split('.').map(Key::from).collect());
-                let shared = args.take_key("s").map_or(vec![], parse_spans);
-                let wait = args.next_pos().map_or(LockWait::Wait, |_| LockWait::NoWait);
-                let request = LockRequest { id, txn, shared, exclusive, wait };
+                let request = parse_acquire(&mut args)?;
                 writeln!(text, "{}", show_acquired(&table.acquire(request, out)))?;
             }
             // cancel REQUEST: it waits no longer
@@ -90,13 +83,7 @@ impl Script {
             "wound" => {
                 let winner = parse_txn(args.take_key("by").ok_or("by whom?")?)?.id;
                 let txn = parse_txn(args.next_pos().ok_or("who?")?)?.id;
-                let conflict = kv::Conflict {
-                    kind: ConflictKind::Wounded,
-                    span: Span::point(Key::from("k")),
-                    winner: Some(winner),
-                    at: None,
-                };
-                writeln!(text, "{:?}", table.wound(txn, conflict, out))?;
+                writeln!(text, "{:?}", table.wound(txn, wounded_by(winner), out))?;
             }
             // intent KEY TXN TIMESTAMP: found in storage
             "intent" => {
@@ -122,15 +109,7 @@ impl Script {
             // list: everything held or waited for
             "list" => {
                 for info in table.list(RangeId(1)) {
-                    let kind = if info.exclusive { "exclusive" } else { "shared" };
-                    write!(text, "{} {kind} {}", name(info.txn.id), show_span(&info.span))?;
-                    if info.prepared {
-                        write!(text, " prepared")?;
-                    }
-                    if !info.waits_for.is_empty() {
-                        write!(text, " waits for {}", names(&info.waits_for))?;
-                    }
-                    writeln!(text)?;
+                    show_lock(&info, &mut text)?;
                 }
             }
             // split KEY: divides the table
@@ -145,6 +124,33 @@ impl Script {
         args.reject_next()?;
         Ok(text)
     }
+}
+
+fn parse_acquire(args: &mut ArgumentConsumer<'_>) -> Result<LockRequest, Box<dyn Error>> {
+    let txn = parse_txn(args.next_pos().ok_or("whose?")?)?;
+    let id = parse_request(args.next_pos().ok_or("which request?")?)?;
+    let exclusive =
+        args.take_key("x").map_or(vec![], |keys| keys.split('.').map(Key::from).collect());
+    let shared = args.take_key("s").map_or(vec![], parse_spans);
+    let wait = args.next_pos().map_or(LockWait::Wait, |_| LockWait::NoWait);
+    Ok(LockRequest { id, txn, shared, exclusive, wait })
+}
+
+fn wounded_by(winner: keys::TxnId) -> kv::Conflict {
+    let span = Span::point(Key::from("k"));
+    kv::Conflict { kind: ConflictKind::Wounded, span, winner: Some(winner), at: None }
+}
+
+fn show_lock(info: &kv::LockInfo, text: &mut String) -> std::fmt::Result {
+    let kind = if info.exclusive { "exclusive" } else { "shared" };
+    write!(text, "{} {kind} {}", name(info.txn.id), show_span(&info.span))?;
+    if info.prepared {
+        write!(text, " prepared")?;
+    }
+    if !info.waits_for.is_empty() {
+        write!(text, " waits for {}", names(&info.waits_for))?;
+    }
+    writeln!(text)
 }
 
 fn parse_txn(text: &str) -> Result<TxnMeta, Box<dyn Error>> {
