@@ -100,18 +100,8 @@ impl Script {
                 let acquired = table.wait_read(id, &spans, snapshot, reader, out);
                 writeln!(text, "{}", show_acquired(&acquired))?;
             }
-            // pushes: whom to ask about
-            "pushes" => {
-                for push in table.pushes() {
-                    writeln!(text, "{}", show_push(&push))?;
-                }
-            }
-            // list: everything held or waited for
-            "list" => {
-                for info in table.list(RangeId(1)) {
-                    show_lock(&info, &mut text)?;
-                }
-            }
+            // pushes: whom to ask about; list: everything held or waited for
+            "pushes" | "list" => show_state(table, &command.name, &mut text)?,
             // split KEY: divides the table
             "split" => {
                 let key = Key::from(args.next_pos().ok_or("where?")?);
@@ -124,6 +114,13 @@ impl Script {
         args.reject_next()?;
         Ok(text)
     }
+}
+
+fn show_state(table: &LockTable, what: &str, text: &mut String) -> std::fmt::Result {
+    if what == "list" {
+        return table.list(RangeId(1)).iter().try_for_each(|info| show_lock(info, text));
+    }
+    table.pushes().iter().try_for_each(|push| writeln!(text, "{}", show_push(push)))
 }
 
 fn parse_acquire(args: &mut ArgumentConsumer<'_>) -> Result<LockRequest, Box<dyn Error>> {
