@@ -55,7 +55,7 @@ impl Client {
     /// Runs statements.
     ///
     /// # Errors
-    /// The server's error, or a lost connection, as text for people ([`explain`]).
+    /// The server's error, or a lost connection, as text for people.
     pub async fn run(&self, sql: &str) -> Result<Vec<Answer>, String> {
         let messages = self.inner.simple_query(sql).await.map_err(|error| explain(&error, sql))?;
         let mut answers = Vec::new();

@@ -4,7 +4,7 @@
 //! shows of ranges, regions and clocks comes from SQL that any client can send.
 //!
 //! - interactive: line editing with history and completion, statements over several lines ended by
-//!   `;`, backslash commands ([`meta`]), results drawn as tables;
+//!   `;`, backslash commands (`\?` lists them), results drawn as tables;
 //! - otherwise (`-e`, or standard input that is no terminal): statements in, results out, one
 //!   error ends it with exit code 1.
 //!

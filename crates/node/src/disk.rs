@@ -5,7 +5,7 @@
 //! asks for a sync, and lets everything that waits for durability go when the sync ends. While one
 //! sync runs, writes gather for the next: group commit over all ranges of the node.
 //!
-//! S3: a sync that fails is never tried again. [`SyncFailed`] stops the node.
+//! S3: a sync that fails is never tried again. Its error stops the node.
 
 use std::{fmt, sync::Arc, time::Duration};
 

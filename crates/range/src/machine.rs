@@ -83,7 +83,7 @@
 //!
 //! # What it does not know
 //!
-//! Ballots beyond their order, quorums, disks beyond a [`Reader`](storage::Reader), the keys'
+//! Ballots beyond their order, quorums, disks beyond a [`Reader`], the keys'
 //! meaning, where other ranges are.
 
 mod apply;

@@ -140,7 +140,7 @@ impl Database {
 
     /// Adopts the catalog of this version or a later one, and waits for running transactions that
     /// used tables as they were before. What a gateway answers to
-    /// [`Cluster::schema_changed`](crate::Cluster::schema_changed).
+    /// [`Cluster::schema_changed`].
     ///
     /// # Errors
     /// The catalog could not be read, or a transaction did not end within the lease.

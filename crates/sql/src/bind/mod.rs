@@ -1,7 +1,7 @@
 //! The binder: names become columns, expressions get types, a statement becomes a [`Plan`].
 //!
 //! The same walk builds the plan's nodes: FROM becomes scans and joins, each condition sinks as
-//! deep as its columns allow ([`restrict`]), and [`crate::plan::optimize`] finishes the result.
+//! deep as its columns allow ([`mod@restrict`]), and [`crate::plan::optimize`] finishes the result.
 //!
 //! Subqueries are bound where they stand, without sight of the columns around them; each becomes a
 //! parameter whose number lies at or above [`SUBQUERY`], in the order in which they must run. What
