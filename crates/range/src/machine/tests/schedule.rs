@@ -148,9 +148,11 @@ impl Run {
                 if self.world.chance(8) {
                     let me = self.world.rng.random_range(0..self.gateways.len());
                     self.gateways[me].die();
-                } else {
+                } else if self.world.chance(2) {
                     // A pause that lets leases run out.
                     self.world.time += self.world.rng.random_range(0..45 * MS);
+                } else {
+                    self.world.go_near_lease_end(group);
                 }
             }
         }

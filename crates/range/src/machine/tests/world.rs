@@ -323,6 +323,13 @@ impl World {
         }
     }
 
+    /// A pause up to about the moment when a lease ends.
+    pub fn go_near_lease_end(&mut self, group: usize) {
+        let end = self.groups[group].lease_end.wall.saturating_sub(EPOCH);
+        let near = (end + self.rng.random_range(0..2 * MS)).saturating_sub(MS + self.epsilon);
+        self.time = self.time.max(near);
+    }
+
     /// Some replica leads, if the lease of the one before is over for certain, or was handed over.
     pub fn change_leader(&mut self, group: usize) {
         let over = self.groups[group].lease_end.wall < self.time + EPOCH;
