@@ -47,9 +47,12 @@ fn documents(workspace: &Workspace) -> Command {
 }
 
 /// Builds the program, which some tests start, and runs the tests.
+///
+/// Programs and tests are built by one selection of targets: two would unify other features of the
+/// dependencies, and so compile half of them twice.
 pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
     let mut build = workspace.cargo();
-    build.args(["build", "--release", "--locked", "--workspace", "--bins"]);
+    build.args(["build", "--release", "--locked", "--workspace", "--bins", "--tests"]);
     workspace::run(&mut build)?;
     let mut test = tests(workspace);
     workspace::run(test.arg("--locked").args(args))
