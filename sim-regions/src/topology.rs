@@ -100,6 +100,7 @@ impl PathSpec {
             jitter: self.jitter / 2,
             bandwidth_bytes_per_s: self.bandwidth_bytes_per_s,
             loss: self.loss,
+            ..LinkSpec::default()
         }
     }
 }

@@ -75,6 +75,7 @@
 //! machine itself: the one place that does is whoever builds a [`TrueTime`].
 
 mod duration;
+mod freeze;
 mod hlc;
 mod offset;
 mod switchable;
@@ -83,6 +84,7 @@ mod truetime;
 mod uncertainty;
 
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use freeze::{Freezable, Freezer, inherit};
 pub use hlc::{ClockOutOfBounds, DEFAULT_TOLERANCE, Hlc, PERSIST_AHEAD, Restarting, UpperBound};
 pub use offset::{Lean, Offset, OffsetError};
 pub use switchable::SwitchableClock;

@@ -13,7 +13,8 @@
 //!
 //! Invariants:
 //!
-//! 1. Arrivals on a link are in the order of sending: none is due before the one ahead of it
+//! 1. Arrivals on a link are in the order of sending, but for those that its specification puts out
+//!    of order on purpose: none is due before the one ahead of it
 //!    (asserted in `Link::schedule`).
 //! 2. What is in flight to a node when it crashes is lost, also if it restarts before the arrival:
 //!    each attachment is a new generation.
@@ -43,13 +44,13 @@ use tokio::{
     time::Instant,
 };
 
-pub use link::{LinkSpec, LinkStats};
+pub use link::{LATE_MAX, LinkSpec, LinkStats};
 
 use crate::{
     Connection, Frame, INBOX_FRAMES, Inbox, MESSAGE_LIMIT_BYTES, Pace, Peer, SendError, Transport,
     pace::{Next, Paced},
 };
-use link::{Dropped, Link, Moment};
+use link::{Arrivals, Dropped, Link, Moment};
 
 /// The simulated network of one process. Cheap to share; ends when the last handle is dropped.
 #[derive(Debug)]
@@ -105,6 +106,13 @@ struct Parcel {
     load: Load,
 }
 
+impl Parcel {
+    /// A parcel whose time and number are not known yet.
+    fn new(from: NodeId, to: NodeId, generation: u64, load: Load) -> Parcel {
+        Parcel { due: Moment::default(), number: 0, from, to, generation, load }
+    }
+}
+
 #[derive(Debug)]
 enum Load {
     Payload(Bytes),
@@ -129,6 +137,14 @@ impl Load {
         match self {
             Load::Payload(payload) => payload.len(),
             Load::Ping(_) | Load::Pong(_) => PROBE_BYTES,
+        }
+    }
+
+    /// The same once more; measurements are never doubled.
+    fn copy(&self) -> Option<Load> {
+        match self {
+            Load::Payload(payload) => Some(Load::Payload(payload.clone())),
+            Load::Ping(_) | Load::Pong(_) => None,
         }
     }
 }
@@ -321,20 +337,31 @@ impl Net {
             Armed::No => link.schedule_at_once(now, load.bytes()),
             Armed::Yes => link.schedule(now, load.bytes(), pace),
         };
-        let due = match scheduled {
-            Ok(due) => due,
+        let Arrivals { first, second } = match scheduled {
+            Ok(arrivals) => arrivals,
             Err(Dropped::Cut | Dropped::Lost) => return Ok(Wake::No),
             Err(Dropped::QueueFull) => return Err(SendError::QueueFull(to)),
         };
-        let number = self.next_parcel;
+        let twin = second.zip(load.copy());
+        let mut wake = self.dispatch(now, first, Parcel::new(from, to, generation, load));
+        if let Some((due, load)) = twin {
+            let again = self.dispatch(now, due, Parcel::new(from, to, generation, load));
+            wake = if again == Wake::Yes { again } else { wake };
+        }
+        Ok(wake)
+    }
+
+    /// Lets a parcel arrive at its time.
+    fn dispatch(&mut self, now: Moment, due: Moment, parcel: Parcel) -> Wake {
+        let parcel = Parcel { due, number: self.next_parcel, ..parcel };
         self.next_parcel += 1;
-        let parcel = Parcel { due, number, from, to, generation, load };
+        let (from, to) = (parcel.from, parcel.to);
         if due <= now && self.links[&(from, to)].queued_frames() == 1 {
-            return Ok(self.arrive(parcel, now));
+            return self.arrive(parcel, now);
         }
         let first = self.in_flight.peek().is_none_or(|Reverse(first)| parcel < *first);
         self.in_flight.push(Reverse(parcel));
-        Ok(if first { Wake::Yes } else { Wake::No })
+        if first { Wake::Yes } else { Wake::No }
     }
 
     /// Delivers what is due, and says when to look again.

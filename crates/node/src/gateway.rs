@@ -210,10 +210,10 @@ impl Gateway {
 
     fn answer_later(&self, from: NodeId, id: CallId, question: NodeQuestion) {
         let gateway = self.clone();
-        tokio::spawn(async move {
+        tokio::spawn(clock::inherit(async move {
             let answer = gateway.answer(question).await;
             gateway.shared.send_or_lose(from, NodeMessage::Answer(id, answer));
-        });
+        }));
     }
 }
 

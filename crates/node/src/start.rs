@@ -190,9 +190,9 @@ impl Node {
             }
         };
         self.tasks = vec![
-            tokio::spawn(run),
-            tokio::spawn(self.gateway.clone().read_frames(inbox)),
-            tokio::spawn(self.gateway.clone().keep_in_touch(TOUCH_EVERY)),
+            tokio::spawn(clock::inherit(run)),
+            tokio::spawn(clock::inherit(self.gateway.clone().read_frames(inbox))),
+            tokio::spawn(clock::inherit(self.gateway.clone().keep_in_touch(TOUCH_EVERY))),
         ];
     }
 

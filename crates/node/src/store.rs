@@ -340,13 +340,13 @@ impl Store {
     fn ask(&self, range: RangeId, ask: AskToken, key: Key, request: Request) {
         let answer = (self.parts.asker)(key, request);
         let sender = self.sender.clone();
-        tokio::spawn(async move {
+        tokio::spawn(clock::inherit(async move {
             let result = answer.await;
             if let Some(sender) = sender.upgrade() {
                 // The store is gone only when the node stops.
                 drop(sender.send(StoreInput::Answer(range, ask, result)).await);
             }
-        });
+        }));
     }
 
     /// Notes when the replica wants to be woken.

@@ -173,7 +173,8 @@ impl Database {
             Some((catalog, Age::Ripe)) => {
                 if !self.0.cache.is_refreshing() {
                     let database = self.clone();
-                    tokio::spawn(async move { database.0.cache.refresh().await });
+                    let refresh = async move { database.0.cache.refresh().await };
+                    tokio::spawn(clock::inherit(refresh));
                 }
                 Ok(catalog)
             }

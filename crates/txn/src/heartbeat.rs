@@ -32,7 +32,7 @@ impl Heartbeat {
     pub fn start(router: Arc<Router>, txn: TxnMeta, interval: Duration) -> Heartbeat {
         let poisoned = Arc::new(AtomicBool::new(false));
         let seen = poisoned.clone();
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(clock::inherit(async move {
             for _ in 0..MAX_BEATS {
                 sleep(interval).await;
                 let request = Request::Heartbeat(kv::Heartbeat { txn: txn.clone() });
@@ -46,7 +46,7 @@ impl Heartbeat {
                     Ok(_) | Err(_) => {}
                 }
             }
-        });
+        }));
         Heartbeat { task, poisoned }
     }
 

@@ -17,6 +17,9 @@ const QUEUE_FRAMES: usize = 65_536;
 /// larger.
 const QUEUE_BYTES: usize = 64 << 20;
 
+/// How much later than it should a frame may come that is duplicated or out of order.
+pub const LATE_MAX: Duration = Duration::from_millis(200);
+
 /// Nanoseconds since the network's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(pub u64);
@@ -32,6 +35,11 @@ pub struct LinkSpec {
     pub bandwidth_bytes_per_s: Option<u64>,
     /// The probability that a frame is lost: 0 to 1.
     pub loss: f64,
+    /// The probability that a frame arrives twice, the second time up to [`LATE_MAX`] later.
+    pub duplicate: f64,
+    /// The probability that a frame comes late, up to [`LATE_MAX`], and is overtaken: otherwise a
+    /// link keeps order.
+    pub reorder: f64,
 }
 
 /// What a link has carried and lost.
@@ -53,6 +61,14 @@ pub struct LinkStats {
     pub queue_full: u64,
     /// Frames dropped at the receiver: its inbox was full.
     pub inbox_full: u64,
+}
+
+/// When a frame arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrivals {
+    pub first: Moment,
+    /// If it arrives twice.
+    pub second: Option<Moment>,
 }
 
 /// Why a frame does not travel.
@@ -98,12 +114,14 @@ impl Link {
     }
 
     /// When a frame of this size arrives, if it is sent now.
-    pub fn schedule(&mut self, now: Moment, bytes: usize, pace: Pace) -> Result<Moment, Dropped> {
+    pub fn schedule(&mut self, now: Moment, bytes: usize, pace: Pace) -> Result<Arrivals, Dropped> {
         self.admit(bytes)?;
         // Drawn whether needed or not: then a loss of zero and a loss of one per cent see the same
         // jitter, which makes runs comparable.
         let (luck, deviation): (f64, f64) = (self.rng.random(), self.rng.random());
         let rounding: f64 = self.rng.random();
+        let (twice, overtaken): (f64, f64) = (self.rng.random(), self.rng.random());
+        let (late, later): (f64, f64) = (self.rng.random(), self.rng.random());
         if luck < self.spec.loss {
             self.stats.lost += 1;
             return Err(Dropped::Lost);
@@ -115,13 +133,20 @@ impl Link {
             Pace::Live => exact,
             Pace::Virtual => to_tick(exact, rounding),
         };
-        Ok(self.enqueue(Moment(due.max(now.0)), bytes))
+        let due = due.max(now.0);
+        let first = if overtaken < self.spec.reorder {
+            self.queue(Moment(due + late_by(late)), bytes)
+        } else {
+            self.enqueue(Moment(due), bytes)
+        };
+        let twin = (twice < self.spec.duplicate).then(|| Moment(first.0 + late_by(later)));
+        Ok(Arrivals { first, second: twin.map(|due| self.queue(due, bytes)) })
     }
 
     /// The same on a link that is perfect for now.
-    pub fn schedule_at_once(&mut self, now: Moment, bytes: usize) -> Result<Moment, Dropped> {
+    pub fn schedule_at_once(&mut self, now: Moment, bytes: usize) -> Result<Arrivals, Dropped> {
         self.admit(bytes)?;
-        Ok(self.enqueue(now, bytes))
+        Ok(Arrivals { first: self.enqueue(now, bytes), second: None })
     }
 
     /// A frame of this size has arrived, or got lost where it should have.
@@ -153,8 +178,12 @@ impl Link {
 
     fn enqueue(&mut self, due: Moment, bytes: usize) -> Moment {
         let due = due.max(self.last_due);
-        assert!(due >= self.last_due, "a link keeps order");
         self.last_due = due;
+        self.queue(due, bytes)
+    }
+
+    /// Puts a frame in flight that need not keep order.
+    fn queue(&mut self, due: Moment, bytes: usize) -> Moment {
         self.queued_frames += 1;
         self.queued_bytes += bytes;
         due
@@ -173,6 +202,11 @@ impl Link {
         let deviation = (deviation * 2.0 * jitter as f64) as u64;
         delay - jitter + deviation
     }
+}
+
+/// How late, for a number drawn from 0..1: whole ticks, since a paused clock stops nowhere else.
+fn late_by(drawn: f64) -> u64 {
+    (drawn * LATE_MAX.as_millis() as f64) as u64 * VIRTUAL_TICK_NANOS
 }
 
 /// One of the two ticks around a moment, drawn so that the mean is the moment.

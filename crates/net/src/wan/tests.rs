@@ -6,7 +6,7 @@ use bytes::Bytes;
 use keys::NodeId;
 use tokio::time::Instant;
 
-use super::{LinkSpec, MeasureError, SimTransport, SimWan};
+use super::{LATE_MAX, LinkSpec, MeasureError, SimTransport, SimWan};
 use crate::{Connection, Frame, Inbox, Pace, SendError, Transport};
 
 const A: NodeId = NodeId(1);
@@ -51,7 +51,7 @@ async fn trace(seed: u64, spec: LinkSpec, frames: u32) -> Vec<(u32, Duration)> {
             a.send(B, payload(index)).expect("the queue is not full");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(spec.delay + spec.jitter + Duration::from_millis(1)).await;
+        tokio::time::sleep(spec.delay + spec.jitter + 2 * LATE_MAX).await;
         wan.detach(B);
     });
     let mut arrived = Vec::new();
@@ -92,6 +92,17 @@ async fn losses_are_as_frequent_as_specified() {
     let spec = LinkSpec { loss: 0.1, ..delay(5) };
     let arrived = trace(3, spec, 2000).await.len();
     assert!((1740..1860).contains(&arrived), "{arrived} of 2000 arrived");
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_are_doubled_and_overtaken_as_often_as_specified() {
+    let spec = LinkSpec { duplicate: 0.1, reorder: 0.2, ..delay(5) };
+    let arrived = trace(3, spec, 2000).await;
+    assert!((2150..2250).contains(&arrived.len()), "{} of 2000 arrived", arrived.len());
+    let all: BTreeSet<u32> = arrived.iter().map(|(number, _)| *number).collect();
+    assert_eq!(all.len(), 2000, "nothing is lost");
+    let overtaken = arrived.windows(2).filter(|pair| pair[1].0 < pair[0].0).count();
+    assert!((300..800).contains(&overtaken), "{overtaken} were overtaken");
 }
 
 #[tokio::test(start_paused = true)]
