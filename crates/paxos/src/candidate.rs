@@ -85,7 +85,8 @@ impl Candidate {
     /// Stands under a ballot never used before.
     pub(crate) fn stand(core: &mut Core, now: Now, out: &mut Effects) -> Candidate {
         let round = core.max_round.max(core.acceptor.round_used).max(core.acceptor.promised.round);
-        let again = core.acceptor.promised.node == core.me && !core.rules.keep(Rule::BallotOnce);
+        let again =
+            core.acceptor.promised.node == core.me && !core.config.rules.keep(Rule::BallotOnce);
         let ballot = if again { core.acceptor.promised } else { Ballot::new(round + 1, core.me) };
         core.acceptor.round_used = ballot.round;
         core.max_round = ballot.round;
@@ -208,11 +209,11 @@ impl Candidate {
             answers.into_iter().filter_map(|(n, a)| Some((n, a.chosen?))).collect();
         assert!(chosen.len() + 1 >= core.membership.phase1(), "elected by {}", chosen.len() + 1);
         let mut found = mem::take(&mut self.found);
-        if !core.rules.keep(Rule::RecoverAccepted) {
+        if !core.config.rules.keep(Rule::RecoverAccepted) {
             found.clear();
         }
         let certified = self.certificate.map_or(Timestamp::ZERO, |c| c.floor);
-        let keep = core.rules.keep(Rule::Floor);
+        let keep = core.config.rules.keep(Rule::Floor);
         let floor = if keep { self.floor.max(certified) } else { Timestamp::ZERO };
         Some(Election { ballot: self.ballot, floor, certificate: self.certificate, found, chosen })
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Rules;
+
 /// Settings of a group; the same on all its replicas, though nothing unsafe follows if they differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -44,6 +46,8 @@ pub struct Config {
     pub log_keep_slots: u64,
     /// When followers learn that an entry is chosen.
     pub announce: Announce,
+    /// Which rules are kept: all of them, but where a test shows that dropping one is noticed.
+    pub rules: Rules,
 }
 
 /// When followers learn that an entry is chosen.
@@ -75,6 +79,7 @@ impl Default for Config {
             log_keep_bytes: 4 << 20,
             log_keep_slots: 4096,
             announce: Announce::WhenIdle,
+            rules: Rules::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use keys::{NodeId, RangeId};
 
 use crate::{
     Ballot, Certificate, Closed, Config, Durable, Effects, Event, Membership, Message, Persist,
-    PersistToken, Slot, acceptor::Acceptor, log::Log, rules::Rules,
+    PersistToken, Slot, acceptor::Acceptor, log::Log,
 };
 
 /// Closed times a follower has heard of and not yet applied up to; further ones replace the last.
@@ -34,8 +34,6 @@ pub(crate) struct Core {
     pub certificate: Option<Certificate>,
     /// Whom the host would like to lead: first in the ranking of candidates.
     pub preferred: Option<NodeId>,
-    /// Which rules are kept; all of them outside of tests.
-    pub rules: Rules,
     /// The token of the last write handed out.
     issued: PersistToken,
     /// The token of the last write known on disk.
@@ -53,7 +51,6 @@ impl Core {
         config: Config,
         acceptor: Acceptor,
         log: Log,
-        rules: Rules,
     ) -> Core {
         config.check();
         assert!(me != NodeId(0), "node 0 is nobody");
@@ -68,7 +65,6 @@ impl Core {
             max_round,
             certificate: None,
             preferred: None,
-            rules,
             issued: PersistToken(0),
             persisted: PersistToken(0),
             closed: VecDeque::new(),
@@ -131,7 +127,7 @@ impl Core {
 
     /// Learns of chosen slots. See [`Log::learn`].
     pub(crate) fn learn(&mut self, ballot: Ballot, upto: Slot, out: &mut Effects) {
-        self.log.learn(ballot, upto, self.rules, &mut out.chosen);
+        self.log.learn(ballot, upto, self.config.rules, &mut out.chosen);
     }
 
     /// Hears of closed time (R3); it is told to the host once the slot is applied.

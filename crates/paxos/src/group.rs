@@ -12,14 +12,8 @@ use keys::{NodeId, RangeId};
 use crate::{
     Ballot, Birth, Certificate, Closed, Config, Corrupt, Durable, Effects, Entry, Fence,
     Leadership, Membership, Message, Persist, PersistToken, ProposeError, ReleaseError, RoleName,
-    Slot, SnapshotRefused, Status,
-    acceptor::Acceptor,
-    candidate::Candidate,
-    core::Core,
-    follower::Follower,
-    leader::Leader,
-    log::Log,
-    rules::{Rule, Rules},
+    Slot, SnapshotRefused, Status, acceptor::Acceptor, candidate::Candidate, core::Core,
+    follower::Follower, leader::Leader, log::Log, rules::Rule,
 };
 
 /// How often the news of a release is repeated, until a higher ballot is heard of.
@@ -50,21 +44,6 @@ struct Transfer {
     to: Option<NodeId>,
     again_at: Mono,
     repeats_left: u32,
-}
-
-/// What a replica is told at its start, whether it is new or restored.
-#[derive(Debug)]
-pub(crate) struct Origin {
-    /// Its group.
-    pub range: RangeId,
-    /// Itself.
-    pub me: NodeId,
-    /// Who votes.
-    pub membership: Membership,
-    /// Settings.
-    pub config: Config,
-    /// Which rules are kept; all of them outside of tests.
-    pub rules: Rules,
 }
 
 impl Group {
@@ -98,16 +77,9 @@ impl Group {
         birth: Birth,
         config: Config,
     ) -> (Group, Durable) {
-        let rules = Rules::default();
-        Group::begin(Origin { range, me, membership, config, rules }, birth)
-    }
-
-    /// A new replica.
-    pub(crate) fn begin(origin: Origin, birth: Birth) -> (Group, Durable) {
         let Birth { promised, granted, horizon, round_used, heir } = birth;
-        let Origin { range, me, membership, config, rules } = origin;
-        let acceptor = Acceptor::new(promised, granted, horizon, round_used, rules);
-        let mut core = Core::new(range, me, membership, config, acceptor, Log::new(), rules);
+        let acceptor = Acceptor::new(promised, granted, horizon, round_used, config.rules);
+        let mut core = Core::new(range, me, membership, config, acceptor, Log::new());
         let role = match heir {
             Some(heir) => Role::Leader(Box::new(Leader::born(&mut core, heir))),
             None => Role::Follower(Follower::newborn()),
@@ -147,21 +119,9 @@ impl Group {
         log: Vec<(Slot, Entry)>,
         applied: Slot,
     ) -> Result<Group, Corrupt> {
-        let rules = Rules::default();
-        Group::resume(Origin { range, me, membership, config, rules }, &durable, log, applied)
-    }
-
-    /// A replica restored.
-    pub(crate) fn resume(
-        origin: Origin,
-        durable: &Durable,
-        log: Vec<(Slot, Entry)>,
-        applied: Slot,
-    ) -> Result<Group, Corrupt> {
-        let Origin { range, me, membership, config, rules } = origin;
-        let log = Log::restore(durable, log, applied)?;
-        let acceptor = Acceptor::restore(durable, rules);
-        let core = Core::new(range, me, membership, config, acceptor, log, rules);
+        let log = Log::restore(&durable, log, applied)?;
+        let acceptor = Acceptor::restore(&durable, config.rules);
+        let core = Core::new(range, me, membership, config, acceptor, log);
         Ok(Group { core, role: Role::Follower(Follower::newborn()), transfer: None })
     }
 
@@ -318,7 +278,7 @@ impl Group {
         self.core.keep_certificate(certificate);
         let repeats_left = TRANSFER_REPEATS;
         self.transfer = Some(Transfer { certificate, to, again_at: now.mono, repeats_left });
-        if self.core.rules.keep(Rule::ReleaseIsFinal) {
+        if self.core.config.rules.keep(Rule::ReleaseIsFinal) {
             let patience = self.core.config.election_timeout * 2;
             self.step_down(Follower::waiting(now.mono.plus(patience)), out);
         }
@@ -375,7 +335,8 @@ impl Group {
             Role::Candidate(_) => self.follow(now, out),
             Role::Follower(_) => {}
         }
-        let fence = if self.core.rules.keep(Rule::SnapshotFence) { fence } else { Fence::NONE };
+        let fence =
+            if self.core.config.rules.keep(Rule::SnapshotFence) { fence } else { Fence::NONE };
         self.core.log.install(upto, fence);
         self.hear_of(fence.ballot());
         self.core.write(Persist::TruncateThrough(upto), out);

@@ -128,7 +128,7 @@ impl Leader {
             floor,
             certificate,
             opening: Slot::NONE,
-            ready: !core.rules.keep(Rule::Opening),
+            ready: !core.config.rules.keep(Rule::Opening),
             told: true,
             own: Own { matched: base, ..Own::default() },
             peers: core.others().into_iter().map(peer).collect(),
@@ -150,7 +150,7 @@ impl Leader {
     /// Proposes again every slot reported, here or there; no-ops where nobody reported one.
     fn recover(&mut self, core: &mut Core, found: BTreeMap<Slot, Entry>, out: &mut Effects) {
         let base = core.log.chosen();
-        let keep = core.rules.keep(Rule::RecoverAccepted);
+        let keep = core.config.rules.keep(Rule::RecoverAccepted);
         let reported = found.last_key_value().map_or(base, |(slot, _)| *slot);
         let end = reported.max(core.log.last());
         for slot in (base.0 + 1..=end.0).map(Slot) {
@@ -158,7 +158,7 @@ impl Leader {
             let best = own.into_iter().chain(found.get(&slot)).max_by_key(|e| e.ballot).cloned();
             let (first, payload) = match best {
                 Some(entry) => (entry.first, entry.payload),
-                None if core.rules.keep(Rule::NoopsFence) => (self.ballot, Payload::Noop),
+                None if core.config.rules.keep(Rule::NoopsFence) => (self.ballot, Payload::Noop),
                 None => (Ballot::NONE, Payload::Noop),
             };
             self.append(core, slot, first, payload, out);
@@ -411,7 +411,8 @@ impl Leader {
                 return Err(ReleaseError::TargetBehind { matched, last });
             }
         }
-        let floor = if core.rules.keep(Rule::ReleaseFloor) { floor.max(self.floor) } else { floor };
+        let floor =
+            if core.config.rules.keep(Rule::ReleaseFloor) { floor.max(self.floor) } else { floor };
         Ok(Certificate { ballot: self.ballot, floor })
     }
 

@@ -109,3 +109,6 @@ pub use group::Group;
 pub use log::Fence;
 pub use membership::{MAX_VOTERS, Membership, MembershipError};
 pub use message::{Certificate, Closed, Entry, Lead, Message, Payload, Proposal, Refusal};
+#[cfg(any(test, feature = "broken-rules"))]
+pub use rules::Rule;
+pub use rules::Rules;

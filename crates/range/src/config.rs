@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::locks::LockLimits;
+use crate::{Rules, locks::LockLimits};
 
 /// Settings of a range, the same on all its replicas. Nothing unsafe follows if they differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub struct Config {
     pub recent_writes: usize,
     /// Limits of the lock table.
     pub locks: LockLimits,
+    /// Which rules are kept: all of them, but where a test shows that dropping one is noticed.
+    pub rules: Rules,
 }
 
 /// Whether commits wait until their timestamp is past everywhere.
@@ -122,6 +124,7 @@ impl Default for Config {
             snapshot_timeout: Duration::from_secs(10),
             recent_writes: 1 << 15,
             locks: LockLimits::default(),
+            rules: Rules::default(),
         }
     }
 }

@@ -55,3 +55,6 @@ pub use machine::Machine;
 pub use replica::{
     AskToken, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica, RequestToken,
 };
+#[cfg(any(test, feature = "broken-rules"))]
+pub use rules::Rule;
+pub use rules::Rules;

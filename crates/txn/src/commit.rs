@@ -49,7 +49,9 @@ use kv::{
 };
 use tokio::time::Instant;
 
-use crate::{CommitInfo, Coordinator, TxnError, heartbeat::Heartbeat, router::Partition};
+use crate::{
+    CommitInfo, Coordinator, TxnError, heartbeat::Heartbeat, router::Partition, rules::Rule,
+};
 
 pub(crate) use settle::{Farewell, Traces};
 
@@ -210,7 +212,7 @@ impl Committer {
     /// The whole transaction in one message.
     async fn one_group(&mut self, group: &Group) -> Result<CommitInfo, Setback> {
         let (range, part) = group;
-        let (above, below) = (self.proposal.above, self.proposal.not_after);
+        let (above, below) = (self.above_read(), self.proposal.not_after);
         let committed = self.commit(range, part, Vec::new(), above, below).await?;
         Ok(self.committed(&committed))
     }
@@ -233,7 +235,8 @@ impl Committer {
 
     /// The prepare phase: the bounds between which s must lie.
     async fn prepare(&mut self, groups: &[Group]) -> Result<(Timestamp, Timestamp), Setback> {
-        let (mut above, mut below) = (self.proposal.above, self.proposal.not_after);
+        let rules = self.coordinator.config().rules;
+        let (mut above, mut below) = (self.above_read(), self.proposal.not_after);
         let router = self.coordinator.router().clone();
         let deadline = self.proposal.deadline;
         let mut answers: FuturesUnordered<_> = groups
@@ -256,8 +259,12 @@ impl Committer {
         while let Some((range, answer)) = answers.next().await {
             match answer {
                 Ok(Reply::Prepared(Prepared { prepare, valid_through, stats })) => {
-                    above = above.max(prepare);
-                    below = below.min(valid_through);
+                    if rules.keep(Rule::AbovePrepares) {
+                        above = above.max(prepare);
+                    }
+                    if rules.keep(Rule::ValidThrough) {
+                        below = below.min(valid_through);
+                    }
                     self.lock_wait_nanos = self.lock_wait_nanos.max(stats.lock_wait_nanos);
                 }
                 Ok(other) => {
@@ -330,6 +337,10 @@ impl Committer {
             return Err(error);
         }
         let config = self.coordinator.config();
+        if !config.rules.keep(Rule::AskTheRecord) {
+            self.say_farewell(Farewell::AskAndResolve);
+            return Err(error);
+        }
         let deadline = match &self.lost {
             Some(_) => self.proposal.deadline.max(Instant::now()) + config.outcome_timeout,
             None => self.proposal.deadline.max(Instant::now() + ABORT_GRACE),
@@ -355,6 +366,12 @@ impl Committer {
                 }
             }
         }
+    }
+
+    /// X3a: what s lies above before any prepare is answered.
+    fn above_read(&self) -> Timestamp {
+        let keep = self.coordinator.config().rules.keep(Rule::AboveRead);
+        if keep { self.proposal.above } else { Timestamp::ZERO }
     }
 
     /// No commit timestamp can lie below the schema bound any more.

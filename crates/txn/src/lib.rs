@@ -50,6 +50,7 @@ pub mod naive;
 mod options;
 mod reads;
 mod router;
+mod rules;
 mod scan;
 #[cfg(test)]
 mod scripts;
@@ -61,5 +62,8 @@ pub use info::CommitInfo;
 pub use kv::LockWait;
 pub use options::{Access, Config, Isolation, RouterConfig, TxnOptions};
 pub use router::Router;
+#[cfg(any(test, feature = "broken-rules"))]
+pub use rules::Rule;
+pub use rules::Rules;
 pub use scan::{ReadStats, Scan, ScanRows};
 pub use txn::Txn;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clock::Timestamp;
 use keys::Key;
 
+use crate::Rules;
+
 /// Isolation levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
@@ -86,6 +88,8 @@ pub struct Config {
     pub max_background: usize,
     /// How long one clean-up keeps trying.
     pub background_timeout: Duration,
+    /// Which rules are kept: all of them, but where a test shows that dropping one is noticed.
+    pub rules: Rules,
 }
 
 impl Default for Config {
@@ -107,6 +111,7 @@ impl Default for Config {
             max_pessimistic_keys: 64,
             max_background: 4_096,
             background_timeout: Duration::from_secs(10),
+            rules: Rules::default(),
         }
     }
 }

@@ -38,6 +38,7 @@ use crate::{
     heartbeat::Heartbeat,
     reads::ReadSet,
     router::{Budget, ReadPlan},
+    rules::Rule,
 };
 
 /// A transaction at its gateway. See the module's head.
@@ -219,7 +220,9 @@ impl Txn {
     /// The pessimistic locks of a retry could not be had; a snapshot in the future.
     pub async fn begin_statement(&mut self) -> Result<Timestamp, TxnError> {
         self.check()?;
-        let renew = self.isolation == Isolation::ReadCommitted && self.as_of.is_none();
+        let moves = self.isolation == Isolation::ReadCommitted
+            || !self.coordinator.config().rules.keep(Rule::OneSnapshot);
+        let renew = moves && self.as_of.is_none();
         match self.snapshot {
             Some(snapshot) if !renew => Ok(snapshot),
             Some(_) | None => {

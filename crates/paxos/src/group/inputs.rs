@@ -137,7 +137,10 @@ impl Group {
             objection = Some(Refusal::Promised(own.ballot));
         }
         let truncated = self.core.log.truncated();
-        if objection.is_none() && from <= truncated && self.core.rules.keep(Rule::BehindRefused) {
+        if objection.is_none()
+            && from <= truncated
+            && self.core.config.rules.keep(Rule::BehindRefused)
+        {
             objection = Some(Refusal::Behind { truncated });
         }
         if let Some(reason) = objection {
@@ -227,7 +230,7 @@ impl Group {
         }
         let mut objection = self.objection(now, ballot, certificate);
         if matches!(objection, Some(Refusal::Promised(_)))
-            && !self.core.rules.keep(Rule::GrantIsPromise)
+            && !self.core.config.rules.keep(Rule::GrantIsPromise)
             && proposals.is_empty()
         {
             objection = None;

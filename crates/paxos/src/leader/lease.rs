@@ -52,7 +52,7 @@ impl Leader {
     /// Counts what it has accepted and granted itself, once that is on disk (S1).
     pub(super) fn count_own(&mut self, core: &Core) {
         let (matched, until) = (core.log.last(), self.own.given);
-        match core.unpersisted().filter(|_| core.rules.keep(Rule::OwnAcceptanceDurable)) {
+        match core.unpersisted().filter(|_| core.config.rules.keep(Rule::OwnAcceptanceDurable)) {
             Some(token) => match self.own.waiting.back_mut() {
                 Some(back) if back.0 == token => *back = (token, matched, until),
                 Some(_) | None => self.own.waiting.push_back((token, matched, until)),
@@ -66,7 +66,7 @@ impl Leader {
     /// stand in the way of the next.
     pub(super) fn count_grants(&mut self, core: &mut Core, out: &mut Effects) {
         let others = core.membership.phase2() - 1;
-        let alone = others == 0 || !core.rules.keep(Rule::LeaseQuorum);
+        let alone = others == 0 || !core.config.rules.keep(Rule::LeaseQuorum);
         let mut granted: Vec<Timestamp> = self.peers.values().map(|p| p.granted).collect();
         granted.sort_unstable_by(|a, b| b.cmp(a));
         let reached = if alone {
@@ -87,7 +87,7 @@ impl Leader {
     /// P2: the lease ends at the largest t that a phase-2 quorum granted.
     pub(super) fn set_lease_end(&mut self, core: &Core) {
         let grants = self.peers.values().map(|p| p.granted).chain([self.own.granted]);
-        let end = if core.rules.keep(Rule::LeaseQuorum) {
+        let end = if core.config.rules.keep(Rule::LeaseQuorum) {
             core.membership.reached_by_phase2(grants).unwrap_or_default()
         } else {
             self.own.granted

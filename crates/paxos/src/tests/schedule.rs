@@ -23,7 +23,7 @@ use super::{
     checker::Violation,
     world::{Flying, HostFault, MS, Packet, Setup, World},
 };
-use crate::{Announce, Config, Event, Membership, Message, Slot, rules::Rules};
+use crate::{Announce, Config, Event, Membership, Message, Rules, Slot};
 
 /// Schedules in an optimized build: what CI runs.
 const SCHEDULES_RELEASE: u64 = 100_000;
@@ -134,6 +134,7 @@ fn config(rng: &mut ChaCha8Rng) -> Config {
         log_keep_bytes: 512,
         log_keep_slots: 8,
         announce: if rng.random_bool(0.5) { Announce::WhenIdle } else { Announce::Piggyback },
+        rules: Rules::default(),
     }
 }
 
@@ -153,7 +154,7 @@ fn setup(rng: &mut ChaCha8Rng, sabotage: Sabotage) -> Setup {
     let born = rng.random_bool(0.5).then(|| membership.voters()[0]);
     let epsilon = Duration::from_millis([0, 5, 20][rng.random_range(0..3)]);
     let Sabotage { rules, fault } = sabotage;
-    Setup { membership, born, config: config(rng), epsilon, rules, fault }
+    Setup { membership, born, config: Config { rules, ..config(rng) }, epsilon, fault }
 }
 
 struct Schedule {

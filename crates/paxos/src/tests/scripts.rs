@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     Ballot, Certificate, Config, Entry, Event, Lead, Membership, Message, Payload, Refusal, Slot,
-    rules::Rules,
 };
 
 /// What a script may say. Nodes are numbers; commands without nodes mean all that are up.
@@ -159,7 +158,6 @@ impl Runner {
             born: born.map(NodeId),
             config: config(*slack),
             epsilon: Duration::from_millis(epsilon.unwrap_or(0)),
-            rules: Rules::default(),
             fault: None,
         }));
         Ok(())

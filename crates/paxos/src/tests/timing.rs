@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use keys::NodeId;
 
 use super::world::{EPOCH, Flying, MS, Setup, World};
-use crate::{Config, Event, Group, Membership, rules::Rules};
+use crate::{Config, Event, Group, Membership};
 
 /// One way between any two nodes.
 const ONE_WAY_MS: u64 = 40;
@@ -31,7 +31,6 @@ impl Timeline {
             born: born.map(NodeId),
             config: Config::default(),
             epsilon: Duration::from_millis(4),
-            rules: Rules::default(),
             fault: None,
         };
         Timeline { world: World::new(setup), arrivals: BTreeMap::new(), sent: 0, ticks: 0 }

@@ -8,7 +8,7 @@ use keys::{NodeId, RangeId};
 use super::checker::{Checker, Command};
 use crate::{
     Ballot, Birth, Chosen, Config, Durable, Effects, Entry, Event, Fence, Group, Membership,
-    Message, Payload, Persist, PersistToken, ProposeError, Slot, group::Origin, rules::Rules,
+    Message, Payload, Persist, PersistToken, ProposeError, Slot,
 };
 
 /// Where absolute time starts, in nanoseconds.
@@ -101,6 +101,9 @@ pub(super) enum HostFault {
     SendsBeforeSync,
 }
 
+/// The group under test.
+const RANGE: RangeId = RangeId(7);
+
 /// What a world is made from.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
@@ -108,7 +111,6 @@ pub(super) struct Setup {
     pub born: Option<NodeId>,
     pub config: Config,
     pub epsilon: Duration,
-    pub rules: Rules,
     pub fault: Option<HostFault>,
 }
 
@@ -143,7 +145,8 @@ impl World {
         for id in world.setup.membership.voters().to_vec() {
             let birth = Birth::of_new_group(id, world.setup.born);
             let leads = birth.leads();
-            let (group, durable) = Group::begin(world.origin(id), birth);
+            let Setup { membership, config, .. } = world.setup.clone();
+            let (group, durable) = Group::create_child(RANGE, id, membership, birth, config);
             let leads = leads.then_some(Leads { ballot: durable.promised, used: 0, touched: 0 });
             let disk = Disk { durable, ..Disk::default() };
             world.nodes.push(Node {
@@ -159,16 +162,6 @@ impl World {
             });
         }
         world
-    }
-
-    fn origin(&self, me: NodeId) -> Origin {
-        Origin {
-            range: RangeId(7),
-            me,
-            membership: self.setup.membership.clone(),
-            config: self.setup.config.clone(),
-            rules: self.setup.rules,
-        }
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {
@@ -385,7 +378,7 @@ impl World {
 
     /// The node comes back with what its disk holds.
     pub(super) fn restart(&mut self, id: NodeId) {
-        let origin = self.origin(id);
+        let Setup { membership, config, .. } = self.setup.clone();
         let at = self.at;
         let node = self.node_mut(id);
         assert!(node.group.is_none(), "{id} is up");
@@ -393,7 +386,7 @@ impl World {
         let mut durable = node.disk.durable;
         let accepted = node.disk.log.values().map(|e| e.ballot).max();
         durable.promised = durable.promised.max(accepted.unwrap_or_default());
-        let group = Group::resume(origin, &durable, log, node.disk.applied);
+        let group = Group::restore(RANGE, id, membership, config, durable, log, node.disk.applied);
         node.booted = at - MS;
         match group {
             Ok(group) => node.group = Some(group),

@@ -10,6 +10,7 @@ use super::{LockState, Phase, Txn};
 use crate::{
     CommitInfo, Isolation, TxnError,
     commit::{Committer, Farewell, Proposal, Traces},
+    rules::Rule,
 };
 
 /// How long a rollback waits for its locks to be gone, so that the same client's next statement
@@ -72,12 +73,15 @@ impl Txn {
     /// lost with its leader, so that nothing changed meanwhile has to be seen at the commit.
     fn proposal(&self) -> Proposal {
         let write = |key: &Key, value: &Option<_>| Write { key: key.clone(), value: value.clone() };
+        let validates = self.coordinator.config().rules.keep(Rule::ValidateReads);
         let reads = match self.isolation {
-            Isolation::Serializable => {
+            Isolation::Serializable if validates => {
                 let since = self.snapshot.expect("writing takes a snapshot");
                 self.reads.iter().map(|span| Validate { span, since }).collect()
             }
-            Isolation::RepeatableRead | Isolation::ReadCommitted => self.written_and_locked(),
+            Isolation::Serializable | Isolation::RepeatableRead | Isolation::ReadCommitted => {
+                self.written_and_locked()
+            }
         };
         Proposal {
             id: self.id,

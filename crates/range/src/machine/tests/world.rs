@@ -79,7 +79,6 @@ pub struct World {
     pub askers: BTreeMap<RequestToken, Asker>,
     next_token: u64,
     config: Arc<Config>,
-    rules: Rules,
     /// Violations found on the way.
     pub broken: Option<String>,
 }
@@ -114,7 +113,7 @@ pub fn config() -> Config {
 impl World {
     pub fn new(seed: u64, rules: Rules) -> World {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let config = Arc::new(config());
+        let config = Arc::new(Config { rules, ..config() });
         let epsilon = [0, 1, 3][rng.random_range(0..3)] * MS;
         let groups = [(2, "a", "m"), (3, "m", "z")].into_iter().map(|(id, start, end)| {
             let desc = Descriptor {
@@ -127,8 +126,7 @@ impl World {
             let replicas = (0..REPLICAS).map(|i| {
                 let state = RangeState::new(desc.clone());
                 let node = NodeId(u32::try_from(i + 1).expect("few"));
-                let mut machine = Machine::new(node, config.clone(), state, Applied::default());
-                machine.rules = rules;
+                let machine = Machine::new(node, config.clone(), state, Applied::default());
                 Replica { machine, engine: MemEngine::new(), closed: None, life: 0 }
             });
             Group {
@@ -145,7 +143,7 @@ impl World {
         let groups = groups.collect();
         let (bag, askers) = (Vec::new(), BTreeMap::new());
         let broken = None;
-        World { rng, time: 0, epsilon, groups, bag, askers, next_token: 0, config, rules, broken }
+        World { rng, time: 0, epsilon, groups, bag, askers, next_token: 0, config, broken }
     }
 
     /// True time.
@@ -372,7 +370,7 @@ impl World {
         if state.leader == Some(at) {
             return;
         }
-        let (config, rules) = (self.config.clone(), self.rules);
+        let config = self.config.clone();
         let replica = &mut state.replicas[at];
         let id = replica.machine.state().descriptor.id;
         let node = NodeId(u32::try_from(at + 1).expect("few"));
@@ -380,7 +378,6 @@ impl World {
         let range = range.unwrap_or_else(|| replica.machine.state().clone());
         let applied = Applied::read(&replica.engine, id).expect("no faults");
         replica.machine = Machine::new(node, config, range, applied);
-        replica.machine.rules = rules;
         replica.life += 1;
         // Its clients wait in vain.
     }

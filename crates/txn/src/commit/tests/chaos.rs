@@ -3,6 +3,7 @@
 //! reported as done is there, one that was reported as failed is not, and nobody keeps a lock.
 
 use std::{
+    panic::catch_unwind,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,8 +18,8 @@ use tokio::time::{Instant, sleep};
 
 use super::wire::{Dice, Fate, Wire};
 use crate::{
-    Config, Coordinator, Isolation, Router, RouterConfig, Scan, Txn, TxnError, TxnOptions,
-    naive::NaiveCluster,
+    Config, Coordinator, Isolation, Router, RouterConfig, Rule, Rules, Scan, Txn, TxnError,
+    TxnOptions, naive::NaiveCluster,
 };
 
 const ACCOUNTS: [&str; 6] = ["b", "e", "i", "m", "q", "t"];
@@ -27,6 +28,8 @@ const CLIENTS: u64 = 4;
 const TRANSFERS_PER_CLIENT: u32 = 12;
 /// One message in so many meets a fault.
 const FAULT_RATE: u32 = 12;
+/// How many seeds may pass before a dropped rule must have been noticed.
+const PATIENCE: u64 = 600;
 
 /// What clients were told. Each transfer also adds one to a counter of its client.
 #[derive(Default)]
@@ -59,6 +62,7 @@ fn number(value: Option<&bytes::Bytes>) -> u64 {
 }
 
 async fn add(txn: &mut Txn, name: &str, change: i64) -> Result<(), TxnError> {
+    txn.begin_statement().await?;
     let key = Key::from(name);
     let found = txn.get(std::slice::from_ref(&key)).await?;
     let balance = number(found[0].as_ref()).checked_add_signed(change);
@@ -117,13 +121,14 @@ async fn unrest(cluster: Arc<NaiveCluster>, seed: u64) {
     }
 }
 
-async fn run(seed: u64) -> (u64, u64) {
+async fn run(seed: u64, rules: Rules) -> (u64, u64) {
     let cluster = NaiveCluster::new(3, &["a", "h", "p", "z"].map(Key::from), None);
     let faults = Arc::new(AtomicBool::new(false));
     let wire = Wire::with_dice(cluster.clone(), dice(seed, faults.clone()));
     let clock = cluster.clock();
     let router = Router::new(Arc::new(wire), clock.clone(), RouterConfig::default(), seed);
-    let config = Config { outcome_timeout: Duration::from_millis(50), ..Config::default() };
+    let outcome_timeout = Duration::from_millis(50);
+    let config = Config { outcome_timeout, rules, ..Config::default() };
     let coordinator = Coordinator::new(router, clock, config, seed);
     let mut txn = coordinator.begin(TxnOptions::default());
     for account in ACCOUNTS {
@@ -161,20 +166,47 @@ async fn run(seed: u64) -> (u64, u64) {
     (done, unknown)
 }
 
+fn run_alone(seed: u64, rules: Rules) -> (u64, u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(run(seed, rules))
+}
+
 #[test]
 fn transfers_keep_the_total_whatever_the_network_does() {
     let seeds = 0..60;
     let (mut done, mut unknown) = (0, 0);
     for seed in seeds.clone() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime");
-        let (d, u) = runtime.block_on(run(seed));
+        let (d, u) = run_alone(seed, Rules::default());
         done += d;
         unknown += u;
     }
     let asked = seeds.end * CLIENTS * u64::from(TRANSFERS_PER_CLIENT);
     assert!(done * 10 > asked * 8, "only {done} of {asked} transfers succeeded, {unknown} unknown");
+}
+
+/// The same transfers with a rule dropped: some seed must fail.
+fn must_be_found(rule: Rule) {
+    let fails = |seed: &u64| catch_unwind(|| run_alone(*seed, Rules::without(rule))).is_err();
+    let found = (0..PATIENCE).find(fails);
+    println!("{rule:?}: found by seed {found:?}");
+    assert!(found.is_some(), "{rule:?}: {PATIENCE} seeds noticed nothing");
+}
+
+macro_rules! dropping {
+    ($($test:ident: $rule:ident,)+) => {
+        $(#[test]
+        fn $test() {
+            must_be_found(Rule::$rule);
+        })+
+    };
+}
+
+// What only skewed clocks or a lease that ends would show is not here: this model has neither.
+dropping! {
+    dropped_one_snapshot_is_found: OneSnapshot,
+    dropped_ask_the_record_is_found: AskTheRecord,
 }
