@@ -278,6 +278,16 @@ pub enum World {
     Open,
 }
 
+/// What the times of a history are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Nanoseconds.
+    #[default]
+    Nanoseconds,
+    /// Positions in the file: nothing is known but the order.
+    Positions,
+}
+
 /// All that some clients did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -285,4 +295,6 @@ pub struct History {
     pub ops: Vec<Operation>,
     /// Whether these are all there were.
     pub world: World,
+    /// What [`Nanos`] mean here.
+    pub time_unit: TimeUnit,
 }

@@ -1,0 +1,1 @@
+//! Components and shortest cycles, against searches that try everything.

@@ -1,0 +1,129 @@
+//! Verdicts: what a checker found, with witnesses a person can follow.
+
+use crate::{Kind, Model, Nanos, Order, Outcome, Timestamps};
+
+/// Whether a history is one that the model allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// Everything was judged and nothing forbidden was found.
+    Yes,
+    /// Something forbidden was found.
+    No,
+    /// Nothing forbidden was found, but something could not be judged; the notes say what.
+    Undecided,
+}
+
+/// The judgement of a history.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The model it was held against.
+    pub model: Model,
+    /// The answer.
+    pub valid: Validity,
+    /// What was found, forbidden ones first, at most [`MAX_WITNESSES`] of a kind.
+    pub anomalies: Vec<Anomaly>,
+    /// What a reader should know: what was not judged and why, what was counted but not shown.
+    pub notes: Vec<String>,
+    /// How much was judged.
+    pub stats: Stats,
+}
+
+/// Of each kind of anomaly so many are shown; the others are counted in the notes.
+pub const MAX_WITNESSES: usize = 4;
+
+/// Something that went wrong.
+#[derive(Clone, Debug)]
+pub struct Anomaly {
+    /// What.
+    pub kind: Kind,
+    /// Which orders it needs.
+    pub order: Order,
+    /// Whether the model forbids it. Others are shown for information.
+    pub forbidden: bool,
+    /// What happened, in a sentence or two that name the transactions of the witness.
+    pub explanation: String,
+    /// The operations concerned, and how they depend on each other.
+    pub witness: Witness,
+}
+
+impl Anomaly {
+    /// Its name: `G-single-realtime`.
+    pub fn name(&self) -> String {
+        let suffix = match self.order {
+            Order::Data => "",
+            Order::Process => "-process",
+            Order::Realtime => "-realtime",
+        };
+        format!("{}{suffix}", self.kind.name())
+    }
+}
+
+/// The smallest part of a history that shows an anomaly.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    /// The operations: `T1` is the first of them.
+    pub ops: Vec<WitnessOp>,
+    /// Why one must come before the other. For a cycle: one edge per operation, in order.
+    pub edges: Vec<WitnessEdge>,
+    /// The keys concerned.
+    pub keys: Vec<String>,
+}
+
+/// An operation of a witness.
+#[derive(Clone, Debug)]
+pub struct WitnessOp {
+    /// [`crate::Operation::index`].
+    pub index: u64,
+    /// [`crate::Operation::process`].
+    pub process: u64,
+    /// [`crate::Operation::invoked`].
+    pub invoked: Nanos,
+    /// [`crate::Operation::completed`].
+    pub completed: Option<Nanos>,
+    /// [`crate::Operation::outcome`].
+    pub outcome: Outcome,
+    /// [`crate::Operation::timestamps`].
+    pub timestamps: Timestamps,
+    /// What it did to the keys concerned: `read x: [1 2]; append 3 to x`.
+    pub text: String,
+    /// [`crate::Operation::note`].
+    pub note: Option<String>,
+}
+
+/// Why an operation must come before another.
+#[derive(Clone, Debug)]
+pub struct WitnessEdge {
+    /// Position of the earlier one in [`Witness::ops`].
+    pub from: usize,
+    /// Position of the later one.
+    pub to: usize,
+    /// `ww x`, `wr x`, `rw x`, `process` or `realtime`.
+    pub label: String,
+    /// The reason, as a sentence.
+    pub because: String,
+}
+
+/// How much was judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Operations in all.
+    pub operations: usize,
+    /// Those that happened.
+    pub ok: usize,
+    /// Those that did not.
+    pub fail: usize,
+    /// Those of which nobody knows.
+    pub unknown: usize,
+    /// Unknown ones whose effects somebody saw: they did happen.
+    pub unknown_seen: usize,
+    /// Keys.
+    pub keys: usize,
+    /// Dependencies between transactions that were inferred.
+    pub dependencies: usize,
+    /// Reads that were compared with the newest version at their timestamp.
+    pub timestamped_reads: usize,
+    /// Reads of a bank's total.
+    pub totals: usize,
+    /// Registers judged for linearizability.
+    pub registers: usize,
+}

@@ -1,0 +1,103 @@
+//! Bank: transfers between accounts, and reads of all of them.
+//!
+//! A transfer takes from one account what it gives to another, so every read of all accounts at once
+//! has the same total, whatever happened to the transfers. A snapshot that mixes before and after does
+//! not. Reads that do not show all accounts are not judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    Action, History, Kind, MicroOp, Options, Order, Outcome, Overdraft, Stats, Value, Workload,
+    report::{Found, Report},
+};
+
+/// A read of accounts. A balance that is no number is `None`.
+struct Read<'h> {
+    op: usize,
+    balances: BTreeMap<&'h Value, Option<i64>>,
+}
+
+/// Judges the totals of all banks' reads.
+pub(crate) fn judge<'h>(
+    history: &'h History,
+    report: &mut Report<'h>,
+    stats: &mut Stats,
+    options: Options,
+) {
+    let reads = reads(history);
+    let accounts: BTreeSet<&Value> =
+        reads.iter().flat_map(|read| read.balances.keys().copied()).collect();
+    let whole = |read: &&Read<'_>| read.balances.len() == accounts.len();
+    let totals: Vec<(&Read<'_>, Option<i64>)> =
+        reads.iter().filter(whole).map(|read| (read, total(read))).collect();
+    stats.totals = totals.len();
+    let Some(expected) = options.bank_total.or_else(|| most_frequent(&totals)) else { return };
+    for (read, total) in totals {
+        if total != Some(expected) {
+            let total = total.map_or_else(|| "no number".to_owned(), |total| total.to_string());
+            report.add(Kind::WrongTotal, Order::Data, || Found {
+                ops: vec![read.op],
+                explanation: format!(
+                    "T1 read all accounts, and together they hold {total}; it should be {expected}."
+                ),
+                ..Found::default()
+            });
+        }
+        let overdrawn = read.balances.iter().find(|(_, balance)| balance.is_some_and(|b| b < 0));
+        if let Some((account, balance)) =
+            overdrawn.filter(|_| options.overdraft == Overdraft::Forbidden)
+        {
+            let balance = balance.expect("it is negative");
+            report.add(Kind::NegativeBalance, Order::Data, || Found {
+                ops: vec![read.op],
+                explanation: format!("T1 read {balance} in account {account}."),
+                ..Found::default()
+            });
+        }
+    }
+}
+
+fn reads(history: &History) -> Vec<Read<'_>> {
+    let mut reads = Vec::new();
+    for (at, op) in history.ops.iter().enumerate() {
+        if op.workload != Workload::Bank || op.outcome != Outcome::Ok {
+            continue;
+        }
+        let balances: Option<BTreeMap<&Value, Option<i64>>> = match &op.action {
+            Action::Balances(balances) => balances.as_ref().map(|balances| {
+                balances.iter().map(|(account, balance)| (account, *balance)).collect()
+            }),
+            Action::Txn(steps) => steps.iter().map(balance).collect(),
+            Action::Register { .. } | Action::Transfer { .. } => None,
+        };
+        reads.extend(balances.map(|balances| Read { op: at, balances }));
+    }
+    reads
+}
+
+/// An account's balance; `None` for steps that only transfers have.
+fn balance(step: &MicroOp) -> Option<(&Value, Option<i64>)> {
+    match step {
+        MicroOp::ReadRegister { key, value } => Some((key, value.as_ref()?.as_int())),
+        MicroOp::Append { .. }
+        | MicroOp::ReadList { .. }
+        | MicroOp::Write { .. }
+        | MicroOp::Add { .. }
+        | MicroOp::ReadSet { .. } => None,
+    }
+}
+
+fn total(read: &Read<'_>) -> Option<i64> {
+    let mut balances = read.balances.values();
+    balances.try_fold(0_i64, |total, balance| total.checked_add((*balance)?))
+}
+
+/// The earliest of the most frequent totals.
+fn most_frequent(totals: &[(&Read<'_>, Option<i64>)]) -> Option<i64> {
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    for total in totals.iter().filter_map(|(_, total)| *total) {
+        *counts.entry(total).or_default() += 1;
+    }
+    let highest = counts.values().max()?;
+    totals.iter().filter_map(|(_, total)| *total).find(|total| counts.get(total) == Some(highest))
+}
