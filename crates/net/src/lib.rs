@@ -38,4 +38,4 @@ pub use pace::{Pace, TokioTicker};
 pub use transport::{
     Connection, Frame, INBOX_FRAMES, Inbox, Peer, SendError, SharedTransport, Transport,
 };
-pub use wan::{LinkSpec, LinkStats, MeasureError, SimTransport, SimWan};
+pub use wan::{LATE_MAX, LinkSpec, LinkStats, MeasureError, SimTransport, SimWan};

@@ -240,12 +240,15 @@ impl Node {
     }
 
     /// Resolves when the node's disk failed (S3): it must be stopped.
-    pub async fn failed(&self) -> EngineError {
+    pub fn failed(&self) -> impl Future<Output = EngineError> + Send + use<> {
         let mut failed = self.failed.clone();
-        match failed.wait_for(Option::is_some).await {
-            Ok(error) => error.clone().expect("waited for it"),
-            // The store ended without an error: a graceful stop, no failure ever comes.
-            Err(_) => std::future::pending().await,
+        async move {
+            let failure = failed.wait_for(Option::is_some).await.map(|error| error.clone());
+            match failure {
+                Ok(error) => error.expect("waited for it"),
+                // The store ended without an error: a graceful stop, no failure ever comes.
+                Err(_) => std::future::pending().await,
+            }
         }
     }
 
