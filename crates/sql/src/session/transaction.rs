@@ -452,7 +452,8 @@ impl Session {
     }
 
     /// The timestamps that `SHOW` tells.
-    pub(crate) fn timestamps(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+    #[must_use]
+    pub fn timestamps(&self) -> (Option<Timestamp>, Option<Timestamp>) {
         let read = self.open.as_ref().and_then(|open| open.txn.read_timestamp());
         let commit = (self.last_commit != Timestamp::ZERO).then_some(self.last_commit);
         (commit, read.or(self.last_read))
