@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A lease as its granter knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Grant {
     /// To whom; [`Ballot::NONE`]: nothing was ever granted.
     pub ballot: Ballot,
@@ -51,7 +51,7 @@ impl Grant {
 }
 
 /// One voter's promises and grants.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Acceptor {
     /// The highest ballot promised.
     pub promised: Ballot,

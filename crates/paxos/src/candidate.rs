@@ -22,6 +22,9 @@
 //! Invariants: the ballot was never used before (P0, its round is on disk before `Prepare` leaves);
 //! it leads only with `phase1` complete reports, its own among them, all durable.
 
+#[cfg(test)]
+mod canonical;
+
 use std::{
     collections::{BTreeMap, btree_map::Entry as MapEntry},
     mem,
@@ -51,6 +54,7 @@ pub(crate) struct Election {
 
 /// A replica that stands for election.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 pub(crate) struct Candidate {
     /// Its ballot.
     pub ballot: Ballot,
@@ -63,6 +67,7 @@ pub(crate) struct Candidate {
 
 /// How far a voter has answered.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 struct Answer {
     /// Its report is wanted from here on.
     from: Slot,
@@ -73,7 +78,7 @@ struct Answer {
 }
 
 /// The candidate's own promise, given last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum OwnPromise {
     /// Not given: others are missing as well.
     Withheld,

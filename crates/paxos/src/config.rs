@@ -51,7 +51,7 @@ pub struct Config {
 }
 
 /// When followers learn that an entry is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Announce {
     /// By a message of its own if no later entry is on its way, else with that entry. Follower
     /// reads lag one way only.

@@ -1,5 +1,8 @@
 //! What a replica is in any role: its identity, acceptor and log, and the ways to write and send.
 
+#[cfg(test)]
+mod canonical;
+
 use std::collections::VecDeque;
 
 use clock::Now;
@@ -15,6 +18,7 @@ const MAX_CLOSED_WAITING: usize = 32;
 
 /// The part of a replica that outlives its roles.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Core {
     /// The group.
     pub range: RangeId,

@@ -55,7 +55,7 @@ impl Effects {
 pub struct PersistToken(pub u64);
 
 /// One write to the group's own records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Persist {
     /// Put this entry into this slot of the log, in place of what is there.
     Append {
@@ -71,7 +71,7 @@ pub enum Persist {
 }
 
 /// The group's record in the `state` column family: all an acceptor remembers beside its log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Durable {
     /// The highest ballot promised.
     pub promised: Ballot,
@@ -86,7 +86,7 @@ pub struct Durable {
 }
 
 /// An entry that is chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chosen {
     /// Its slot: one above the last one told.
     pub slot: Slot,

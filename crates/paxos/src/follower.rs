@@ -13,6 +13,7 @@ use crate::core::Core;
 
 /// A replica that neither leads nor stands for election.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 pub(crate) struct Follower {
     /// It does not stand before this moment; `None`: to be set at the first tick.
     campaign_after: Option<Mono>,

@@ -3,6 +3,8 @@
 //! The role is a value; each transition consumes the old one. What every role shares, above all the
 //! acceptor and the log, stays in the core: a leader and a candidate are acceptors as well.
 
+#[cfg(test)]
+mod canonical;
 mod inputs;
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ const TRANSFER_REPEATS: u32 = 3;
 /// One replica of one group. See the crate's head for what it guarantees, and
 /// [`Effects`] for what its host must do.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 pub struct Group {
     core: Core,
     role: Role,
@@ -31,6 +34,7 @@ pub struct Group {
 
 /// What a replica does beside accepting.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 enum Role {
     Follower(Follower),
     Candidate(Candidate),
@@ -39,6 +43,7 @@ enum Role {
 
 /// A release that the others may not have heard of.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 struct Transfer {
     certificate: Certificate,
     to: Option<NodeId>,

@@ -33,6 +33,8 @@
 //! takes the reading after the last thing that could have paused it, and P3 makes timestamps
 //! disjoint whatever the clocks do after that.
 
+#[cfg(test)]
+mod canonical;
 mod lease;
 mod replication;
 
@@ -56,6 +58,7 @@ use lease::Own;
 
 /// A replica that leads its group, or will once it has recovered it.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 pub(crate) struct Leader {
     /// Its ballot.
     pub ballot: Ballot,

@@ -48,7 +48,7 @@ use crate::{
 
 /// What the fence remembers of a prefix of the log (P8): enough to judge all that follows. It goes
 /// with every truncation and every snapshot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fence {
     /// The highest ballot under which an entry of the prefix was first proposed.
     ballot: Ballot,
@@ -82,7 +82,7 @@ impl Fence {
 }
 
 /// One acceptor's log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Log {
     /// `entries[i]` is slot `truncated + 1 + i`; `None` is a gap. The last one is never `None`.
     entries: VecDeque<Option<Entry>>,

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Ballot, Slot};
 
 /// What a slot of the log holds. Membership changes will be further variants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Payload {
     /// Fills a gap that a new leader found.
     Noop,
@@ -44,7 +44,7 @@ impl Payload {
 const ENTRY_OVERHEAD: usize = 32;
 
 /// An entry as an acceptor holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// The ballot under which it was first proposed; it stays when a later leader proposes the
     /// entry again. The fence compares it (P8).
@@ -56,7 +56,7 @@ pub struct Entry {
 }
 
 /// An entry as a leader proposes it: it is accepted under the ballot of its message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Proposal {
     /// Where it goes.
     pub slot: Slot,
@@ -68,7 +68,7 @@ pub struct Proposal {
 
 /// Proof that a leader stopped for good under its ballot (P5). It frees granters from grants to
 /// that ballot's node up to that ballot, and from no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Certificate {
     /// The ballot that acts no more.
     pub ballot: Ballot,
@@ -77,7 +77,7 @@ pub struct Certificate {
 }
 
 /// Closed time (R3): no new entry at or below `at` after slot `through`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Closed {
     /// The closed timestamp.
     pub at: Timestamp,
@@ -86,7 +86,7 @@ pub struct Closed {
 }
 
 /// What every request of a leader carries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lead {
     /// The leader's ballot.
     pub ballot: Ballot,
@@ -104,7 +104,7 @@ pub struct Lead {
 }
 
 /// A message between two replicas of one group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Message {
     /// Phase 1: promise this ballot, and report what you accepted in slots `from ..`.
     Prepare {
@@ -203,7 +203,7 @@ impl Message {
 }
 
 /// Why a voter turned a request down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Refusal {
     /// It promised a higher ballot, or stands for election under one.
     Promised(Ballot),

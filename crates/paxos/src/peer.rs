@@ -12,7 +12,7 @@ use clock::{Mono, Timestamp};
 use crate::{Ballot, Config, Slot};
 
 /// How entries flow to a follower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Flow {
     /// As fast as the limits allow.
     Streaming,
@@ -24,6 +24,7 @@ pub(crate) enum Flow {
 
 /// A leader's view of one follower.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 pub(crate) struct Peer {
     /// Everything up to here it accepted under the leader's ballot, or knew chosen. Never falls.
     pub matched: Slot,

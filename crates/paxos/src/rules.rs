@@ -51,7 +51,7 @@ pub enum Rule {
 }
 
 /// Which rules are kept: all of them, in the product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rules {
     /// A bit for each rule dropped.
     #[cfg(any(test, feature = "broken-rules"))]

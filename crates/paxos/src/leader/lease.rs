@@ -9,6 +9,7 @@ use crate::{Effects, PersistToken, Slot, core::Core, rules::Rule};
 
 /// The leader as a voter of its own group.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone, Hash))]
 pub(super) struct Own {
     /// Everything up to here is accepted and on disk.
     pub(super) matched: Slot,

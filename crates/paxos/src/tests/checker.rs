@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keys::NodeId;
 
+use super::shared::Shared;
 use crate::{Ballot, Chosen, Entry, Payload, Slot};
 
 /// A command of the tests: a number never used twice, and the timestamp its leader assigned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Command {
     pub id: u64,
     pub at: u64,
@@ -31,7 +32,7 @@ impl Command {
 }
 
 /// What a leadership did with timestamps.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 struct Uses {
     /// The lowest it assigned.
     first: Option<u64>,
@@ -40,21 +41,21 @@ struct Uses {
 }
 
 /// See the module head.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Checker {
     phase2: usize,
     /// Which disks ever held what: the truth about what is chosen.
-    votes: BTreeMap<(Slot, Ballot), BTreeSet<NodeId>>,
-    proposed_as: BTreeMap<(Slot, Ballot), (Ballot, Payload)>,
-    chosen: BTreeMap<Slot, (Ballot, Payload)>,
+    votes: Shared<BTreeMap<(Slot, Ballot), BTreeSet<NodeId>>>,
+    proposed_as: Shared<BTreeMap<(Slot, Ballot), (Ballot, Payload)>>,
+    chosen: Shared<BTreeMap<Slot, (Ballot, Payload)>>,
     /// What replicas were told, with the fence's verdict. Contiguous from slot 1.
-    told: BTreeMap<Slot, Chosen>,
+    told: Shared<BTreeMap<Slot, Chosen>>,
     /// What each leadership proposed, in order.
-    proposals: BTreeMap<Ballot, Vec<(Slot, Command)>>,
+    proposals: Shared<BTreeMap<Ballot, Vec<(Slot, Command)>>>,
     /// Commands that took effect.
-    effective: BTreeMap<u64, Slot>,
+    effective: Shared<BTreeMap<u64, Slot>>,
     last_effective_at: u64,
-    uses: BTreeMap<Ballot, Uses>,
+    uses: Shared<BTreeMap<Ballot, Uses>>,
     /// The highest read served.
     read_at: Option<u64>,
     /// Closed times announced, with their slots.

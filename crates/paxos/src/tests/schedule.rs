@@ -9,6 +9,7 @@
 //! `MERIDIAN_SEED=n` replays one schedule, `MERIDIAN_SCHEDULES=n` runs that many.
 
 use std::{
+    any::Any,
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
@@ -483,17 +484,28 @@ thread_local! {
 
 /// Runs one schedule. Answers what it met, or what went wrong.
 pub(super) fn run(seed: u64, sabotage: Sabotage) -> Result<Probes, String> {
+    let schedule = || Schedule::new(seed, sabotage).run(seed);
+    quietly(|| catch_unwind(AssertUnwindSafe(schedule))).map_err(failure)
+}
+
+/// Runs what may panic inside, with [`hush`] in force.
+pub(super) fn quietly<T>(body: impl FnOnce() -> T) -> T {
     QUIET.set(true);
-    let result = catch_unwind(AssertUnwindSafe(|| Schedule::new(seed, sabotage).run(seed)));
+    let result = body();
     QUIET.set(false);
-    result.map_err(|panic| match panic.downcast::<Violation>() {
+    result
+}
+
+/// What a panic says.
+pub(super) fn failure(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<Violation>() {
         Ok(violation) => format!("checker: {}", violation.0),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
             format!("assertion: {}", text.unwrap_or_default())
         }
-    })
+    }
 }
 
 /// Keeps expected panics off the screen.
@@ -509,7 +521,7 @@ pub(super) fn hush() {
     });
 }
 
-fn setting(name: &str) -> Option<u64> {
+pub(super) fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 

@@ -372,7 +372,7 @@ fn show(flying: &Flying) -> String {
     format!("{}->{} {}", flying.from, flying.to, packet(&flying.packet))
 }
 
-fn packet(packet: &Packet) -> String {
+pub(super) fn packet(packet: &Packet) -> String {
     match packet {
         Packet::Group(message) => show_message(message),
         Packet::Snapshot(upto, fence) => format!("snapshot at {upto} fence {}", fence.ballot()),

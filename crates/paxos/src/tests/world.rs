@@ -1,11 +1,19 @@
 //! A host in miniature: nodes, disks, clocks and a network, driven by hand.
 
-use std::{collections::BTreeMap, collections::VecDeque, mem, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    rc::Rc,
+    time::Duration,
+};
 
 use clock::{Interval, Mono, Now, Timestamp};
 use keys::{NodeId, RangeId};
 
-use super::checker::{Checker, Command};
+use super::{
+    checker::{Checker, Command},
+    shared::Shared,
+};
 use crate::{
     Ballot, Birth, Chosen, Config, Durable, Effects, Entry, Event, Fence, Group, Membership,
     Message, Payload, Persist, PersistToken, ProposeError, Slot,
@@ -17,7 +25,7 @@ pub(super) const EPOCH: u64 = 1_000_000_000_000;
 pub(super) const MS: u64 = 1_000_000;
 
 /// What a disk is told, in order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Write {
     /// The group's own records.
     Group(Persist),
@@ -26,14 +34,14 @@ enum Write {
 }
 
 /// Writes that reach the disk together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Batch {
     writes: Vec<Write>,
     token: Option<PersistToken>,
 }
 
 /// What survives a crash.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Disk {
     pub durable: Durable,
     pub log: BTreeMap<Slot, Entry>,
@@ -41,7 +49,7 @@ pub(super) struct Disk {
 }
 
 /// The leadership of a node as its host knows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Leads {
     pub ballot: Ballot,
     /// The highest timestamp assigned, served or closed, and the floor: `min_next - 1`.
@@ -57,7 +65,7 @@ impl Leads {
 }
 
 /// One node.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Node {
     pub id: NodeId,
     /// `None` while it is down.
@@ -75,7 +83,7 @@ pub(super) struct Node {
 }
 
 /// On the wire.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Packet {
     Group(Message),
     /// The state machine as of a slot, and the fence there.
@@ -83,7 +91,7 @@ pub(super) enum Packet {
 }
 
 /// A packet under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Flying {
     pub from: NodeId,
     pub to: NodeId,
@@ -115,14 +123,14 @@ pub(super) struct Setup {
 }
 
 /// See the module head.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct World {
-    pub setup: Setup,
+    pub setup: Rc<Setup>,
     /// Absolute time, which no node can read.
     pub at: u64,
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Shared<Node>>,
     pub network: Vec<Flying>,
-    pub checker: Checker,
+    pub checker: Shared<Checker>,
     /// Events since they were last taken, for scripts.
     pub events: Vec<(NodeId, Event)>,
     /// Chosen entries told since they were last taken, for scripts.
@@ -136,20 +144,20 @@ impl World {
             at: EPOCH,
             nodes: Vec::new(),
             network: Vec::new(),
-            checker: Checker::new(setup.membership.phase2()),
+            checker: Shared::new(Checker::new(setup.membership.phase2())),
             events: Vec::new(),
             told: Vec::new(),
             next_command: 1,
-            setup,
+            setup: Rc::new(setup),
         };
         for id in world.setup.membership.voters().to_vec() {
             let birth = Birth::of_new_group(id, world.setup.born);
             let leads = birth.leads();
-            let Setup { membership, config, .. } = world.setup.clone();
+            let Setup { membership, config, .. } = (*world.setup).clone();
             let (group, durable) = Group::create_child(RANGE, id, membership, birth, config);
             let leads = leads.then_some(Leads { ballot: durable.promised, used: 0, touched: 0 });
             let disk = Disk { durable, ..Disk::default() };
-            world.nodes.push(Node {
+            world.nodes.push(Shared::new(Node {
                 id,
                 group: Some(group),
                 disk,
@@ -159,7 +167,7 @@ impl World {
                 leads,
                 offset: 0,
                 booted: EPOCH - 1000 * MS * u64::from(id.0),
-            });
+            }));
         }
         world
     }
@@ -378,7 +386,7 @@ impl World {
 
     /// The node comes back with what its disk holds.
     pub(super) fn restart(&mut self, id: NodeId) {
-        let Setup { membership, config, .. } = self.setup.clone();
+        let Setup { membership, config, .. } = (*self.setup).clone();
         let at = self.at;
         let node = self.node_mut(id);
         assert!(node.group.is_none(), "{id} is up");
@@ -475,6 +483,23 @@ impl World {
         let floor = Timestamp::from_wall(leads.touched);
         let released = self.step(id, |group, now, out| group.release(now, to, floor, out));
         released.is_some_and(|r| r.is_ok())
+    }
+
+    /// Brings a node into its canonical form. See `Group::canonical`.
+    pub(super) fn canonical(&mut self, id: NodeId) {
+        let now = self.now(id);
+        let node = self.node_mut(id);
+        let Some(group) = &mut node.group else { return };
+        let rebased = group.canonical(now);
+        let waiting = node.unsynced.iter_mut().filter_map(|batch| batch.token.as_mut());
+        for token in waiting.chain(node.after_sync.iter_mut().map(|(token, _, _)| token)) {
+            token.0 -= rebased;
+        }
+    }
+
+    /// How many commands were proposed, and one.
+    pub(super) fn next_command(&self) -> u64 {
+        self.next_command
     }
 
     /// Takes all packets off the network.
