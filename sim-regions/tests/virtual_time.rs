@@ -1,19 +1,42 @@
 //! The nine-node cluster in virtual time: on one thread, from one seed, with the same trace twice;
-//! and what it does with a broken clock and with a range that lost its quorum.
+//! and what it does with a broken clock, with a range that lost its quorum, and with a node that lost
+//! its data folder.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use keys::NodeId;
 use net::{ClusterId, Pace};
-use node::disk::{Disk, VirtualDisk};
-use range::CommitWait;
+use node::{
+    NodeFailure,
+    disk::{Disk, VirtualDisk},
+};
+use range::{CommitWait, Replica};
 use sim_regions::{Cluster, ClusterOptions, Topology, Trace, TraceSum, time};
-use storage::{Engine, MemEngine};
+use storage::{Engine, memory};
 
 /// How long a sync takes on the simulated disks.
 const SYNC: Duration = Duration::from_millis(2);
 
-async fn nine_nodes(seed: u64, trace: Trace) -> Cluster {
+/// The nodes' disks. They outlive their nodes, and lose what was not synced.
+#[derive(Clone, Debug, Default)]
+struct Disks(Arc<Mutex<BTreeMap<NodeId, memory::Disk>>>);
+
+impl Disks {
+    fn of(&self, node: NodeId) -> memory::Disk {
+        self.0.lock().expect("nobody panicked").entry(node).or_default().clone()
+    }
+
+    fn lose(&self, node: NodeId) {
+        let lost = self.0.lock().expect("nobody panicked").remove(&node);
+        assert!(lost.is_some(), "{node} had a disk");
+    }
+}
+
+async fn nine_nodes(seed: u64, trace: Trace, disks: Disks) -> Cluster {
     let options = ClusterOptions {
         topology: Topology::load("three-regions").expect("shipped"),
         nodes_per_region: Some(3),
@@ -23,8 +46,8 @@ async fn nine_nodes(seed: u64, trace: Trace) -> Cluster {
         pace: Pace::Virtual,
         time: time::simulated(),
         commit_wait: CommitWait::On,
-        engines: Arc::new(|_| {
-            let engine: Arc<dyn Engine> = Arc::new(MemEngine::new());
+        engines: Arc::new(move |id| {
+            let engine: Arc<dyn Engine> = Arc::new(disks.of(id).crash_losing_unsynced());
             let disk: Arc<dyn Disk> =
                 Arc::new(VirtualDisk { engine: Arc::clone(&engine), latency: SYNC });
             Ok((engine, disk))
@@ -52,15 +75,16 @@ async fn run(cluster: &Cluster, node: u32, sql: &str) -> Vec<String> {
 }
 
 /// Runs a story on a cluster of its own in virtual time.
-fn in_virtual_time<T>(seed: u64, story: impl AsyncFnOnce(&mut Cluster) -> T) -> T {
+fn in_virtual_time<T>(seed: u64, story: impl AsyncFnOnce(&mut Cluster, &Disks) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let mut cluster = nine_nodes(seed, Trace::begin()).await;
-        let told = story(&mut cluster).await;
+        let disks = Disks::default();
+        let mut cluster = nine_nodes(seed, Trace::begin(), disks.clone()).await;
+        let told = story(&mut cluster, &disks).await;
         cluster.stop().await;
         told
     })
@@ -75,7 +99,7 @@ fn life(seed: u64) -> (TraceSum, Vec<String>) {
         .expect("a runtime");
     runtime.block_on(async {
         let trace = Trace::begin();
-        let cluster = nine_nodes(seed, trace.clone()).await;
+        let cluster = nine_nodes(seed, trace.clone(), Disks::default()).await;
         run(&cluster, 1, "CREATE TABLE a (k INT8 PRIMARY KEY, v TEXT)").await;
         run(&cluster, 4, "CREATE TABLE b (k INT8 PRIMARY KEY, v TEXT)").await;
         let both = "BEGIN; INSERT INTO a VALUES (1, 'x'); INSERT INTO b VALUES (1, 'y'); COMMIT";
@@ -101,7 +125,7 @@ fn one_seed_gives_one_trace_and_another_seed_another() {
 /// T2: a clock far beyond what it claims is found by its first message, and drags nobody along.
 #[test]
 fn a_broken_clock_is_refused_and_the_others_go_on() {
-    in_virtual_time(5, async |cluster| {
+    in_virtual_time(5, async |cluster, _| {
         run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
         let ahead = Duration::from_secs(5);
         let lie = clock::Offset::Lie { offset_nanos: 5_000_000_000, drift_ppm: 0 };
@@ -120,7 +144,7 @@ fn a_broken_clock_is_refused_and_the_others_go_on() {
 /// A range without a quorum fails statements within their time; others work.
 #[test]
 fn a_range_without_a_quorum_fails_in_time_and_others_work() {
-    in_virtual_time(6, async |cluster| {
+    in_virtual_time(6, async |cluster, _| {
         // Placement takes the nodes of a region in turn, so the tables share no node.
         for table in ["first", "kept", "lost"] {
             run(cluster, 1, &format!("CREATE TABLE {table} (k INT8 PRIMARY KEY)")).await;
@@ -136,6 +160,52 @@ fn a_range_without_a_quorum_fails_in_time_and_others_work() {
         let error = attempt(cluster, asked, statement).await.expect_err("no quorum");
         assert!(["57014", "08006"].contains(&error.sqlstate.code()), "{error:?}");
         run(cluster, asked, "INSERT INTO kept VALUES (1)").await;
+    });
+}
+
+/// P0, S1: a node that comes back without its folder has forgotten what it promised. It is refused,
+/// also by peers that were restarted meanwhile, it makes no replica, and the others go on.
+#[test]
+fn a_node_that_lost_its_folder_is_refused_and_the_others_go_on() {
+    in_virtual_time(7, async |cluster, disks| {
+        let (first, victim, third) = (NodeId(1), NodeId(4), NodeId(7));
+        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        let system = Replica::list(&disks.of(third).open()).expect("a healthy disk");
+        assert!(system.contains(&keys::RangeId::SYSTEM), "{third} is a voter of the system range");
+        for node in [first, victim, third] {
+            cluster.crash(node).await;
+        }
+        disks.lose(victim);
+        for node in [first, third, victim] {
+            cluster.start_node(node).await.expect("it starts");
+        }
+        let refused = cluster.node(victim).expect("it runs").failed();
+        let failure = tokio::time::timeout(Duration::from_secs(5), refused).await;
+        let failure = failure.expect("it is refused");
+        assert!(matches!(&failure, NodeFailure::DataLost(lost) if lost.node == victim));
+        assert!(failure.to_string().contains("without the data folder"), "{failure}");
+        cluster.crash(victim).await;
+        let replicas = Replica::list(&disks.of(victim).open()).expect("a healthy disk");
+        assert_eq!(replicas, [], "a node with a lost folder made replicas");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        run(cluster, 1, "INSERT INTO t VALUES (1)").await;
+        run(cluster, 9, "SELECT * FROM t").await;
+    });
+}
+
+/// Who kept its folder needs nobody's leave to come back.
+#[test]
+fn a_node_that_kept_its_folder_comes_back_while_others_are_away() {
+    in_virtual_time(8, async |cluster, _| {
+        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        for node in [4, 7, 8, 9] {
+            cluster.crash(NodeId(node)).await;
+        }
+        cluster.start_node(NodeId(4)).await.expect("it starts");
+        let admitted = cluster.node(NodeId(4)).expect("it runs").admitted();
+        tokio::time::timeout(Duration::ZERO, admitted).await.expect("it was admitted before");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        run(cluster, 4, "SHOW TABLES").await;
     });
 }
 

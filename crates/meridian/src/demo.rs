@@ -221,8 +221,8 @@ async fn serve(
     let failed = futures::future::select_all(failures);
     let ending = tokio::select! {
         biased;
-        (error, ..) = failed => {
-            eprintln!("meridian: a node's disk failed: {error}");
+        (failure, ..) = failed => {
+            eprintln!("meridian: {failure}");
             Ok(Ending::Failed)
         }
         ended = sit(url, options.no_shell) => ended,

@@ -89,7 +89,8 @@ impl Options {
     }
 }
 
-/// Runs the node until it is asked to stop or its disk fails.
+/// Runs the node until it is asked to stop, its disk fails, or the others refuse it because it came
+/// back without its data.
 pub async fn run(options: Options) -> anyhow::Result<Ending> {
     ensure!(
         options.insecure,
@@ -159,6 +160,20 @@ async fn serve(
     settings: &Settings,
     ready_file: Option<PathBuf>,
 ) -> anyhow::Result<Ending> {
+    tokio::select! {
+        biased;
+        failure = node.failed() => {
+            eprintln!("meridian: {failure}");
+            node.stop().await;
+            return Ok(Ending::Failed);
+        }
+        stopped = live::asked_to_stop() => {
+            stopped?;
+            node.stop().await;
+            return Ok(Ending::Clean);
+        }
+        () = node.admitted() => {}
+    }
     let (stop, stopping) = watch::channel(false);
     let options = frontend::Options { secret_seed: live::random() as u64, ..Default::default() };
     let server = tokio::spawn(frontend::serve(clients, node.database().clone(), options, stopping));
@@ -170,8 +185,8 @@ async fn serve(
     }
     let ending = tokio::select! {
         biased;
-        error = node.failed() => {
-            eprintln!("meridian: the disk failed, the node stops: {error}");
+        failure = node.failed() => {
+            eprintln!("meridian: {failure}");
             Ending::Failed
         }
         stopped = live::asked_to_stop() => {

@@ -117,7 +117,9 @@ impl Cluster for NodeCluster {
                 let why = match answer {
                     Some(NodeAnswer::Done) => continue,
                     Some(NodeAnswer::Refused(why)) => why,
-                    Some(NodeAnswer::Pong(_)) | None => "no answer".to_owned(),
+                    Some(NodeAnswer::Pong(_) | NodeAnswer::KnownAs(_)) | None => {
+                        "no answer".to_owned()
+                    }
                 };
                 let message = format!("{node} did not make a replica of {}: {why}", range.id);
                 return Err(SqlError::new(SqlState::CONNECTION_FAILURE, message));

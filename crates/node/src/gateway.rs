@@ -11,10 +11,14 @@ use futures::future::BoxFuture;
 use keys::{NodeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
 use net::{Frame, Transport};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     calls::{CallGuard, Calls, MAX_CALLS},
+    incarnation::{Admission, DataLost, Incarnation},
     members::Members,
     message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
     store::StoreInput,
@@ -28,6 +32,15 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long a node has to answer a ping.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a node's first introduction to another waits for an answer, and then pauses; doubled
+/// with each that is not answered.
+const INTRODUCTION_FIRST: Duration = Duration::from_millis(50);
+/// The longest of these pauses. Longer than a round trip around the world and a sync.
+const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
+
+/// How long a range that is to be made on a node waits for the node's admission.
+const ADMISSION_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Hears of schema versions that older ones must yield to.
 pub type SchemaListener =
     dyn Fn(SchemaVersion) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
@@ -40,6 +53,7 @@ struct Shared {
     requests: Calls<Result<Reply, KvError>>,
     questions: Calls<NodeAnswer>,
     system: Descriptor,
+    admission: watch::Receiver<Admission>,
     schema: std::sync::OnceLock<Arc<SchemaListener>>,
 }
 
@@ -64,6 +78,7 @@ impl Gateway {
         transport: Arc<dyn Transport>,
         store: mpsc::Sender<StoreInput>,
         system: Descriptor,
+        admission: watch::Receiver<Admission>,
     ) -> Gateway {
         // Above all ids of this node's former lives: see `Calls::starting_at`.
         let first = clock.stamp().wall;
@@ -75,6 +90,7 @@ impl Gateway {
             requests: Calls::starting_at(first),
             questions: Calls::starting_at(first),
             system,
+            admission,
             schema: std::sync::OnceLock::new(),
         };
         Gateway { shared: Arc::new(shared) }
@@ -92,17 +108,18 @@ impl Gateway {
         question: NodeQuestion,
         patience: Duration,
     ) -> Option<NodeAnswer> {
-        if to == self.shared.members.local().id {
-            return Some(self.answer(question).await);
+        let local = self.shared.members.local().id;
+        if to == local {
+            return Some(self.answer(local, question).await);
         }
         let (id, answer) = self.shared.questions.begin(to)?;
         let _guard = CallGuard::new(&self.shared.questions, id);
         self.shared.send(to, NodeMessage::Ask(id, question)).ok()?;
-        tokio::time::timeout(patience, answer).await.ok()?.ok()
+        timeout(patience, answer).await.ok()?.ok()
     }
 
     /// This node's own answer to a question.
-    async fn answer(&self, question: NodeQuestion) -> NodeAnswer {
+    async fn answer(&self, from: NodeId, question: NodeQuestion) -> NodeAnswer {
         match question {
             NodeQuestion::Ping => {
                 let clock = self.shared.clock.source();
@@ -113,13 +130,17 @@ impl Gateway {
                 })
             }
             NodeQuestion::CreateRange(descriptor) => {
-                let (done, created) = oneshot::channel();
-                let sent = self.shared.store.send(StoreInput::Create(descriptor, done)).await;
-                match (sent, created.await) {
-                    (Ok(()), Ok(())) => NodeAnswer::Done,
-                    _ => NodeAnswer::Refused("the node is stopping".into()),
+                match timeout(ADMISSION_PATIENCE, self.create(descriptor)).await {
+                    Ok(Some(())) => NodeAnswer::Done,
+                    Ok(None) => NodeAnswer::Refused("the node is stopping".into()),
+                    Err(_) => NodeAnswer::Refused("the node is not admitted yet".into()),
                 }
             }
+            NodeQuestion::Introduce(incarnation) => match self.remember(from, incarnation).await {
+                Some(Ok(())) => NodeAnswer::Done,
+                Some(Err(known)) => NodeAnswer::KnownAs(known),
+                None => NodeAnswer::Refused("the node is stopping".into()),
+            },
             NodeQuestion::SchemaChanged(version) => match self.shared.schema.get() {
                 None => NodeAnswer::Refused("the node is starting".into()),
                 Some(listener) => match listener(version).await {
@@ -127,6 +148,57 @@ impl Gateway {
                     Err(why) => NodeAnswer::Refused(why),
                 },
             },
+        }
+    }
+
+    /// Makes a replica once this node is admitted. `None`: the node stops.
+    pub async fn create(&self, descriptor: Descriptor) -> Option<()> {
+        let mut admission = self.shared.admission.clone();
+        admission.wait_for(|admission| *admission == Admission::Granted).await.ok()?;
+        let (done, created) = oneshot::channel();
+        self.shared.store.send(StoreInput::Create(descriptor, done)).await.ok()?;
+        created.await.ok()
+    }
+
+    /// Remembers another node by its data folder. `None`: this node stops.
+    async fn remember(
+        &self,
+        peer: NodeId,
+        incarnation: Incarnation,
+    ) -> Option<Result<(), Incarnation>> {
+        let (done, remembered) = oneshot::channel();
+        self.shared.store.send(StoreInput::Remember(peer, incarnation, done)).await.ok()?;
+        remembered.await.ok()
+    }
+
+    /// Tells every other node of this node's data folder, until all remember it: for as long as
+    /// that takes, since no replica may be made before.
+    ///
+    /// # Errors
+    /// If one of them knows this node by another folder.
+    pub async fn introduce(&self, incarnation: Incarnation) -> Result<(), DataLost> {
+        let local = self.shared.members.local().id;
+        let others = self.shared.members.iter().map(|m| m.id).filter(|id| *id != local);
+        let told = others.map(|peer| self.introduce_to(peer, incarnation));
+        futures::future::try_join_all(told).await.map(drop)
+    }
+
+    async fn introduce_to(&self, peer: NodeId, found: Incarnation) -> Result<(), DataLost> {
+        let node = self.shared.members.local().id;
+        let mut patience = INTRODUCTION_FIRST;
+        loop {
+            match self.ask(peer, NodeQuestion::Introduce(found), patience).await {
+                Some(NodeAnswer::Done) => return Ok(()),
+                Some(NodeAnswer::KnownAs(known)) => {
+                    return Err(DataLost { node, peer, known, found });
+                }
+                Some(NodeAnswer::Pong(_) | NodeAnswer::Refused(_)) | None => {}
+            }
+            tokio::time::sleep(patience).await;
+            patience = INTRODUCTION_MAX.min(patience * 2);
+            if patience == INTRODUCTION_MAX {
+                tracing::info!(%node, "waiting for {peer}: a new node is introduced to all others");
+            }
         }
     }
 
@@ -211,7 +283,7 @@ impl Gateway {
     fn answer_later(&self, from: NodeId, id: CallId, question: NodeQuestion) {
         let gateway = self.clone();
         tokio::spawn(clock::inherit(async move {
-            let answer = gateway.answer(question).await;
+            let answer = gateway.answer(from, question).await;
             gateway.shared.send_or_lose(from, NodeMessage::Answer(id, answer));
         }));
     }
@@ -240,7 +312,7 @@ impl Shared {
             }
             mpsc::error::TrySendError::Closed(_) => lost(node, "the node is stopping"),
         })?;
-        match tokio::time::timeout(patience, answer).await {
+        match timeout(patience, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(lost(node, "the node is stopping")),
             Err(_) => Err(lost(node, "no answer before the deadline")),
@@ -255,7 +327,7 @@ impl Shared {
         let _guard = CallGuard::new(&self.requests, id);
         self.send(to, NodeMessage::Request(id, request))
             .map_err(|error| lost(to, &error.to_string()))?;
-        match tokio::time::timeout(patience, answer).await {
+        match timeout(patience, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(lost(to, "the connection was lost")),
             Err(_) => Err(lost(to, "no answer before the deadline")),

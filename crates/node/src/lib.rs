@@ -18,13 +18,14 @@
 //!
 //! S3: when the disk fails, the store ends with its error and [`Node::failed`] resolves; whoever
 //! runs the node ends the process (or, in a simulation, the node). Nothing goes on with a state
-//! that is not known.
+//! that is not known. The same holds for a node that came back without its data ([`DataLost`]).
 
 mod calls;
 mod cluster;
 pub mod disk;
 mod gateway;
 mod identity;
+mod incarnation;
 mod members;
 mod message;
 mod start;
@@ -33,6 +34,7 @@ mod time;
 
 pub use gateway::Gateway;
 pub use identity::{Freshness, Identity, IdentityError, read as stored_identity};
+pub use incarnation::{DataLost, Incarnation};
 pub use members::{LIVE_WINDOW, Member, Members, found_system_range};
-pub use start::{DEFAULT_REPLICATION, Node, NodeConfig, Seams, Seed, StartError};
+pub use start::{DEFAULT_REPLICATION, Node, NodeConfig, NodeFailure, Seams, Seed, StartError};
 pub use time::NodeClock;

@@ -11,6 +11,8 @@ use kv::{Descriptor, KvError, RangeRequest, Reply};
 use range::GroupMessage;
 use serde::{Deserialize, Serialize};
 
+use crate::incarnation::Incarnation;
+
 /// Matches an answer to its request; unique per asking node and start of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallId(pub u64);
@@ -39,6 +41,9 @@ pub enum NodeQuestion {
     CreateRange(Descriptor),
     /// Use no catalog older than this from now on.
     SchemaChanged(SchemaVersion),
+    /// The asking node uses its data folder for the first time: remember it. Answered once the
+    /// asked node has done so durably, or with what it remembers instead.
+    Introduce(Incarnation),
 }
 
 /// The answers.
@@ -48,6 +53,8 @@ pub enum NodeAnswer {
     Pong(ClockReading),
     /// Done.
     Done,
+    /// To `Introduce`: the asking node was here before, with this other folder.
+    KnownAs(Incarnation),
     /// Not done, and why, for people.
     Refused(String),
 }

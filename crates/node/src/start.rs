@@ -1,10 +1,8 @@
-//! A node's life: claim the data folder, wait out the clock's former bound, open the replicas,
-//! found the system range if the folder is new, run.
-//!
-//! HAZARD: a node that lost its data folder and comes back under its old id looks like one that was
-//! never there: it founds its replica of the system range again, has forgotten what that replica
-//! promised, and could help to choose a second value for a slot. An id whose folder is lost must
-//! not be used again. Nothing here notices it yet; replacing a node comes with membership changes.
+//! A node's life: claim the data folder, wait out the clock's former bound, open the replicas, run;
+//! be admitted and found the system range if the folder is new.
+//! A node whose folder is new is introduced to all others first: a node that lost its folder and
+//! comes back under its old id looks like one that was never there, and must not take part. See
+//! [`incarnation`](crate::incarnation).
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -25,6 +23,7 @@ use crate::{
     disk::Disk,
     gateway::Gateway,
     identity::{self, Identity, IdentityError},
+    incarnation::{self, Admission, DataLost, Incarnation},
     members::{Member, Members, found_system_range},
     message::NodeQuestion,
     store::{INBOX, Store, StoreInput, StoreParts},
@@ -109,13 +108,25 @@ pub enum StartError {
     Engine(#[from] EngineError),
 }
 
+/// Why a running node must be stopped.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NodeFailure {
+    /// Its disk failed (S3).
+    #[error("the disk failed, the node stops: {0}")]
+    Disk(#[from] EngineError),
+    /// It came back without its data.
+    #[error(transparent)]
+    DataLost(#[from] DataLost),
+}
+
 /// A running node. Dropping it stops it as a crash would: at once, nothing flushed.
 pub struct Node {
     config: NodeConfig,
     database: Database,
     gateway: Gateway,
     clock: Arc<NodeClock>,
-    failed: watch::Receiver<Option<EngineError>>,
+    failed: watch::Receiver<Option<NodeFailure>>,
+    admission: watch::Receiver<Admission>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -127,12 +138,15 @@ impl fmt::Debug for Node {
 
 impl Node {
     /// Starts a node. When it returns, the node serves; whether its ranges have leaders is another
-    /// matter.
+    /// matter, and a node whose folder is new makes no replica before it is [`Node::admitted`].
     pub async fn start(config: NodeConfig, seams: Seams) -> Result<Node, StartError> {
         let Seams { clock, transport, inbox, engine, disk, seed } = seams;
         let system = claim(&config, engine.as_ref())?;
         let hlc = identity::start_clock(engine.as_ref(), clock.as_ref()).await?;
         let clock = Arc::new(NodeClock::new(clock, hlc));
+        let drawn = Incarnation { since: clock.stamp().wall, nonce: seed.0 };
+        let incarnation = incarnation::of(engine.as_ref(), drawn)?;
+        let (admit, admission) = watch::channel(incarnation::admission(engine.as_ref())?);
         let members = Arc::new(members(&config));
         let (inputs, store_inputs) = mpsc::channel(INBOX);
         let gateway = Gateway::new(
@@ -141,6 +155,7 @@ impl Node {
             Arc::clone(&transport),
             inputs.clone(),
             system.clone(),
+            admission.clone(),
         );
         let sender: Arc<dyn RangeSender> = Arc::new(gateway.clone());
         let source = Arc::clone(clock.source());
@@ -163,9 +178,15 @@ impl Node {
         };
         let store = Store::open(parts, store_inputs, inputs.downgrade())?;
         let (failure, failed) = watch::channel(None);
-        let mut node = Node { config, database, gateway, clock, failed, tasks: Vec::new() };
-        node.spawn_tasks(store, inbox, failure);
-        node.found(system, inputs).await;
+        let tasks = Vec::new();
+        let mut node = Node { config, database, gateway, clock, failed, admission, tasks };
+        node.spawn_tasks(store, inbox, failure.clone());
+        let newcomer = Newcomer { gateway: node.gateway.clone(), inputs, admit, system };
+        if *node.admission.borrow() == Admission::Granted {
+            newcomer.found(node.config.node).await;
+        } else {
+            node.tasks.push(tokio::spawn(newcomer.join(node.config.node, incarnation, failure)));
+        }
         Ok(node)
     }
 
@@ -173,7 +194,7 @@ impl Node {
         &mut self,
         store: Store,
         inbox: Inbox,
-        failure: watch::Sender<Option<EngineError>>,
+        failure: watch::Sender<Option<NodeFailure>>,
     ) {
         let database = self.database.clone();
         self.gateway.listen_for_schema_changes(Arc::new(move |version| {
@@ -185,27 +206,24 @@ impl Node {
         let id = self.config.node;
         let run = async move {
             if let Err(error) = store.run().await {
-                tracing::error!(node = %id, "the disk failed, the node stops: {error}");
-                failure.send_replace(Some(error));
+                let why = NodeFailure::Disk(error);
+                tracing::error!(node = %id, "{why}");
+                failure.send_replace(Some(why));
             }
         };
         self.tasks = vec![
-            tokio::spawn(clock::inherit(run)),
-            tokio::spawn(clock::inherit(self.gateway.clone().read_frames(inbox))),
-            tokio::spawn(clock::inherit(self.gateway.clone().keep_in_touch(TOUCH_EVERY))),
+            tokio::spawn(run),
+            tokio::spawn(self.gateway.clone().read_frames(inbox)),
+            tokio::spawn(self.gateway.clone().keep_in_touch(TOUCH_EVERY)),
         ];
     }
 
-    /// A voter of the system range makes its replica, unless it did in a former life. Every voter
-    /// makes the same one from the same static membership.
-    async fn found(&self, system: Descriptor, inputs: mpsc::Sender<StoreInput>) {
-        if !system.voters.contains(&self.config.node) {
-            return;
-        }
-        let (done, created) = oneshot::channel();
-        // If the store has ended already, `failed` tells.
-        if inputs.send(StoreInput::Create(system, done)).await.is_ok() {
-            drop(created.await);
+    /// Resolves once every other member remembers this node's data folder: it may make replicas.
+    /// At once, unless the folder is new; never, if [`Node::failed`] resolves.
+    pub async fn admitted(&self) {
+        let mut admission = self.admission.clone();
+        if admission.wait_for(|admission| *admission == Admission::Granted).await.is_err() {
+            std::future::pending().await
         }
     }
 
@@ -239,13 +257,13 @@ impl Node {
         self.gateway.ask(node, NodeQuestion::Ping, patience).await.is_some()
     }
 
-    /// Resolves when the node's disk failed (S3): it must be stopped.
-    pub fn failed(&self) -> impl Future<Output = EngineError> + Send + use<> {
+    /// Resolves when the node must be stopped: its disk failed (S3), or it lost its data.
+    pub fn failed(&self) -> impl Future<Output = NodeFailure> + Send + use<> {
         let mut failed = self.failed.clone();
         async move {
-            let failure = failed.wait_for(Option::is_some).await.map(|error| error.clone());
-            match failure {
-                Ok(error) => error.expect("waited for it"),
+            let told = failed.wait_for(Option::is_some).await;
+            match told.map(|failure| failure.clone().expect("waited for it")) {
+                Ok(failure) => failure,
                 // The store ended without an error: a graceful stop, no failure ever comes.
                 Err(_) => std::future::pending().await,
             }
@@ -266,6 +284,45 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// What a node does once after its start, in a life in which all others remember its folder.
+struct Newcomer {
+    gateway: Gateway,
+    inputs: mpsc::Sender<StoreInput>,
+    admit: watch::Sender<Admission>,
+    system: Descriptor,
+}
+
+impl Newcomer {
+    /// Is introduced, admitted, and makes its first replica.
+    async fn join(
+        self,
+        node: NodeId,
+        incarnation: Incarnation,
+        failure: watch::Sender<Option<NodeFailure>>,
+    ) {
+        if let Err(lost) = self.gateway.introduce(incarnation).await {
+            tracing::error!(%node, "{lost}");
+            failure.send_replace(Some(lost.into()));
+            return;
+        }
+        let (done, admitted) = oneshot::channel();
+        // If the store has ended already, `failed` tells.
+        if self.inputs.send(StoreInput::Admit(done)).await.is_ok() && admitted.await.is_ok() {
+            self.admit.send_replace(Admission::Granted);
+            self.found(node).await;
+        }
+    }
+
+    /// A voter of the system range makes its replica, unless it did before. Every voter makes the
+    /// same one from the same static membership.
+    async fn found(self, node: NodeId) {
+        if self.system.voters.contains(&node) {
+            // If the store has ended already, `failed` tells.
+            self.gateway.create(self.system).await.unwrap_or_default();
+        }
     }
 }
 

@@ -43,6 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     disk::Disk,
+    incarnation::{self, Admission, Incarnation},
     message::{CallId, NodeFrame, NodeMessage},
     time::NodeClock,
 };
@@ -65,6 +66,11 @@ pub enum StoreInput {
     Answer(RangeId, AskToken, Result<Reply, KvError>),
     /// Make a replica; answered once it is durable.
     Create(Descriptor, oneshot::Sender<()>),
+    /// Remember a peer by its data folder; answered once that is durable, or with the other folder
+    /// by which it is known.
+    Remember(NodeId, Incarnation, oneshot::Sender<Result<(), Incarnation>>),
+    /// All others remember this node's folder; answered once that is durable.
+    Admit(oneshot::Sender<()>),
 }
 
 /// Asks another range on behalf of a replica (it met an intent and wants the record's word).
@@ -104,6 +110,9 @@ struct Unsynced {
     messages: Vec<(NodeId, RangeId, GroupMessage)>,
     /// Replicas that are driven once they are durable; `None`: it was there before.
     created: Vec<(Option<Replica>, oneshot::Sender<()>)>,
+    /// Who asked to be remembered, or told that all others remember this node.
+    remembered: Vec<oneshot::Sender<Result<(), Incarnation>>>,
+    admitted: Vec<oneshot::Sender<()>>,
     clock_bound: Option<u64>,
 }
 
@@ -112,6 +121,8 @@ impl Unsynced {
         self.tokens.is_empty()
             && self.messages.is_empty()
             && self.created.is_empty()
+            && self.remembered.is_empty()
+            && self.admitted.is_empty()
             && self.clock_bound.is_none()
     }
 }
@@ -125,6 +136,8 @@ pub struct Store {
     /// For answers to questions of replicas, which come back as inputs.
     sender: mpsc::WeakSender<StoreInput>,
     replicas: BTreeMap<RangeId, Replica>,
+    /// Until then no replica is made (see [`incarnation`]).
+    admission: Admission,
     /// Ranges whose replica is being made durable.
     creating: BTreeSet<RangeId>,
     callers: FxHashMap<RequestToken, Caller>,
@@ -151,6 +164,7 @@ impl Store {
             replicas.insert(range, opened.expect("it was listed"));
         }
         let mut store = Store {
+            admission: incarnation::admission(parts.engine.as_ref())?,
             parts,
             inputs,
             sender,
@@ -219,7 +233,32 @@ impl Store {
                 self.step(now, range, Input::Answer { ask, result })
             }
             StoreInput::Create(descriptor, done) => self.create(&descriptor, done),
+            StoreInput::Remember(peer, incarnation, done) => self.remember(peer, incarnation, done),
+            StoreInput::Admit(done) => {
+                incarnation::admit(self.parts.engine.as_ref())?;
+                self.admission = Admission::Granted;
+                self.unsynced.admitted.push(done);
+                Ok(())
+            }
         }
+    }
+
+    fn remember(
+        &mut self,
+        peer: NodeId,
+        heard: Incarnation,
+        done: oneshot::Sender<Result<(), Incarnation>>,
+    ) -> Result<(), EngineError> {
+        match incarnation::remember(self.parts.engine.as_ref(), peer, heard)? {
+            Ok(()) => self.unsynced.remembered.push(done),
+            Err(known) => {
+                let node = self.parts.node;
+                tracing::warn!(%node, "{peer} came back without its data folder and is refused");
+                // Whoever asked may have given up.
+                done.send(Err(known)).unwrap_or_default();
+            }
+        }
+        Ok(())
     }
 
     fn peer_message(
@@ -266,6 +305,7 @@ impl Store {
         done: oneshot::Sender<()>,
     ) -> Result<(), EngineError> {
         let range = descriptor.id;
+        assert_eq!(self.admission, Admission::Granted, "{range} is made on a node not admitted");
         let known = self.replicas.contains_key(&range) || !self.creating.insert(range);
         let replica = match known {
             true => None,
@@ -412,6 +452,13 @@ impl Store {
                 self.schedule(range, now);
             }
             // Whoever asked may have given up.
+            done.send(()).unwrap_or_default();
+        }
+        // As above.
+        for done in waited.remembered {
+            done.send(Ok(())).unwrap_or_default();
+        }
+        for done in waited.admitted {
             done.send(()).unwrap_or_default();
         }
         if let Some(bound) = waited.clock_bound {

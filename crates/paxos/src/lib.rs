@@ -68,7 +68,7 @@
 //!   misses a write at the new one. See `acceptor` and `leader`.
 //! - *Disks.* A disk that loses what it synced makes an acceptor forget a promise or an
 //!   acceptance: two values in one slot. A replica whose disk was lost must not come back under
-//!   its old name; `Group::restore` detects contradictions, not amnesia.
+//!   its old name, which its host sees to; `Group::restore` detects contradictions, not amnesia.
 //! - *The host.* An effect sent before its write is on disk breaks the same promises. See
 //!   [`Effects`] for the order.
 //! - *Quorums.* `phase1 + phase2 > voters` is what makes recovery find what was chosen;
