@@ -359,8 +359,10 @@ impl Store {
             tracing::info!(node = %self.parts.node, %range, "{event:?}");
         }
         self.schedule(range, now);
-        for child in children {
+        for (child, birth) in children {
             let id = child.range();
+            // S1: what the child says waits for the sync that covers its birth.
+            self.unsynced.tokens.push((id, birth));
             let replaced = self.replicas.insert(id, child);
             assert!(replaced.is_none(), "{id} was born twice on {}", self.parts.node);
             self.schedule(id, now);

@@ -34,6 +34,19 @@ pub struct Birth {
     pub(crate) round_used: u64,
     /// Present at the one replica that leads the child at birth.
     pub(crate) heir: Option<Heir>,
+    /// Whether the record of the birth is on disk before the group does anything. A child's is
+    /// not: it is written with the parent's split, and what its acceptor took over may itself
+    /// still be on its way to disk.
+    pub(crate) record: BirthRecord,
+}
+
+/// Where the record of a birth is when the group begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum BirthRecord {
+    /// On disk.
+    Synced,
+    /// Written: it is the group's first write, and nothing is vouched for before it is on disk (S1).
+    Written,
 }
 
 impl Birth {
@@ -47,6 +60,7 @@ impl Birth {
             horizon: Timestamp::ZERO,
             round_used: promised.round,
             heir: (born == Some(me)).then_some(heir),
+            record: BirthRecord::Synced,
         }
     }
 
@@ -64,6 +78,17 @@ pub(crate) struct Heir {
     pub floor: Timestamp,
     /// The grants that make the parent's lease.
     pub grants: Vec<(NodeId, Timestamp)>,
+}
+
+/// Whether a replica may stand for election.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Candidacy {
+    /// It may.
+    #[default]
+    Allowed,
+    /// It may not: it could be elected for its log, and yet not act, since its host lacks the state
+    /// below the log.
+    Barred,
 }
 
 /// Why a command was not proposed. Nothing happened; the command is the caller's again.

@@ -9,8 +9,8 @@ use clock::Now;
 use keys::{NodeId, RangeId};
 
 use crate::{
-    Ballot, Certificate, Closed, Config, Durable, Effects, Event, Membership, Message, Persist,
-    PersistToken, Slot, acceptor::Acceptor, log::Log,
+    Ballot, Candidacy, Certificate, Closed, Config, Durable, Effects, Event, Membership, Message,
+    Persist, PersistToken, Slot, acceptor::Acceptor, log::Log,
 };
 
 /// Closed times a follower has heard of and not yet applied up to; further ones replace the last.
@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub certificate: Option<Certificate>,
     /// Whom the host would like to lead: first in the ranking of candidates.
     pub preferred: Option<NodeId>,
+    /// Whether it may stand for election, by the host's word.
+    pub candidacy: Candidacy,
     /// The token of the last write handed out.
     issued: PersistToken,
     /// The token of the last write known on disk.
@@ -69,10 +71,16 @@ impl Core {
             max_round,
             certificate: None,
             preferred: None,
+            candidacy: Candidacy::default(),
             issued: PersistToken(0),
             persisted: PersistToken(0),
             closed: VecDeque::new(),
         }
+    }
+
+    /// Whether this replica may stand for election.
+    pub(crate) fn may_stand(&self) -> bool {
+        self.membership.is_voter(self.me) && self.candidacy == Candidacy::Allowed
     }
 
     /// The other voters.
@@ -96,6 +104,12 @@ impl Core {
         self.issued.0 += 1;
         out.persist.push(write);
         out.token = Some(self.issued);
+    }
+
+    /// The record of this replica's birth is written and counts as its first write.
+    pub(crate) fn born_unsynced(&mut self) {
+        assert_eq!(self.issued, PersistToken(0), "nothing is written before a birth");
+        self.issued.0 += 1;
     }
 
     /// Asks the host to write the group's record.

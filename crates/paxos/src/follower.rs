@@ -54,7 +54,7 @@ impl Follower {
 
     /// Looks at the time. Answers whether to stand now.
     pub(crate) fn tick(&mut self, core: &Core, now: Now) -> bool {
-        if !core.membership.is_voter(core.me) {
+        if !core.may_stand() {
             return false;
         }
         let after = *self.campaign_after.get_or_insert_with(|| now.mono.plus(patience(core)));

@@ -12,10 +12,10 @@ use clock::{Interval, Mono, Now, Timestamp};
 use keys::{NodeId, RangeId};
 
 use crate::{
-    Ballot, Birth, Certificate, Closed, Config, Corrupt, Durable, Effects, Entry, Fence,
+    Ballot, Birth, Candidacy, Certificate, Closed, Config, Corrupt, Durable, Effects, Entry, Fence,
     Leadership, Membership, Message, Persist, PersistToken, ProposeError, ReleaseError, RoleName,
-    Slot, SnapshotRefused, Status, acceptor::Acceptor, candidate::Candidate, core::Core,
-    follower::Follower, leader::Leader, log::Log, rules::Rule,
+    Slot, SnapshotRefused, Status, acceptor::Acceptor, api::BirthRecord, candidate::Candidate,
+    core::Core, follower::Follower, leader::Leader, log::Log, rules::Rule,
 };
 
 /// How often the news of a release is repeated, until a higher ballot is heard of.
@@ -73,7 +73,10 @@ impl Group {
     }
 
     /// A replica of a group that split off, born when its node applies the split, in the same
-    /// atomic batch as the record returned; never made by a message.
+    /// atomic batch as the record returned; never made by a message. That batch is the group's first
+    /// write: its token is [`Group::unpersisted`], to be handed to [`Group::persisted`] once it is on
+    /// disk. Until then the child vouches for nothing (S1): what it took over from the parent may not
+    /// be on disk either.
     #[must_use]
     pub fn create_child(
         range: RangeId,
@@ -82,13 +85,16 @@ impl Group {
         birth: Birth,
         config: Config,
     ) -> (Group, Durable) {
-        let Birth { promised, granted, horizon, round_used, heir } = birth;
+        let Birth { promised, granted, horizon, round_used, heir, record } = birth;
         let acceptor = Acceptor::new(promised, granted, horizon, round_used, config.rules);
         let mut core = Core::new(range, me, membership, config, acceptor, Log::new());
         let role = match heir {
             Some(heir) => Role::Leader(Box::new(Leader::born(&mut core, heir))),
             None => Role::Follower(Follower::newborn()),
         };
+        if record == BirthRecord::Written {
+            core.born_unsynced();
+        }
         let durable = core.durable();
         (Group { core, role, transfer: None }, durable)
     }
@@ -107,7 +113,7 @@ impl Group {
         };
         let round_used = acceptor.round_used.max(if heir.is_some() { first.round } else { 0 });
         let Acceptor { granted, horizon, .. } = *acceptor;
-        Birth { promised, granted, horizon, round_used, heir }
+        Birth { promised, granted, horizon, round_used, heir, record: BirthRecord::Written }
     }
 
     /// A replica after a restart: its record, the log above `durable.truncated` in any order, and
@@ -150,9 +156,7 @@ impl Group {
         let role = match &self.role {
             Role::Leader(leader) => leader.due(&self.core),
             Role::Candidate(candidate) => candidate.due(&self.core, now),
-            Role::Follower(_) if !self.core.membership.is_voter(self.core.me) => {
-                now.mono.plus(self.core.config.lease)
-            }
+            Role::Follower(_) if !self.core.may_stand() => now.mono.plus(self.core.config.lease),
             Role::Follower(follower) => follower.due(&self.core, now),
         };
         let transfer = self.transfer.as_ref().filter(|t| t.repeats_left > 0);
@@ -201,6 +205,12 @@ impl Group {
                 }
             }
         }
+    }
+
+    /// The token of the last write that is not known to be on disk.
+    #[must_use]
+    pub fn unpersisted(&self) -> Option<PersistToken> {
+        self.core.unpersisted()
     }
 
     /// The host has applied all slots up to this one.
@@ -295,9 +305,12 @@ impl Group {
         Ok(())
     }
 
-    /// Stands for election as soon as no grant forbids it, without waiting for its rank.
+    /// Stands for election as soon as no grant forbids it, without waiting for its rank. Does
+    /// nothing if this replica may not stand.
     pub fn campaign(&mut self, now: Now, out: &mut Effects) {
-        if let Role::Follower(follower) = &mut self.role {
+        if let Role::Follower(follower) = &mut self.role
+            && self.core.may_stand()
+        {
             *follower = Follower::summoned(now);
             self.tick(now, out);
         }
@@ -350,6 +363,17 @@ impl Group {
         Ok(())
     }
 
+    /// Whether this replica may stand for election. Told by the host, and not remembered over a
+    /// restart. A barred replica votes, accepts and learns like any other.
+    ///
+    /// # Panics
+    /// If a replica that leads or stands is barred.
+    pub fn set_candidacy(&mut self, candidacy: Candidacy) {
+        let follows = matches!(self.role, Role::Follower(_));
+        assert!(follows || candidacy == Candidacy::Allowed, "barred in the middle of it");
+        self.core.candidacy = candidacy;
+    }
+
     /// Whom the host would like to lead: it comes first in the ranking of candidates. To be told
     /// to all replicas.
     pub fn set_preferred(&mut self, node: Option<NodeId>) {
@@ -384,6 +408,12 @@ impl Group {
     #[must_use]
     pub fn applied_slot(&self) -> Slot {
         self.core.log.applied()
+    }
+
+    /// Bytes of the entries held in the log.
+    #[must_use]
+    pub fn log_bytes(&self) -> usize {
+        self.core.log.bytes()
     }
 
     /// Who votes.

@@ -99,8 +99,8 @@ mod rules;
 mod tests;
 
 pub use api::{
-    Birth, Corrupt, Leadership, PeerStatus, ProposeError, ReleaseError, RoleName, SnapshotRefused,
-    Status,
+    Birth, Candidacy, Corrupt, Leadership, PeerStatus, ProposeError, ReleaseError, RoleName,
+    SnapshotRefused, Status,
 };
 pub use ballot::{Ballot, Slot};
 pub use config::{Announce, Config};

@@ -53,7 +53,8 @@ pub mod state;
 pub use config::{CommitWait, Config};
 pub use machine::Machine;
 pub use replica::{
-    AskToken, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica, RequestToken,
+    AskToken, BLANK_LOG_TIMES, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica,
+    RequestToken,
 };
 #[cfg(any(test, feature = "broken-rules"))]
 pub use rules::Rule;

@@ -12,8 +12,8 @@
 //!    the newest stands for all before it.
 //! 3. [`Effects::asks`] are routed to the leader of the range that owns the key; every one is
 //!    answered by [`Input::Answer`], with an error if need be.
-//! 4. [`Effects::children`] are new replicas of this node: they are in the store already, and get
-//!    their inputs from now on. A message for a range that the node does not have is dropped: a
+//! 4. [`Effects::children`] are new replicas of this node: they are written, not yet synced, and get
+//!    their inputs from now on. Each comes with a token of its own for step 2. A message for a range that the node does not have is dropped: a
 //!    replica is never made by a message.
 //! 5. [`Input::Tick`] comes at [`Replica::next_wakeup`], or earlier.
 //!
@@ -33,7 +33,9 @@
 //!
 //! See [`snapshot`]. A replica that missed a split by installing a snapshot gives birth to the
 //! child without its data (*blank*): the child's acceptor must be born, with the parent's promise,
-//! grant and horizon, or a quorum could miss a vote; its data comes by a snapshot of its own.
+//! grant and horizon, or a quorum could miss a vote; its data comes by a snapshot of its own. Until
+//! then it votes and accepts, and neither stands for election (it could be elected for its log, and
+//! then serve nothing) nor takes more than [`BLANK_LOG_TIMES`] times what a log is cut at.
 
 mod drive;
 pub mod snapshot;
@@ -45,7 +47,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use clock::{Mono, Now, Timestamp};
 use keys::{Key, NodeId, RangeId};
 use kv::{Descriptor, KvError, PushdownFactory, Reply, Request};
-use paxos::{Ballot, Group, Membership, Slot};
+use paxos::{Ballot, Candidacy, Group, Membership, Slot};
 use serde::{Deserialize, Serialize};
 use storage::{Engine, EngineError, WriteBatch};
 
@@ -58,6 +60,10 @@ use snapshot::{SnapshotMessage, Snapshots};
 
 pub use crate::machine::{AskToken, RequestToken};
 pub use paxos::PersistToken;
+
+/// A blank replica can apply nothing, so its log is never cut. Beyond this many times the limits at
+/// which others cut theirs it accepts no further entries; its leader then sends it a snapshot.
+pub const BLANK_LOG_TIMES: usize = 4;
 
 /// What replicas of one range say to each other. The node puts many of them into one frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,8 +126,9 @@ pub struct Effects {
     pub replies: Vec<(RequestToken, Result<Reply, KvError>)>,
     /// Questions to other ranges, by key.
     pub asks: Vec<(AskToken, Key, Request)>,
-    /// Replicas born by a split.
-    pub children: Vec<Replica>,
+    /// Replicas born by a split, each with the token of its birth: the child vouches for nothing
+    /// before it is handed [`Input::Persisted`] with it (S1).
+    pub children: Vec<(Replica, PersistToken)>,
     /// For the log and the metrics.
     pub events: Vec<Event>,
 }
@@ -190,7 +197,8 @@ pub struct Replica {
     group: Group,
     machine: Machine,
     snapshots: Snapshots,
-    /// Chosen entries that a blank replica cannot apply before its snapshot.
+    /// Chosen entries that a blank replica cannot apply before its snapshot. All of them are in its
+    /// log, which is bounded ([`BLANK_LOG_TIMES`]).
     held: VecDeque<Chosen>,
     /// Effects of the group, used again and again.
     effects: paxos::Effects,
@@ -274,6 +282,9 @@ impl Replica {
             config.entry_bytes
         );
         group.set_preferred(Some(state.descriptor.preferred_leader));
+        if state.blank {
+            group.set_candidacy(Candidacy::Barred);
+        }
         Replica {
             me,
             group,
@@ -363,6 +374,9 @@ impl Replica {
                 self.group.tick(now, &mut self.effects);
                 self.tick_snapshots(ctx, out)
             }
+            Input::Peer { message: GroupMessage::Paxos(message), .. } if self.is_full(&message) => {
+                Ok(())
+            }
             Input::Peer { from, message: GroupMessage::Paxos(message) } => {
                 self.group.message(now, from, message, &mut self.effects);
                 Ok(())
@@ -386,6 +400,18 @@ impl Replica {
                 Ok(())
             }
         }
+    }
+}
+
+impl Replica {
+    /// Whether a message would make the log of a blank replica longer than it may get.
+    fn is_full(&self, message: &paxos::Message) -> bool {
+        let paxos::Message::Accept { proposals, .. } = message else { return false };
+        let limits = &self.config.paxos;
+        self.machine.state().blank
+            && !proposals.is_empty()
+            && (self.group.last_slot().0 > limits.log_keep_slots * BLANK_LOG_TIMES as u64
+                || self.group.log_bytes() > limits.log_keep_bytes * BLANK_LOG_TIMES)
     }
 }
 

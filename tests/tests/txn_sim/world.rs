@@ -329,8 +329,9 @@ impl World {
             self.note(node, range, &event);
         }
         self.wake_later(node, range);
-        for child in children {
+        for (child, birth) in children {
             let id = child.range();
+            self.node(node).unsynced.tokens.push((id, birth));
             let before = self.node(node).replicas.insert(id, child);
             assert!(before.is_none(), "{id} was born twice on {node}");
             self.wake_later(node, id);

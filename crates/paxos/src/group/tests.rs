@@ -7,8 +7,8 @@ use clock::{Interval, Mono, Now, Timestamp};
 use keys::{NodeId, RangeId};
 
 use crate::{
-    Ballot, Config, Durable, Effects, Event, Fence, Group, Lead, Membership, Message, Payload,
-    Persist, ProposeError, Refusal, Slot, SnapshotRefused,
+    Ballot, Candidacy, Config, Durable, Effects, Event, Fence, Group, Lead, Membership, Message,
+    Payload, Persist, ProposeError, Refusal, Slot, SnapshotRefused,
 };
 
 const START: u64 = 1_000_000_000_000;
@@ -83,6 +83,49 @@ fn split_proposer_leads_the_child_at_birth_with_the_parents_lease() {
     let until = led.lease_end;
     let refuse = Message::Refuse { ballot, reason: Refusal::Granted { until } };
     assert_eq!(out.send, [(NodeId(3), refuse)]);
+}
+
+/// S1: what a child took over may be in its parent's memory only. In this test node 2 has granted a
+/// lease to its leader, and the horizon that covers it is not on disk yet.
+#[test]
+fn a_child_vouches_for_nothing_before_its_birth_is_on_disk() {
+    let (parent, follower) = leading();
+    let ballot = parent.leadership().expect("it leads").ballot;
+    let (mut voter, _) = child(OTHER, &follower, ballot);
+    let until = parent.leadership().expect("it leads").lease_end;
+    let (commit, sent, closed, certificate) = (Slot::NONE, Slot::NONE, None, None);
+    let heartbeat =
+        Message::Heartbeat { lead: Lead { ballot, until, commit, sent, closed, certificate } };
+    let mut out = Effects::default();
+    voter.message(now(0), ME, heartbeat.clone(), &mut out);
+    assert_eq!(out.send, [], "a grant left before the birth is on disk");
+    assert_eq!(out.send_durable.len(), 1, "{out:?}");
+    let birth = voter.unpersisted().expect("the birth is not on disk");
+    assert_eq!(out.token, Some(birth));
+    voter.persisted(now(0), birth, &mut Effects::default());
+    let mut out = Effects::default();
+    voter.message(now(0), ME, heartbeat, &mut out);
+    assert_eq!((out.send.len(), out.send_durable.len()), (1, 0), "{out:?}");
+}
+
+#[test]
+fn a_barred_replica_votes_and_never_stands() {
+    let mut voter = new(OTHER);
+    voter.set_candidacy(Candidacy::Barred);
+    let mut out = Effects::default();
+    voter.campaign(now(0), &mut out);
+    for ms in (0..60_000).step_by(100) {
+        voter.tick(now(ms), &mut out);
+    }
+    assert!(out.is_empty(), "{out:?}");
+    let (ballot, from) = (Ballot::new(9, NodeId(3)), Slot(1));
+    let prepare = Message::Prepare { ballot, from, certificate: None };
+    voter.message(now(60_000), NodeId(3), prepare, &mut out);
+    let sent = persist(&mut voter, now(60_000), &mut out);
+    assert!(matches!(&sent[..], [(_, Message::Promise { .. })]), "{sent:?}");
+    voter.set_candidacy(Candidacy::Allowed);
+    voter.campaign(now(61_000), &mut out);
+    assert!(!out.is_empty(), "it stands again");
 }
 
 #[test]

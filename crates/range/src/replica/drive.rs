@@ -1,7 +1,7 @@
 //! One round of a step: propose, write, apply, settle, listen to the group's events.
 
 use clock::Timestamp;
-use paxos::{Ballot, Group, Payload, Persist};
+use paxos::{Ballot, Group, Payload, Persist, PersistToken};
 use storage::{EngineError, WriteBatch};
 
 use super::{Context, Effects, Event, GroupMessage, Replica, cx, membership};
@@ -167,7 +167,7 @@ impl Replica {
         }
         let (left, right) = (self.descriptor().clone(), child.descriptor().clone());
         out.events.push(Event::Split { left, right });
-        out.children.push(child);
+        out.children.push(child.newborn());
         Ok(())
     }
 
@@ -186,6 +186,12 @@ impl Replica {
         let (group, durable) = Group::create_child(range, self.me, membership, birth, paxos);
         state::write_durable(batch, range, &durable);
         Replica::build(self.me, self.config.clone(), group, state, applied)
+    }
+
+    /// A child with the token of its birth.
+    pub(super) fn newborn(self) -> (Replica, PersistToken) {
+        let birth = self.group.unpersisted().expect("a birth is written, not synced");
+        (self, birth)
     }
 
     fn events(

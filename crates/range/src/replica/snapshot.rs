@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, fmt};
 
 use clock::{Mono, Timestamp};
 use keys::NodeId;
-use paxos::{Fence, Slot};
+use paxos::{Candidacy, Fence, Slot};
 use serde::{Deserialize, Serialize};
 use storage::{
     EngineError, Snapshot, WriteBatch,
@@ -271,12 +271,12 @@ impl Replica {
         if last { self.install(ctx, out) } else { Ok(()) }
     }
 
-    /// Whether a snapshot would tell this replica nothing new. A leader never installs one, unless it
-    /// is blank: then it was elected for its log, and cannot act before it has the data below.
+    /// Whether a snapshot would tell this replica nothing new. A leader never installs one: it has
+    /// the data below its log, since a blank replica does not stand.
     fn useless(&self, header: &SnapshotHeader) -> bool {
         let here = self.machine.state();
         let known = header.applied.slot <= self.machine.applied().slot && !here.blank;
-        let leads = self.group.leadership().is_some() && !here.blank;
+        let leads = self.group.leadership().is_some();
         let stranger = header.state.descriptor.id != here.descriptor.id
             || !here.descriptor.span.covers(&header.state.descriptor.span);
         known || stranger || header.state.blank || leads
@@ -312,6 +312,7 @@ impl Replica {
         self.write_log(&mut effects, &mut batch, out);
         ctx.engine.write(batch)?;
         self.machine.replace(state, applied);
+        self.group.set_candidacy(Candidacy::Allowed);
         out.events.push(Event::SnapshotInstalled { from, through: applied.slot });
         self.effects.chosen.extend(effects.chosen);
         self.effects.events.extend(effects.events);
@@ -357,7 +358,7 @@ impl Replica {
             applied.write(batch, split.child.id);
             let child = self.child(state, applied, split.first, Timestamp::ZERO, batch);
             assert!(child.group.leadership().is_none(), "a blank child leads");
-            out.children.push(child);
+            out.children.push(child.newborn());
         }
         Ok(())
     }

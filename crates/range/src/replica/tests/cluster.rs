@@ -89,6 +89,8 @@ pub struct Cluster {
     routed: BTreeMap<RequestToken, (NodeId, u64, RangeId, AskToken)>,
     pub replies: BTreeMap<RequestToken, Answer>,
     pub cut: Vec<(NodeId, NodeId)>,
+    /// Snapshots of this range get lost.
+    pub no_snapshots: Option<RangeId>,
     pub events: Vec<(NodeId, RangeId, Event)>,
 }
 
@@ -125,6 +127,7 @@ impl Cluster {
             routed: BTreeMap::new(),
             replies: BTreeMap::new(),
             cut: Vec::new(),
+            no_snapshots: None,
             events: Vec::new(),
         }
     }
@@ -221,8 +224,11 @@ impl Cluster {
         replica.step(&ctx, input, &mut out).expect("no faults");
         let wake = self.time + u64::try_from(replica.next_wakeup(now).as_nanos()).expect("soon");
         let life = node.life;
-        let children: Vec<RangeId> = out.children.iter().map(Replica::range).collect();
-        node.replicas.extend(out.children.into_iter().map(|child| (child.range(), child)));
+        let mut children = Vec::new();
+        for (child, birth) in out.children {
+            children.push((child.range(), birth));
+            node.replicas.insert(child.range(), child);
+        }
         let wake = wake.max(self.time + 1);
         if wake < node.wake || node.wake <= self.time {
             node.wake = wake;
@@ -244,8 +250,10 @@ impl Cluster {
             self.at(self.time + delay, what);
         }
         self.events.extend(out.events.into_iter().map(|event| (id, range, event)));
-        for child in children {
-            self.step(id, child, Input::Tick);
+        for (range, birth) in children {
+            let done = Synced { range, token: Some(birth), sends: Vec::new() };
+            self.at(self.time + self.world.sync, Happening::Synced { node: id, life, done });
+            self.step(id, range, Input::Tick);
         }
     }
 
@@ -256,6 +264,10 @@ impl Cluster {
 
     fn send(&mut self, from: NodeId, to: NodeId, range: RangeId, message: GroupMessage) {
         let lost = self.world.loss > 0 && self.rng.random_ratio(1, self.world.loss);
+        let snapshot = matches!(message, GroupMessage::Snapshot(_));
+        if snapshot && self.no_snapshots == Some(range) {
+            return;
+        }
         if lost || self.cut.contains(&(from, to)) {
             return;
         }

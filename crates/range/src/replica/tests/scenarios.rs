@@ -5,6 +5,8 @@ use std::time::Duration;
 use keys::{Key, NodeId, RangeId, Span};
 use kv::{KvError, ReadFrom, Reply, Request, Validate};
 
+use crate::{BLANK_LOG_TIMES, Input};
+
 use super::cluster::{Cluster, MS, World, commit, get, meta, put, rows, scan};
 
 fn commit_one(cluster: &mut Cluster, range: RangeId, id: u128, key: &str, value: &str) {
@@ -190,6 +192,65 @@ fn a_replica_that_missed_a_split_gets_both_halves() {
             })
     });
     same_on_all(&mut cluster, range);
+    same_on_all(&mut cluster, RangeId(9));
+}
+
+/// Node 3 of the child, range 9, has missed the split and gets no snapshot: its replica is blank.
+fn with_a_blank_replica(seed: u64) -> Cluster {
+    let mut world = World::default();
+    world.config.paxos.log_keep_slots = 8;
+    let mut cluster = Cluster::new(seed, world);
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 0, "k", "v");
+    cluster.run_for(Duration::from_millis(500));
+    cluster.isolate(3);
+    cluster.no_snapshots = Some(RangeId(9));
+    let split = Request::Split { at: Key::from("m"), child: RangeId(9) };
+    assert!(matches!(cluster.call(range, split), Ok(Reply::Split { .. })));
+    for i in 1..40 {
+        commit_one(&mut cluster, range, i, "k", &format!("v{i}"));
+    }
+    cluster.cut.clear();
+    cluster.run_until("node 3 is told of the child", |c| c.has(3, RangeId(9)));
+    assert!(cluster.replica(3, RangeId(9)).machine().state().blank);
+    cluster
+}
+
+#[test]
+fn a_blank_replica_is_never_elected() {
+    let mut cluster = with_a_blank_replica(20);
+    commit_one(&mut cluster, RangeId(9), 100, "q", "before");
+    cluster.run_for(Duration::from_secs(1));
+    cluster.crash(1);
+    cluster.step(NodeId(3), RangeId(9), Input::Campaign);
+    for i in 101..110 {
+        commit_one(&mut cluster, RangeId(9), i, "q", &format!("v{i}"));
+    }
+    let (second, third) = (cluster.replica(2, RangeId(9)), cluster.replica(3, RangeId(9)));
+    assert!(second.leads() && third.group().leadership().is_none(), "{}", cluster.overview());
+    cluster.restart(1);
+    cluster.no_snapshots = None;
+    cluster.run_until("node 3 has the data", |c| !c.replica(3, RangeId(9)).machine().state().blank);
+    cluster.step(NodeId(3), RangeId(9), Input::Campaign);
+    commit_one(&mut cluster, RangeId(9), 200, "q", "after");
+    cluster.run_for(Duration::from_secs(1));
+    same_on_all(&mut cluster, RangeId(9));
+}
+
+#[test]
+fn a_blank_replica_holds_no_more_than_its_limit() {
+    let mut cluster = with_a_blank_replica(21);
+    let limit = 8 * BLANK_LOG_TIMES as u64;
+    for i in 100..300 {
+        commit_one(&mut cluster, RangeId(9), i, "q", &format!("v{i}"));
+    }
+    let held = cluster.replica(3, RangeId(9)).group().last_slot().0;
+    assert!(held > limit / 2 && held <= limit + 1, "{held} entries are held, not {limit}");
+    cluster.no_snapshots = None;
+    cluster.run_until("node 3 catches up", |c| {
+        let applied = |node| c.replica(node, RangeId(9)).machine().applied().slot;
+        applied(3) >= applied(1)
+    });
     same_on_all(&mut cluster, RangeId(9));
 }
 
