@@ -11,9 +11,9 @@
 //! | the last three with the order of processes | the same, `-process` |
 //! | the last three with that of real time | the same, `-realtime` |
 //!
-//! "New" means: none of its component's transactions was in a component of an earlier search. The
-//! searches follow the chain of models ([`crate::Model`]), so what is passed over lies beside something
-//! at least as bad, and a verdict never depends on it.
+//! "New" means: none of its component's transactions was in a component of an earlier search, of those by
+//! data alone or of those by time. The searches follow the chain of models ([`crate::Model`]), so what is
+//! passed over lies beside something at least as bad, and a verdict never depends on it.
 
 use crate::{
     Kind, Order,
@@ -42,17 +42,22 @@ pub(crate) fn judge<'h>(
     for state in anywhere.members.iter().flatten() {
         on_cycles[*state as usize / 2] = true;
     }
-    let mut explained = vec![false; graph.nodes()];
+    let nobody = vec![false; graph.nodes()];
+    // By data alone, and by the orders of processes and time.
+    let mut explained = [nobody.clone(), nobody];
     for (at, follow) in all.iter().enumerate() {
         if at == SEARCHES_BEFORE_SNAPSHOT {
-            lost.iter().for_each(|txn| explained[txn.at()] = true);
+            lost.iter().for_each(|txn| explained[0][txn.at()] = true);
         }
+        let by_time = follow.kinds.has(EdgeKind::PROCESS);
         let components = graph.components(*follow, &on_cycles);
-        let mut searched = 0;
-        let mut passed_over = 0;
+        let (mut searched, mut passed_over) = (0, 0);
         for (number, members) in components.members.iter().enumerate() {
-            let is_known = members.iter().any(|state| explained[*state as usize / 2]);
-            members.iter().for_each(|state| explained[*state as usize / 2] = true);
+            let among = |nodes: &[bool]| members.iter().any(|state| nodes[*state as usize / 2]);
+            let by_data_already = among(&explained[0]);
+            let is_known = if by_time { among(&explained[1]) } else { by_data_already };
+            let known = &mut explained[usize::from(by_time)];
+            members.iter().for_each(|state| known[*state as usize / 2] = true);
             if is_known {
                 continue;
             }
@@ -61,8 +66,10 @@ pub(crate) fn judge<'h>(
                 continue;
             }
             searched += 1;
-            let cycle = graph.shortest_cycle(*follow, &components, number);
-            add(index, report, from_the_earliest(index, cycle));
+            let need = if by_data_already { TIME } else { EdgeKind::NONE };
+            if let Some(cycle) = graph.shortest_cycle(*follow, &components, number, need) {
+                add(index, report, from_the_earliest(index, cycle));
+            }
         }
         if passed_over > 0 {
             let cycles = follow.describe();
@@ -72,6 +79,9 @@ pub(crate) fn judge<'h>(
     }
 }
 
+/// The orders that come from outside the data.
+const TIME: EdgeKind = EdgeKind::PROCESS.and(EdgeKind::REALTIME).and(EdgeKind::BY_REALTIME);
+
 /// Those for G0 and G1c.
 const SEARCHES_BEFORE_SNAPSHOT: usize = 2;
 
@@ -79,9 +89,8 @@ fn searches(realtime: bool) -> Vec<Follow> {
     let ww_wr = EdgeKind::WW.and(EdgeKind::WR);
     let with_rw = ww_wr.and(EdgeKind::RW);
     let mut all = vec![Follow { kinds: EdgeKind::WW, rw: AdjacentRw::Allowed }];
-    let time = EdgeKind::REALTIME.and(EdgeKind::BY_REALTIME).and(EdgeKind::PROCESS);
-    let none = EdgeKind::WW;
-    let orders = if realtime { &[none, EdgeKind::PROCESS, time][..] } else { &[none] };
+    let orders = [EdgeKind::NONE, EdgeKind::PROCESS, TIME];
+    let orders = if realtime { &orders[..] } else { &orders[..1] };
     for order in orders {
         all.push(Follow { kinds: ww_wr.and(*order), rw: AdjacentRw::Allowed });
         all.push(Follow { kinds: with_rw.and(*order), rw: AdjacentRw::Forbidden });

@@ -35,6 +35,7 @@ pub(crate) use search::Hop;
 pub(crate) struct EdgeKind(u8);
 
 impl EdgeKind {
+    pub(crate) const NONE: Self = Self(0);
     pub(crate) const WW: Self = Self(1);
     pub(crate) const WR: Self = Self(2);
     pub(crate) const RW: Self = Self(4);

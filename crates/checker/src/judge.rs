@@ -43,7 +43,15 @@ pub(crate) fn check(history: &History, model: Model, options: Options) -> Verdic
         (false, true) => Validity::Undecided,
         (false, false) => Validity::Yes,
     };
-    Verdict { model, valid, anomalies: report.anomalies, notes: report.notes, stats }
+    Verdict {
+        model,
+        valid,
+        anomalies: report.anomalies,
+        notes: report.notes,
+        stats,
+        origin: history.ops.iter().map(|op| op.invoked).min().unwrap_or_default(),
+        time_unit: history.time_unit,
+    }
 }
 
 fn count(history: &History) -> Stats {

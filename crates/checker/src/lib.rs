@@ -9,8 +9,15 @@ mod index;
 mod infer;
 mod linear;
 mod model;
+#[cfg(test)]
+mod naive;
 mod order;
+mod render;
 mod report;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod timestamps;
 mod value;
 mod verdict;
@@ -32,7 +39,7 @@ pub use verdict::{
 pub struct Options {
     /// Whether to judge the database's timestamps too.
     pub timestamps: bool,
-    /// What all accounts of a bank hold together. `None`: what most reads say.
+    /// What all accounts of a bank hold together. `None`: what the first read says.
     pub bank_total: Option<i64>,
     /// Whether accounts may be overdrawn.
     pub overdraft: Overdraft,

@@ -163,6 +163,38 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 28] = [
+        Self::G0,
+        Self::G1a,
+        Self::G1b,
+        Self::G1c,
+        Self::DirtyUpdate,
+        Self::Unwritten,
+        Self::Duplicate,
+        Self::IncompatibleOrder,
+        Self::Internal,
+        Self::LostUpdate,
+        Self::GSingle,
+        Self::GNonadjacent,
+        Self::LongFork,
+        Self::WrongTotal,
+        Self::NegativeBalance,
+        Self::WrongVersion,
+        Self::ChangedRead,
+        Self::SameTimestamp,
+        Self::ShrunkCounter,
+        Self::G2Item,
+        Self::WriteSkew,
+        Self::G2,
+        Self::Comments,
+        Self::Sequential,
+        Self::Monotonic,
+        Self::StaleRead,
+        Self::TimestampOrder,
+        Self::Nonlinearizable,
+    ];
+
     /// As reports name it.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! Verdicts: what a checker found, with witnesses a person can follow.
 
-use crate::{Kind, Model, Nanos, Order, Outcome, Timestamps};
+use crate::{Kind, Model, Nanos, Order, Outcome, TimeUnit, Timestamps};
 
 /// Whether a history is one that the model allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,26 @@ pub struct Verdict {
     pub notes: Vec<String>,
     /// How much was judged.
     pub stats: Stats,
+    /// When the history began: times are shown from here.
+    pub origin: Nanos,
+    /// What the times of the history are.
+    pub time_unit: TimeUnit,
+}
+
+impl Verdict {
+    /// What a program exits with: 0 if the model held, 1 if not. A verdict that is undecided has found
+    /// no violation, and says so in its notes.
+    pub fn exit_code(&self) -> u8 {
+        match self.valid {
+            Validity::Yes | Validity::Undecided => 0,
+            Validity::No => 1,
+        }
+    }
+
+    /// Whether something of that name was found, forbidden or not: `G-single-realtime`.
+    pub fn has(&self, name: &str) -> bool {
+        self.anomalies.iter().any(|anomaly| anomaly.name() == name)
+    }
 }
 
 /// Of each kind of anomaly so many are shown; the others are counted in the notes.

@@ -31,24 +31,34 @@ struct Search<'g> {
     follow: Follow,
     components: &'g Components,
     component: u32,
+    /// A cycle must have an edge of one of these kinds, if there are any.
+    need: EdgeKind,
     /// Edges looked at.
     work: usize,
 }
 
+/// A state, and whether a needed edge lies on the way to it.
+type Place = (State, bool);
+
 impl Graph {
     /// A shortest cycle of the component with that number: at least two hops, each beginning where
-    /// the one before it ends.
+    /// the one before it ends. If a kind of edge is needed there may be no such cycle.
     pub(crate) fn shortest_cycle(
         &self,
         follow: Follow,
         components: &Components,
         component: usize,
-    ) -> Vec<Hop> {
+        need: EdgeKind,
+    ) -> Option<Vec<Hop>> {
         let number = component as u32;
-        let mut search = Search { graph: self, follow, components, component: number, work: 0 };
+        let mut search =
+            Search { graph: self, follow, components, component: number, need, work: 0 };
         let mut best: Option<Vec<Edge>> = None;
         for start in &components.members[component] {
-            if !self.is_txn(node_of(*start)) || (best.is_some() && search.work > SEARCH_LIMIT) {
+            if search.work > SEARCH_LIMIT && (best.is_some() || need != EdgeKind::NONE) {
+                break;
+            }
+            if !self.is_txn(node_of(*start)) {
                 continue;
             }
             let limit = best.as_ref().map_or(u32::MAX, |best| hops(best));
@@ -57,8 +67,8 @@ impl Graph {
                 break;
             }
         }
-        let path = best.expect("a component with several states has a cycle");
-        simple(self.contract(&path), follow.rw)
+        assert!(best.is_some() || need != EdgeKind::NONE, "a component has a cycle");
+        simple(self.contract(&best?), follow.rw, need)
     }
 
     /// Leaves out virtual nodes: what leads into them and out of them becomes one hop.
@@ -86,42 +96,43 @@ fn hops(path: &[Edge]) -> u32 {
 impl Search<'_> {
     /// The shortest way from a state back to it, if that is shorter than `limit` hops.
     fn cycle_through(&mut self, start: State, mut limit: u32) -> Option<Vec<Edge>> {
-        let mut reached: FxHashMap<State, (u32, Edge, State)> = FxHashMap::default();
-        let mut queue: VecDeque<(State, u32)> = VecDeque::from([(start, 0)]);
+        let mut reached: FxHashMap<Place, (u32, Edge, Place)> = FxHashMap::default();
+        let needs_nothing = self.need == EdgeKind::NONE;
+        let (from, target) = ((start, needs_nothing), (start, true));
+        let mut queue: VecDeque<(Place, u32)> = VecDeque::from([(from, 0)]);
         let graph = self.graph;
-        while let Some((state, distance)) = queue.pop_front() {
-            if reached.get(&state).is_some_and(|(best, ..)| *best < distance) {
+        while let Some((place, distance)) = queue.pop_front() {
+            if reached.get(&place).is_some_and(|(best, ..)| *best < distance) {
                 continue;
             }
-            for edge in graph.edges_of(node_of(state)) {
+            for edge in graph.edges_of(node_of(place.0)) {
                 self.work += 1;
                 let is_link = edge.kind.has(EdgeKind::LINK);
                 let next_distance = distance + u32::from(!is_link);
-                let Some(to) = self.follow.step(state, edge) else { continue };
+                let Some(to) = self.follow.step(place.0, edge) else { continue };
+                let next = (to, place.1 || edge.kind.has(self.need));
                 let inside = self.components.same(self.component, to);
-                if !inside || next_distance >= limit {
+                let known = reached.get(&next).is_some_and(|(best, ..)| *best <= next_distance);
+                if !inside || next_distance >= limit || known || next == (start, false) {
                     continue;
                 }
-                if reached.get(&to).is_some_and(|(best, ..)| *best <= next_distance) {
-                    continue;
-                }
-                reached.insert(to, (next_distance, *edge, state));
-                if to == start {
+                reached.insert(next, (next_distance, *edge, place));
+                if next == target {
                     limit = next_distance;
                 } else if is_link {
-                    queue.push_front((to, next_distance));
+                    queue.push_front((next, next_distance));
                 } else {
-                    queue.push_back((to, next_distance));
+                    queue.push_back((next, next_distance));
                 }
             }
         }
         let mut path = Vec::new();
-        let mut state = start;
+        let mut place = target;
         loop {
-            let (_, edge, previous) = reached.get(&state)?;
+            let (_, edge, previous) = reached.get(&place)?;
             path.push(*edge);
-            state = *previous;
-            if state == start {
+            place = *previous;
+            if place == from {
                 path.reverse();
                 return Some(path);
             }
@@ -129,15 +140,16 @@ impl Search<'_> {
     }
 }
 
-/// A cycle that visits a transaction twice is two cycles; at least one of them is a proper one.
-fn simple(mut cycle: Vec<Hop>, rw: AdjacentRw) -> Vec<Hop> {
+/// A cycle that visits a transaction twice is two cycles. One of them is of the same kind, unless an
+/// edge is needed that only the other has.
+fn simple(mut cycle: Vec<Hop>, rw: AdjacentRw, need: EdgeKind) -> Option<Vec<Hop>> {
     while let Some((first, second)) = visited_twice(&cycle) {
         let inner: Vec<Hop> = cycle[first..second].to_vec();
         let outer: Vec<Hop> = cycle[..first].iter().chain(&cycle[second..]).copied().collect();
-        cycle = if is_proper(&inner, rw) { inner } else { outer };
-        assert!(is_proper(&cycle, rw), "of two parts of a cycle one is a cycle of its kind");
+        let parts = [inner, outer].into_iter();
+        cycle = parts.into_iter().find(|part| is_proper(part, rw, need))?;
     }
-    cycle
+    Some(cycle)
 }
 
 fn visited_twice(cycle: &[Hop]) -> Option<(usize, usize)> {
@@ -147,8 +159,9 @@ fn visited_twice(cycle: &[Hop]) -> Option<(usize, usize)> {
     })
 }
 
-fn is_proper(cycle: &[Hop], rw: AdjacentRw) -> bool {
+fn is_proper(cycle: &[Hop], rw: AdjacentRw, need: EdgeKind) -> bool {
     let is_rw = |at: usize| cycle[at % cycle.len()].kind.has(EdgeKind::RW);
-    cycle.len() > 1
-        && (rw == AdjacentRw::Allowed || !(0..cycle.len()).any(|at| is_rw(at) && is_rw(at + 1)))
+    let adjacent = (0..cycle.len()).any(|at| is_rw(at) && is_rw(at + 1));
+    let has_needed = need == EdgeKind::NONE || cycle.iter().any(|hop| hop.kind.has(need));
+    cycle.len() > 1 && has_needed && (rw == AdjacentRw::Allowed || !adjacent)
 }

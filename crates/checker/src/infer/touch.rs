@@ -89,6 +89,11 @@ pub(crate) fn touches_of(index: &Index<'_>, txn: TxnId) -> Vec<(KeyId, Touch, Co
             *consistency = Consistency::Contradicts;
         }
     }
+    for (_, touch, consistency) in &mut touches {
+        if touch.saw_own_future() {
+            *consistency = Consistency::Contradicts;
+        }
+    }
     touches
 }
 
@@ -103,6 +108,15 @@ impl Touch {
             Step::Read(_, version) => self.read_one(*version),
             Step::ReadAll(_, versions) if kind == KeyKind::Set => self.read_set(versions),
             Step::ReadAll(_, versions) => self.read_list(versions),
+        }
+    }
+
+    /// Whether it saw, among what should be others', what it wrote only later.
+    fn saw_own_future(&self) -> bool {
+        match &self.seen {
+            None => false,
+            Some(Seen::One(version)) => self.writes.contains(version),
+            Some(Seen::All(versions)) => self.writes.iter().any(|own| versions.contains(own)),
         }
     }
 

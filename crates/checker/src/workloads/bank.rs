@@ -31,7 +31,9 @@ pub(crate) fn judge<'h>(
     let totals: Vec<(&Read<'_>, Option<i64>)> =
         reads.iter().filter(whole).map(|read| (read, total(read))).collect();
     stats.totals = totals.len();
-    let Some(expected) = options.bank_total.or_else(|| most_frequent(&totals)) else { return };
+    let Some(expected) = options.bank_total.or_else(|| first_total(history, &totals)) else {
+        return;
+    };
     for (read, total) in totals {
         if total != Some(expected) {
             let total = total.map_or_else(|| "no number".to_owned(), |total| total.to_string());
@@ -92,12 +94,8 @@ fn total(read: &Read<'_>) -> Option<i64> {
     balances.try_fold(0_i64, |total, balance| total.checked_add((*balance)?))
 }
 
-/// The earliest of the most frequent totals.
-fn most_frequent(totals: &[(&Read<'_>, Option<i64>)]) -> Option<i64> {
-    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
-    for total in totals.iter().filter_map(|(_, total)| *total) {
-        *counts.entry(total).or_default() += 1;
-    }
-    let highest = counts.values().max()?;
-    totals.iter().filter_map(|(_, total)| *total).find(|total| counts.get(total) == Some(highest))
+/// What the read that ended first says: as long as nothing went wrong, they all say the same.
+fn first_total(history: &History, totals: &[(&Read<'_>, Option<i64>)]) -> Option<i64> {
+    let numbers = totals.iter().filter_map(|(read, total)| Some((read.op, (*total)?)));
+    numbers.min_by_key(|(op, _)| history.ops[*op].completed).map(|(_, total)| total)
 }

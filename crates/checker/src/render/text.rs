@@ -1,0 +1,59 @@
+//! A verdict as text.
+
+use std::fmt::Write as _;
+
+use super::{identity, stamps, summary};
+use crate::{Anomaly, Verdict};
+
+impl Verdict {
+    /// The whole verdict, for a terminal.
+    pub fn render_text(&self) -> String {
+        let mut text = format!("{}\n{}\n", self.headline(), summary(&self.stats));
+        for (at, anomaly) in self.anomalies.iter().enumerate() {
+            text.push('\n');
+            self.anomaly(at + 1, anomaly, &mut text);
+        }
+        if !self.notes.is_empty() {
+            text.push('\n');
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text
+    }
+
+    fn anomaly(&self, number: usize, anomaly: &Anomaly, text: &mut String) {
+        let allowed = if anomaly.forbidden {
+            String::new()
+        } else {
+            format!(", which {} allows", self.model)
+        };
+        let _ = writeln!(
+            text,
+            "{number}. {}: {}{allowed}\n   {}",
+            anomaly.name(),
+            anomaly.kind.meaning(),
+            anomaly.explanation
+        );
+        for (at, op) in anomaly.witness.ops.iter().enumerate() {
+            let name = format!("T{}", at + 1);
+            let _ = writeln!(text, "   {name:<4}{} ({})", self.span(op), identity(op));
+            let _ = writeln!(text, "       {}", op.text);
+            for extra in stamps(op).into_iter().chain(op.note.clone()) {
+                let _ = writeln!(text, "       {extra}");
+            }
+        }
+        let label = |label: &str| label.chars().count();
+        let widest = anomaly.witness.edges.iter().map(|edge| label(&edge.label)).max().unwrap_or(0);
+        for edge in &anomaly.witness.edges {
+            let _ = writeln!(
+                text,
+                "   T{} -> T{}  {:<widest$}  {}",
+                edge.from + 1,
+                edge.to + 1,
+                edge.label,
+                edge.because
+            );
+        }
+    }
+}
