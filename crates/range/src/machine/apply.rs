@@ -44,7 +44,7 @@ pub(super) struct Done {
 /// What the batch of this step changed and the store does not show yet.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
-    /// Transactions whose record was written.
+    /// Transactions whose record was written or deleted.
     records: Vec<TxnId>,
     /// Whether intents were laid or removed.
     intents: bool,
@@ -119,6 +119,7 @@ impl Machine {
             Command::Forget { records } => {
                 for (anchor, txn) in records {
                     Record::delete(batch, anchor, *txn);
+                    self.dirty.records.push(*txn);
                 }
             }
         }

@@ -1,6 +1,7 @@
-//! Tests of the machine: golden scripts, and random schedules against an exact checker, with and
+//! Tests of the machine: batches, golden scripts, and random schedules against an exact checker, with and
 //! without each rule.
 
+mod apply;
 mod check;
 mod gateway;
 mod mutations;
