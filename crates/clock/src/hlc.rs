@@ -208,7 +208,8 @@ impl fmt::Display for ClockOutOfBounds {
             }
             ClockOutOfBounds::BoundNotDurable { remote, durable } => write!(
                 f,
-                "remote timestamp {remote} is beyond our durable clock bound {}: the disk lags",
+                "remote timestamp {remote} is beyond the clock bound that is durable here, {}: this \
+                 process was stopped for a while, or its disk is slow; a later bound is being written",
                 durable.0
             ),
         }

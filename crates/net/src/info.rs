@@ -68,7 +68,8 @@ pub fn join_hash(addresses: &[String]) -> u64 {
     })
 }
 
-/// Why two nodes do not talk. All of them are mistakes of an operator, so each says which.
+/// Why two nodes do not talk. All but [`Refusal::Joining`] are mistakes of an operator, so each says
+/// which.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The peer belongs to another cluster.
@@ -85,6 +86,15 @@ pub enum Refusal {
         theirs: ClusterId,
         /// Our cluster.
         ours: ClusterId,
+    },
+    /// One of the two has not joined its cluster yet: so it is for a moment when a cluster is
+    /// founded, and no mistake. The caller tries again.
+    #[error("{peer} at {address} and this node do not belong to one cluster yet")]
+    Joining {
+        /// The peer's id.
+        peer: NodeId,
+        /// Its address.
+        address: String,
     },
     /// The address belongs to another node than was meant.
     #[error(
@@ -141,6 +151,9 @@ impl NodeInfo {
         if self.cluster != peer.cluster {
             let (theirs, ours) = (peer.cluster, self.cluster);
             let (peer, address) = (peer.node, address());
+            if !ours.is_some() || !theirs.is_some() {
+                return Err(Refusal::Joining { peer, address });
+            }
             return Err(Refusal::OtherCluster { peer, address, theirs, ours });
         }
         if self.node == peer.node {

@@ -4,9 +4,16 @@
 //! T2: a frame whose clock stamp lies beyond the bound is dropped whole, and its sender named in
 //! the log: its clock, or ours, is broken, and nothing it says may drag our clock forward.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use clock::Timestamp;
+use clock::{ClockOutOfBounds, Timestamp};
 use futures::future::BoxFuture;
 use keys::{NodeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
@@ -54,6 +61,8 @@ struct Shared {
     questions: Calls<NodeAnswer>,
     system: Descriptor,
     admission: watch::Receiver<Admission>,
+    /// The last frame was dropped because this node's own clock bound was not durable yet.
+    behind: AtomicBool,
     schema: std::sync::OnceLock<Arc<SchemaListener>>,
 }
 
@@ -91,6 +100,7 @@ impl Gateway {
             questions: Calls::starting_at(first),
             system,
             admission,
+            behind: AtomicBool::new(false),
             schema: std::sync::OnceLock::new(),
         };
         Gateway { shared: Arc::new(shared) }
@@ -247,11 +257,10 @@ impl Gateway {
 
     fn frame(&self, from: NodeId, frame: NodeFrame) {
         if let Err(error) = self.shared.clock.merge(frame.clock) {
-            // T2: named in the log with both ends; whoever waits for an answer times out.
-            let local = self.shared.members.local().id;
-            tracing::error!(node = %local, %from, "message refused: {error}");
+            self.refused(from, &error);
             return;
         }
+        self.shared.behind.store(false, Ordering::Relaxed);
         let mut for_store = Vec::new();
         for message in frame.messages {
             match message {
@@ -263,6 +272,22 @@ impl Gateway {
         }
         if !for_store.is_empty() {
             self.to_store(from, for_store);
+        }
+    }
+
+    /// T2: named in the log with both ends; whoever waits for an answer times out. A bound of our own
+    /// that is late is nobody's broken clock: it is told once, until it has caught up.
+    fn refused(&self, from: NodeId, error: &ClockOutOfBounds) {
+        let local = self.shared.members.local().id;
+        match error {
+            ClockOutOfBounds::BrokenClock { .. } => {
+                tracing::error!(node = %local, %from, "message refused: {error}");
+            }
+            ClockOutOfBounds::BoundNotDurable { .. } => {
+                if !self.shared.behind.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(node = %local, %from, "messages are dropped: {error}");
+                }
+            }
         }
     }
 

@@ -139,12 +139,28 @@ async fn wait(link: &Link, pause: Duration) {
     }
 }
 
+/// Why there is no stream to a peer.
+enum Down {
+    /// One of the two has not joined the cluster yet: that passes.
+    Joining(String),
+    /// Nobody answers, or the stream broke, or an operator made a mistake.
+    Broken(String),
+}
+
 /// Remembers why a link is down, and logs it when the reason is a new one.
-fn note(shared: &Shared, link: &Link, ended: &str) {
+fn note(shared: &Shared, link: &Link, down: &Down) {
+    let (Down::Joining(ended) | Down::Broken(ended)) = down;
     let mut reason = lock(&link.reason);
-    if *reason != ended {
+    if *reason != *ended {
         let (node, peer, address) = (shared.local, link.peer, &link.address);
-        tracing::warn!(%node, %peer, %address, reason = ended, "no connection");
+        match down {
+            Down::Joining(_) => {
+                tracing::info!(%node, %peer, %address, reason = ended, "no connection yet");
+            }
+            Down::Broken(_) => {
+                tracing::warn!(%node, %peer, %address, reason = ended, "no connection");
+            }
+        }
         ended.clone_into(&mut reason);
     }
 }
@@ -154,10 +170,10 @@ async fn converse(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     queued: &Arc<Mutex<mpsc::Receiver<Bytes>>>,
-) -> String {
+) -> Down {
     let mut client = match connect(&link.address, shared.options).await {
         Ok(client) => client,
-        Err(reason) => return reason,
+        Err(reason) => return Down::Broken(reason),
     };
     let handshake =
         Handshake { caller: Some(to_wire(&lock(&shared.info))), wanted_node_id: link.peer.0 };
@@ -174,7 +190,7 @@ async fn converse(
         match tokio::time::timeout(2 * shared.options.connect_timeout, answered).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(status)) => return refused(&status),
-            Err(_) => return "no answer to the handshake".to_owned(),
+            Err(_) => return Down::Broken("no answer to the handshake".to_owned()),
         };
     shared.greet(link, &node);
     loop {
@@ -182,20 +198,23 @@ async fn converse(
             biased;
             reply = replies.message() => match reply {
                 Ok(Some(_)) => {}
-                Ok(None) => return "the peer ended the stream".to_owned(),
-                Err(status) => return format!("the stream broke: {}", chain(&status)),
+                Ok(None) => return Down::Broken("the peer ended the stream".to_owned()),
+                Err(status) => {
+                    return Down::Broken(format!("the stream broke: {}", chain(&status)));
+                }
             },
             () = link.nudge.notified() => if link.is_abandoned() {
-                return "abandoned".to_owned();
+                return Down::Broken("abandoned".to_owned());
             },
         }
     }
 }
 
-fn refused(status: &Status) -> String {
+fn refused(status: &Status) -> Down {
     match status.code() {
-        Code::FailedPrecondition => format!("refused: {}", status.message()),
-        _ => chain(status),
+        Code::Aborted => Down::Joining(status.message().to_owned()),
+        Code::FailedPrecondition => Down::Broken(format!("refused: {}", status.message())),
+        _ => Down::Broken(chain(status)),
     }
 }
 

@@ -124,6 +124,10 @@ impl Shared {
             let (found, address) = (ours.node, ours.address.clone());
             Err(Refusal::OtherNode { wanted, found, address })
         };
+        if let Err(refusal @ Refusal::Joining { .. }) = &checked {
+            tracing::debug!(node = %ours.node, %refusal, "a peer has to wait");
+            return Err(Status::aborted(refusal.to_string()));
+        }
         if let Err(refusal) = checked {
             tracing::warn!(node = %ours.node, %refusal, "refused a peer");
             // The caller reads it from its own side: the words there are of the called node.

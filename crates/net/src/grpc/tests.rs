@@ -152,7 +152,7 @@ async fn a_cluster_is_born_between_nodes_that_said_hello() {
     assert_eq!(b.seen()[&A].address, address_a);
     a.set_cluster(ClusterId(5));
     a.connect(B, &address_b);
-    until_down(&a, B, "this node to cluster none").await;
+    until_down(&a, B, "do not belong to one cluster yet").await;
     b.set_cluster(ClusterId(5));
     until_up(&a, B).await;
 }

@@ -34,6 +34,14 @@ fn mistakes_are_told_apart() {
 }
 
 #[test]
+fn a_node_that_has_not_joined_yet_is_no_mistake() {
+    for (ours, theirs) in [(7, 0), (0, 7)] {
+        let refused = node(1, ours).check(&node(2, theirs));
+        assert!(matches!(refused, Err(Refusal::Joining { .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn join_lists_are_sets() {
     let hash = |list: &[&str]| join_hash(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
     assert_eq!(hash(&["a:1", "b:2"]), hash(&["b:2", " a:1", "a:1"]));
