@@ -337,7 +337,7 @@ impl Replica {
     pub fn next_wakeup(&self, now: Now) -> Duration {
         let group = self.group.next_wake(now).since(now.mono);
         let machine = self.machine.next_wakeup(now);
-        let snapshots = self.snapshots.next_due().map(|due| due.since(now.mono));
+        let snapshots = self.snapshots_due().map(|due| due.since(now.mono));
         [machine, snapshots].into_iter().flatten().fold(group, Duration::min)
     }
 

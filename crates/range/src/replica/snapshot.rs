@@ -123,20 +123,20 @@ impl Snapshots {
     pub fn stop_sending(&mut self) {
         self.sending.clear();
     }
-
-    /// When silence is to be noticed.
-    pub fn next_due(&self) -> Option<Mono> {
-        let busy = !self.sending.is_empty() || self.receiving.is_some();
-        busy.then(|| {
-            let sending = self.sending.values().map(|sending| sending.heard);
-            let receiving = self.receiving.iter().map(|receiving| receiving.heard);
-            let heard = sending.chain(receiving).min().expect("one of them is busy");
-            heard.plus(std::time::Duration::from_secs(1))
-        })
-    }
 }
 
 impl Replica {
+    /// When [`Replica::tick_snapshots`] has something to do: silence to notice, or, if this replica
+    /// is blank and no snapshot is on its way, its data to ask for.
+    pub(super) fn snapshots_due(&self) -> Option<Mono> {
+        let Snapshots { sending, receiving, ask_due, .. } = &self.snapshots;
+        let sent = sending.values().map(|sending| sending.heard);
+        let heard = sent.chain(receiving.iter().map(|receiving| receiving.heard));
+        let silence = heard.map(|heard| heard.plus(self.config.snapshot_timeout));
+        let asks = self.machine.state().blank && receiving.is_none();
+        silence.chain(asks.then_some(*ask_due)).min()
+    }
+
     /// Begins to send a snapshot, unless one is on its way to this node already.
     pub(super) fn send_snapshot(
         &mut self,
@@ -370,7 +370,7 @@ impl Replica {
         out: &mut Effects,
     ) -> Result<(), EngineError> {
         let (now, timeout) = (ctx.now.mono, self.config.snapshot_timeout);
-        let silent = |heard: Mono| now.since(heard) > timeout;
+        let silent = |heard: Mono| now.since(heard) >= timeout;
         let failed = |peer| Event::SnapshotFailed { peer, cause: "silence".to_owned() };
         self.snapshots.sending.retain(|to, sending| {
             let keep = !silent(sending.heard);
