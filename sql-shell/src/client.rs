@@ -4,7 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use futures::{StreamExt, stream::poll_fn};
-use tokio_postgres::{AsyncMessage, NoTls, SimpleQueryMessage, error::ErrorPosition};
+use tokio::net::TcpStream;
+use tokio_postgres::{
+    AsyncMessage, Config, NoTls, SimpleQueryMessage, config::Host, error::ErrorPosition,
+};
+
+use crate::tap::{Tags, Tapped};
+
+/// PostgreSQL's port, where the connection string names none.
+const DEFAULT_PORT: u16 = 5432;
 
 /// One result of a query: rows, or a count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,12 +23,17 @@ pub struct Answer {
     pub rows: Vec<Vec<Option<String>>>,
     /// Rows returned or changed.
     pub count: u64,
+    /// The command tag: what was done, which may be another thing than was asked for.
+    pub tag: String,
 }
 
 /// A connection.
 pub struct Client {
     inner: tokio_postgres::Client,
     notices: Arc<Mutex<Vec<String>>>,
+    tags: Tags,
+    /// Where the server is, for cancel requests.
+    address: (String, u16),
 }
 
 impl Client {
@@ -29,15 +42,20 @@ impl Client {
     /// # Errors
     /// If the address is no address, or nobody answers there.
     pub async fn connect(url: &str) -> anyhow::Result<Client> {
-        let config: tokio_postgres::Config =
+        let mut config: Config =
             url.parse().with_context(|| format!("not a connection string: {url}"))?;
-        let mut config = config;
         if config.get_application_name().is_none() {
             config.application_name("meridian sql");
         }
-        let connecting = config.connect(NoTls).await;
-        let (inner, mut connection) =
-            connecting.with_context(|| format!("cannot connect to {url}"))?;
+        let tags = Tags::default();
+        let connecting = async {
+            let (stream, address) = reach(&config).await?;
+            let tapped = Tapped::new(stream, tags.clone());
+            let (client, connection) = config.connect_raw(tapped, NoTls).await?;
+            anyhow::Ok((client, connection, address))
+        };
+        let (inner, mut connection, address) =
+            connecting.await.with_context(|| format!("cannot connect to {url}"))?;
         let notices = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&notices);
         tokio::spawn(async move {
@@ -49,7 +67,7 @@ impl Client {
                 }
             }
         });
-        Ok(Client { inner, notices })
+        Ok(Client { inner, notices, tags, address })
     }
 
     /// Runs statements.
@@ -57,6 +75,7 @@ impl Client {
     /// # Errors
     /// The server's error, or a lost connection, as text for people.
     pub async fn run(&self, sql: &str) -> Result<Vec<Answer>, String> {
+        self.tags.clear();
         let messages = self.inner.simple_query(sql).await.map_err(|error| explain(&error, sql))?;
         let mut answers = Vec::new();
         let mut open = Answer::default();
@@ -72,6 +91,7 @@ impl Client {
                 }
                 SimpleQueryMessage::CommandComplete(count) => {
                     open.count = count;
+                    open.tag = self.tags.take().unwrap_or_default();
                     answers.push(std::mem::take(&mut open));
                 }
                 // The library may learn of further messages; they carry no rows.
@@ -86,15 +106,38 @@ impl Client {
         std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A handle by which another task cancels the statement under way.
-    pub fn cancel_token(&self) -> tokio_postgres::CancelToken {
-        self.inner.cancel_token()
+    /// Asks the server to cancel the statement under way.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub async fn cancel(&self) -> anyhow::Result<()> {
+        let stream = TcpStream::connect((self.address.0.as_str(), self.address.1)).await?;
+        Ok(self.inner.cancel_token().cancel_query_raw(stream, NoTls).await?)
     }
 
     /// Whether the connection is gone.
     pub fn is_closed(&self) -> bool {
         self.inner.is_closed()
     }
+}
+
+/// A stream to the first of the hosts of a connection string that answers, and its address.
+async fn reach(config: &Config) -> anyhow::Result<(TcpStream, (String, u16))> {
+    let mut failed = anyhow::anyhow!("it names no host");
+    for (at, host) in config.get_hosts().iter().enumerate() {
+        let Host::Tcp(name) = host else { continue };
+        // One port serves all hosts, or each has its own.
+        let ports = config.get_ports();
+        let port = ports.get(at).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
+        match TcpStream::connect((name.as_str(), port)).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok((stream, (name.clone(), port)));
+            }
+            Err(error) => failed = error.into(),
+        }
+    }
+    Err(failed)
 }
 
 /// An error as `psql` words it: severity, message, SQLSTATE, the line with a caret, detail, hint.

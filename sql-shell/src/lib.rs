@@ -16,6 +16,7 @@ mod lines;
 mod meta;
 mod output;
 mod repl;
+mod tap;
 
 use std::io::{IsTerminal, Read};
 

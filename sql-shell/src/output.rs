@@ -31,6 +31,8 @@ pub fn render(answer: &Answer, format: Format, layout: Layout) -> String {
     match (format, &answer.columns) {
         (Format::Table, Some(columns)) if layout == Layout::Expanded => expanded(answer, columns),
         (Format::Table, Some(columns)) => table(answer, columns),
+        // Also where COMMIT was asked for: the transaction had failed.
+        (Format::Table, None) if answer.tag == "ROLLBACK" => "ROLLBACK\n".to_owned(),
         (Format::Table, None) => match answer.count {
             0 => "ok\n".to_owned(),
             count => format!("ok, {}\n", rows(count)),
@@ -117,7 +119,17 @@ mod tests {
                 vec![Some("10".into()), None],
             ],
             count: 2,
+            tag: "SELECT 2".into(),
         }
+    }
+
+    #[test]
+    fn a_commit_that_was_none_is_told() {
+        let done = |tag: &str, count| Answer { tag: tag.into(), count, ..Answer::default() };
+        let text = |answer: &Answer| render(answer, Format::Table, Layout::Rows);
+        assert_eq!(text(&done("COMMIT", 0)), "ok\n");
+        assert_eq!(text(&done("INSERT 0 3", 3)), "ok, 3 rows\n");
+        assert_eq!(text(&done("ROLLBACK", 0)), "ROLLBACK\n");
     }
 
     #[test]
@@ -145,6 +157,7 @@ mod tests {
             columns: Some(vec!["z".into(), "a".into(), "z".into()]),
             rows: vec![vec![Some("1".into()), Some("2".into()), Some("3".into())]],
             count: 1,
+            tag: "SELECT 1".into(),
         };
         let text = render(&answer, Format::Json, Layout::Rows);
         assert_eq!(text, "[{\"z\":\"1\",\"a\":\"2\",\"z\":\"3\"}]\n");

@@ -8,7 +8,6 @@ use std::{
 use anyhow::Context;
 use reedline::Signal;
 use tokio::time::Instant;
-use tokio_postgres::NoTls;
 
 use crate::{
     Ending,
@@ -137,8 +136,8 @@ impl Shell {
             outcome = &mut running => return outcome,
             _ = tokio::signal::ctrl_c() => {}
         }
-        if let Err(error) = self.client.cancel_token().cancel_query(NoTls).await {
-            eprintln!("cannot cancel: {error}");
+        if let Err(error) = self.client.cancel().await {
+            eprintln!("cannot cancel: {error:#}");
         }
         running.await
     }
