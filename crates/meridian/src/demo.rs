@@ -125,6 +125,9 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
     let layout = topology.node_layout(nodes_per_region);
     let listeners = listen(&layout, options.sql_port).await?;
     let folder = Folder::open(&options)?;
+    if let Folder::Kept(path, _) = &folder {
+        check_layout(path, &layout)?;
+    }
     let cluster_id = cluster_id(folder.path())?;
     let (opener, root) = (Opener::new(options.engine), folder.path().to_owned());
     let port = options.sql_port;
@@ -352,6 +355,46 @@ impl FolderLock {
     }
 }
 
+/// The nodes that the data in a folder belong to, one per line: id, region, zone. Replicas lie where
+/// this says, so a cluster of other nodes over the same data would find ranges without a quorum.
+fn check_layout(folder: &Path, layout: &[NodeSpec]) -> anyhow::Result<()> {
+    let path = folder.join("layout");
+    let line = |spec: &NodeSpec| format!("{} {} {}\n", spec.id.0, spec.region, spec.zone);
+    let asked: String = layout.iter().map(line).collect();
+    match std::fs::read_to_string(&path) {
+        Ok(made) if made == asked => Ok(()),
+        Ok(made) => bail!(
+            "the data folder {} belongs to {}, not to {}: start it with the --topology and \
+             --nodes-per-region it was made with, or choose another folder",
+            folder.display(),
+            summary(&made),
+            summary(&asked),
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let aside = folder.join("layout.part");
+            std::fs::write(&aside, asked)
+                .and_then(|()| std::fs::rename(&aside, &path))
+                .with_context(|| format!("write {}", path.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}
+
+/// A layout in few words: `3 nodes (us-east: 2, us-west: 1)`.
+fn summary(layout: &str) -> String {
+    let mut regions: Vec<(&str, usize)> = Vec::new();
+    for region in layout.lines().filter_map(|line| line.split(' ').nth(1)) {
+        match regions.iter_mut().find(|(known, _)| *known == region) {
+            Some((_, nodes)) => *nodes += 1,
+            None => regions.push((region, 1)),
+        }
+    }
+    let parts: Vec<String> =
+        regions.iter().map(|(region, nodes)| format!("{region}: {nodes}")).collect();
+    let nodes = layout.lines().count();
+    format!("{nodes} {} ({})", if nodes == 1 { "node" } else { "nodes" }, parts.join(", "))
+}
+
 /// The cluster's id, drawn once and kept beside the nodes' folders.
 fn cluster_id(folder: &Path) -> anyhow::Result<ClusterId> {
     let path = folder.join("cluster-id");
@@ -369,3 +412,6 @@ fn cluster_id(folder: &Path) -> anyhow::Result<ClusterId> {
         Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
+
+#[cfg(test)]
+mod tests;
