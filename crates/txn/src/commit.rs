@@ -20,18 +20,16 @@
 //! | `WrongRange` | a range split or moved | divided and prepared again: prepares are idempotent |
 //! | `BoundPassed` | no s fits now | prepared again, [`Config::max_commit_rounds`] times at most |
 //! | no answer | it may have happened | sent again until the deadline, then the record is asked |
+//! | another refusal of a commit | a copy of it may still be on its way | the record is asked |
 //!
-//! 1. An abort of what was prepared, or of a commit whose answer was lost, is told only after the
-//!    record said aborted (X8) - or, if the record cannot be had, when no commit was ever sent:
-//!    then nobody can have decided it.
+//! 1. Once a commit left this gateway, an abort is told only after the record said aborted (X8),
+//!    however often the commit was refused: asking poisons the record, so that no copy of the commit
+//!    that is still on its way can take effect. Of what was only prepared, an abort may be told
+//!    without the record if that cannot be had: then nobody can have decided it.
 //! 2. After an answer to a commit was lost, no prepare is sent any more: a prepare behind the own
 //!    commit would leave intents above the commit timestamp. The record is asked instead.
-//! 3. The client hears 40003 only if a commit was sent, its answers were lost, and the anchor's
-//!    range stayed silent for [`Config::outcome_timeout`] on top.
-//!
-//! HAZARD: a request travels at most once per send. If a network delivered a second copy of a
-//! one-group commit after the first was refused before any work (53300), the copy could commit what
-//! the client was told is not. Answers that are final by the record are not affected.
+//! 3. The client hears 40003 only if a commit was sent, and the anchor's range stayed silent until
+//!    [`Config::outcome_timeout`] after the deadline.
 //!
 //! [`Config::max_commit_rounds`]: crate::Config::max_commit_rounds
 //! [`Config::outcome_timeout`]: crate::Config::outcome_timeout
@@ -54,9 +52,6 @@ use crate::{
 };
 
 pub(crate) use settle::{Farewell, Traces};
-
-/// How long past its deadline an abort waits for the record to say so, where no commit was sent.
-const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// What a transaction wants to commit.
 #[derive(Debug)]
@@ -112,10 +107,11 @@ pub(crate) struct Committer {
     heartbeat: Option<Heartbeat>,
     /// Prepares went out: something may be locked or logged until the record speaks.
     prepared: bool,
+    /// A commit went out, whatever was answered: from now on only the record can say that it did
+    /// not happen.
+    sent: bool,
     /// A commit went out whose answer was lost, with what is known of the cause.
     lost: Option<String>,
-    /// A refusal that the record has to confirm.
-    doubted: bool,
     /// The outcome is known, or known to be unknown.
     over: bool,
     /// Ranges it was last divided over.
@@ -137,8 +133,8 @@ impl Committer {
             proposal,
             heartbeat,
             prepared: false,
+            sent: false,
             lost: None,
-            doubted: false,
             over: false,
             participants: 0,
             begun: Instant::now(),
@@ -301,6 +297,7 @@ impl Committer {
             above,
             below,
         });
+        self.sent = true;
         let router = self.coordinator.router();
         let sent = router.sent_to_leader(range, &request, self.proposal.deadline).await;
         if self.lost.is_none() {
@@ -322,17 +319,13 @@ impl Committer {
                 Err(Setback::Again)
             }
             Err(KvError::BoundPassed { .. }) => Err(Setback::Again),
-            Err(error @ KvError::Conflict(_)) => {
-                self.doubted = true;
-                Err(Setback::Failed(error))
-            }
             Err(error) => Err(Setback::Failed(error)),
         }
     }
 
     /// Ends a commit that failed with `error`, or finds that it succeeded.
     async fn give_up(&mut self, error: TxnError) -> Result<CommitInfo, TxnError> {
-        if !self.prepared && self.lost.is_none() && !self.doubted {
+        if !self.prepared && !self.sent {
             self.say_farewell(Farewell::Release);
             return Err(error);
         }
@@ -341,10 +334,7 @@ impl Committer {
             self.say_farewell(Farewell::AskAndResolve);
             return Err(error);
         }
-        let deadline = match &self.lost {
-            Some(_) => self.proposal.deadline.max(Instant::now()) + config.outcome_timeout,
-            None => self.proposal.deadline.max(Instant::now() + ABORT_GRACE),
-        };
+        let deadline = self.proposal.deadline + config.outcome_timeout;
         match ask_record(&self.coordinator, &self.meta(), deadline).await {
             Ok(Outcome::Committed(at)) => {
                 let stats = CommitStats::default();
@@ -354,17 +344,12 @@ impl Committer {
                 self.say_farewell(Farewell::Resolve(Resolution::Abort));
                 Err(error)
             }
-            Ok(Outcome::Forgotten) => match &self.lost {
-                Some(_) => Err(self.unknown("its record was deleted long ago")),
-                None => Err(error),
-            },
-            Ok(Outcome::Pending) | Err(_) => {
-                self.say_farewell(Farewell::AskAndResolve);
-                match &self.lost {
-                    Some(cause) => Err(self.unknown(cause)),
-                    None => Err(error),
-                }
+            Ok(Outcome::Forgotten) if self.sent => {
+                Err(self.unknown("its record was deleted long ago"))
             }
+            Ok(Outcome::Forgotten) => Err(error),
+            Ok(Outcome::Pending) => Err(self.nobody_tells(error, "it is not decided yet")),
+            Err(silent) => Err(self.nobody_tells(error, &silent.to_string())),
         }
     }
 
@@ -372,6 +357,18 @@ impl Committer {
     fn above_read(&self) -> Timestamp {
         let keep = self.coordinator.config().rules.keep(Rule::AboveRead);
         if keep { self.proposal.above } else { Timestamp::ZERO }
+    }
+
+    /// The record cannot be had in time: it is asked on behind the answer (X8).
+    fn nobody_tells(&mut self, error: TxnError, why: &str) -> TxnError {
+        if self.sent {
+            self.lost.get_or_insert_with(|| error.to_string());
+        }
+        self.say_farewell(Farewell::AskAndResolve);
+        match &self.lost {
+            Some(cause) => self.unknown(&format!("{cause}; its record: {why}")),
+            None => error,
+        }
     }
 
     /// No commit timestamp can lie below the schema bound any more.

@@ -53,8 +53,9 @@ pub struct TxnOptions {
 pub struct Config {
     /// How long a statement or a commit may take where the session set nothing.
     pub statement_timeout: Duration,
-    /// How long the outcome of a commit whose answers were lost is inquired after its deadline,
-    /// before the client hears 40003.
+    /// How long after its deadline the outcome of a commit is inquired, before the client hears
+    /// 40003. With what a last answer is waited for on top, a commit ends within a second of its
+    /// deadline.
     pub outcome_timeout: Duration,
     /// Heartbeat to the anchor's leader: a third of H (X7).
     pub heartbeat_interval: Duration,
@@ -96,7 +97,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             statement_timeout: Duration::from_secs(30),
-            outcome_timeout: Duration::from_secs(10),
+            outcome_timeout: Duration::from_millis(700),
             heartbeat_interval: Duration::from_secs(1),
             max_age: Duration::from_secs(55 * 60),
             max_txn_bytes: 64 << 20,
