@@ -156,9 +156,19 @@ fn a_range_without_a_quorum_fails_in_time_and_others_work() {
             cluster.crash(NodeId(*node)).await;
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let statement = "SET statement_timeout = '6s'; SELECT * FROM lost";
-        let error = attempt(cluster, asked, statement).await.expect_err("no quorum");
-        assert!(["57014", "08006"].contains(&error.sqlstate.code()), "{error:?}");
+        let range = range_of(cluster, "lost").await;
+        for statement in ["SELECT * FROM lost", "UPDATE lost SET k = 2", "DELETE FROM lost"] {
+            let begun = tokio::time::Instant::now();
+            let limited = format!("SET statement_timeout = '6s'; {statement}");
+            let error = attempt(cluster, asked, &limited).await.expect_err("no quorum");
+            let took = begun.elapsed();
+            assert!(took <= Duration::from_secs(7), "{statement}: {took:?}");
+            assert_eq!(error.sqlstate.code(), "57014", "{error:?}");
+            let named = lost.iter().map(|node| format!("n{node}")).chain([range.clone()]);
+            for part in named {
+                assert!(error.message.contains(&part), "{part} is not named: {}", error.message);
+            }
+        }
         run(cluster, asked, "INSERT INTO kept VALUES (1)").await;
     });
 }
@@ -207,6 +217,49 @@ fn a_node_that_kept_its_folder_comes_back_while_others_are_away() {
         tokio::time::sleep(Duration::from_secs(10)).await;
         run(cluster, 4, "SHOW TABLES").await;
     });
+}
+
+/// A commit whose range loses its quorum on the way ends within a second of its deadline, and says
+/// so if nobody can tell its outcome.
+#[test]
+fn a_commit_without_a_quorum_ends_within_a_second_of_its_deadline() {
+    in_virtual_time(9, async |cluster, _| {
+        for table in ["first", "kept", "lost"] {
+            run(cluster, 1, &format!("CREATE TABLE {table} (k INT8 PRIMARY KEY)")).await;
+        }
+        let (kept, lost) = (voters(cluster, "kept").await, voters(cluster, "lost").await);
+        let range = range_of(cluster, "lost").await;
+        let node = cluster.node(NodeId(kept[0])).expect("it runs");
+        let mut session = node.database().session(sql::SessionOptions::default()).expect("room");
+        let begin = "SET statement_timeout = '6s'; BEGIN; INSERT INTO lost VALUES (1)";
+        session.simple(begin, &mut |_| {}).await.expect("the range is whole");
+        for node in &lost[1..] {
+            cluster.crash(NodeId(*node)).await;
+        }
+        let begun = tokio::time::Instant::now();
+        let error = session.simple("COMMIT", &mut |_| {}).await.expect_err("no quorum");
+        let took = begun.elapsed();
+        assert!(took <= Duration::from_secs(7), "{took:?}");
+        assert_eq!(error.sqlstate.code(), "40003", "{error:?}");
+        assert!(error.message.contains(&range), "{error:?}");
+        session.close().await;
+    });
+}
+
+/// A table's first range, by its name.
+async fn range_of(cluster: &Cluster, table: &str) -> String {
+    let node = cluster.node(NodeId(1)).expect("it runs");
+    let mut session = node.database().session(sql::SessionOptions::default()).expect("room");
+    let mut id = None;
+    let show = format!("SHOW RANGES FROM TABLE {table}");
+    let mut see = |execution| {
+        if let sql::Execution::Rows { rows, .. } = execution {
+            id = rows.first().and_then(|row| row[0].as_int());
+        }
+    };
+    session.simple(&show, &mut see).await.expect("the directory answers");
+    session.close().await;
+    format!("r{}", id.expect("a table has a range"))
 }
 
 /// The nodes that hold a table's first range.

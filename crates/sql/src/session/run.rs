@@ -25,6 +25,12 @@ use crate::{
 /// How often a statement is planned anew because its tables changed under it.
 const MAX_REPLANS: usize = 10;
 
+/// How much later than the statement's deadline its timer goes off. The ranges are asked until the
+/// deadline, and their last answers are waited for a quarter of a second longer; so whatever ends
+/// there ends with its own error, which names the range, its replicas and what is missing, and the
+/// timer only stops what asks no range.
+pub(super) const TIMER_MARGIN: Duration = Duration::from_millis(400);
+
 impl Session {
     /// When the statement that begins now must be done.
     pub(super) fn deadline(&self) -> Instant {
@@ -376,7 +382,7 @@ fn refuse_writes(plan: &Plan, access: Access) -> Result<(), SqlError> {
     Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message))
 }
 
-/// Runs something under the session's cancel and the statement's deadline.
+/// Runs something under the session's cancel and, [`TIMER_MARGIN`] later, the statement's deadline.
 pub(super) async fn guarded<T>(
     shared: &super::Shared,
     deadline: Instant,
@@ -389,7 +395,7 @@ pub(super) async fn guarded<T>(
             SqlState::QUERY_CANCELED,
             "canceling statement due to user request",
         ).into()),
-        () = tokio::time::sleep_until(deadline) => Err(SqlError::new(
+        () = tokio::time::sleep_until(deadline + TIMER_MARGIN) => Err(SqlError::new(
             SqlState::QUERY_CANCELED,
             "canceling statement due to statement timeout",
         ).into()),
