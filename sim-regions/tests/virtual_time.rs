@@ -246,6 +246,39 @@ fn a_commit_without_a_quorum_ends_within_a_second_of_its_deadline() {
     });
 }
 
+/// `SHOW LOCKS` shows what can be asked, and names what cannot.
+#[test]
+fn locks_are_shown_as_far_as_ranges_answer() {
+    in_virtual_time(10, async |cluster, _| {
+        for table in ["first", "kept", "lost"] {
+            run(cluster, 1, &format!("CREATE TABLE {table} (k INT8 PRIMARY KEY)")).await;
+        }
+        let (kept, lost) = (voters(cluster, "kept").await, voters(cluster, "lost").await);
+        let range = range_of(cluster, "lost").await;
+        for node in &lost[1..] {
+            cluster.crash(NodeId(*node)).await;
+        }
+        // Until its lease is over, a leader without a quorum still knows its locks.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let node = cluster.node(NodeId(kept[0])).expect("it runs");
+        run(cluster, kept[0], "INSERT INTO kept VALUES (1)").await;
+        let mut holder = node.database().session(sql::SessionOptions::default()).expect("room");
+        let lock = "BEGIN; SELECT * FROM kept WHERE k = 1 FOR UPDATE";
+        holder.simple(lock, &mut |_| {}).await.expect("the range is whole");
+        let mut session = node.database().session(sql::SessionOptions::default()).expect("room");
+        let mut shown = Vec::new();
+        session
+            .simple("SHOW LOCKS", &mut |table| shown.push(format!("{table:?}")))
+            .await
+            .expect("it answers");
+        assert!(shown.concat().contains("kept"), "{shown:?}");
+        let notices = format!("{:?}", session.take_notices());
+        assert!(notices.contains(&range), "{notices}");
+        session.close().await;
+        holder.close().await;
+    });
+}
+
 /// A table's first range, by its name.
 async fn range_of(cluster: &Cluster, table: &str) -> String {
     let node = cluster.node(NodeId(1)).expect("it runs");

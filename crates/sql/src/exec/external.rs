@@ -132,29 +132,33 @@ async fn locks_of(
 ) -> Outcome<Vec<LockInfo>> {
     let mut all = Vec::new();
     for (table, _) in session.used() {
-        all.extend(locks_in(database, &layout::table_span(table), deadline).await?);
+        for answer in locks_in(database, &layout::table_span(table), deadline).await? {
+            all.extend(answer?);
+        }
     }
     Ok(all)
 }
 
-/// Locks held and waited for in the ranges of a span.
+/// Locks held and waited for in each range of a span, as far as their leaders answer. All are asked
+/// at once.
+///
+/// # Errors
+/// If the ranges of the span cannot be had.
 pub(crate) async fn locks_in(
     database: &Database,
     span: &Span,
     deadline: tokio::time::Instant,
-) -> Outcome<Vec<LockInfo>> {
+) -> Outcome<Vec<Outcome<Vec<LockInfo>>>> {
     let router = &database.0.router;
-    let mut all = Vec::new();
-    for range in router.ranges_of(span, deadline).await? {
-        let reply = router.send_to_leader(&range, Request::Locks, deadline).await;
+    let ranges = router.ranges_of(span, deadline).await?;
+    let asked = ranges.iter().map(async |range| {
+        let reply = router.send_to_leader(range, Request::Locks, deadline).await;
         match reply.map_err(txn::TxnError::from)? {
-            Reply::Locks(locks) => all.extend(locks),
-            other => {
-                return Err(SqlError::internal(format!("{other:?} to a request for locks")).into());
-            }
+            Reply::Locks(locks) => Ok(locks),
+            other => Err(SqlError::internal(format!("{other:?} to a request for locks")).into()),
         }
-    }
-    Ok(all)
+    });
+    Ok(futures::future::join_all(asked).await)
 }
 
 /// Shows every expression of a plan.

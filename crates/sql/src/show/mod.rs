@@ -2,20 +2,23 @@
 
 mod ranges;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use expr::{Datum, SqlError, Type};
-use keys::layout;
+use expr::{Datum, SqlError, SqlState, Type};
+use futures::future::join_all;
+use keys::{Span, layout};
+use kv::LockInfo;
+use tokio::time::Instant;
 use txn::CommitInfo;
 
 use crate::{
     bind::{table_name, undefined_table},
     catalog::{IndexState, Table, Uniqueness},
     database::Database,
-    error::named_span,
+    error::{Outcome, named_span},
     exec::external::locks_in,
     parse::Show,
-    session::{Execution, ResultColumn, Row, Session},
+    session::{Execution, Notice, ResultColumn, Row, Session},
 };
 
 pub(crate) use ranges::{all_ranges, leader, region_of};
@@ -365,13 +368,28 @@ fn constraints_of(table: &Table) -> Vec<Row> {
     rows.into_iter().map(row).collect()
 }
 
+/// How long the leader of a range is asked for its locks before it is left out, and named.
+const LOCKS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `SHOW LOCKS`: what the leaders tell; a notice for each range that does not answer.
 async fn locks(session: &Session) -> Result<Vec<Row>, SqlError> {
     let database = session.database();
     let catalog = database.0.cache.strong().await?;
+    let deadline = session.statement_deadline().min(Instant::now() + LOCKS_TIMEOUT);
+    let spans: Vec<Span> = catalog.tables().map(|table| layout::table_span(table.id)).collect();
+    let asked = spans.iter().map(|span| locks_in(database, span, deadline));
     let mut rows = Vec::new();
-    for table in catalog.tables() {
-        let span = layout::table_span(table.id);
-        for lock in locks_in(database, &span, session.statement_deadline()).await? {
+    for answer in join_all(asked).await.into_iter().flat_map(each_range) {
+        let locks = match answer.map_err(|failure| failure.into_sql(Some(&catalog))) {
+            Ok(locks) => locks,
+            Err(error) => {
+                let message = format!("locks not shown: {}", error.message);
+                let sqlstate = SqlState::WARNING;
+                session.notify(Notice { severity: "WARNING", sqlstate, message, detail: None });
+                continue;
+            }
+        };
+        for lock in locks {
             let waits: Vec<String> = lock.waits_for.iter().map(|id| id.short()).collect();
             let state = match (lock.prepared, waits.is_empty()) {
                 (_, false) => "waiting",
@@ -389,6 +407,11 @@ async fn locks(session: &Session) -> Result<Vec<Row>, SqlError> {
         }
     }
     Ok(rows)
+}
+
+/// The answers of the ranges of a table, or the one error in their place.
+fn each_range(table: Outcome<Vec<Outcome<Vec<LockInfo>>>>) -> Vec<Outcome<Vec<LockInfo>>> {
+    table.unwrap_or_else(|failure| vec![Err(failure)])
 }
 
 fn sessions(database: &Database) -> Vec<Row> {
