@@ -1,6 +1,6 @@
 //! Cycles in words: why each transaction must come before the next.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use crate::{
     Value, WitnessEdge,
@@ -91,7 +91,17 @@ impl<'h> Explainer<'_, 'h> {
                 None => missed,
             }
         };
-        if hop.kind.has(EdgeKind::BY_REALTIME) {
+        if let Some((earlier, later)) = hop.about.evidence {
+            let (earlier, later) = (self.index.op(earlier), self.index.op(later));
+            let unit = self.index.history.time_unit;
+            let gap = ended_before(unit, earlier, later).unwrap_or_else(|| "some time".into());
+            let _ = write!(
+                text,
+                " (#{}, which had the earlier of them, ended {gap} before #{}, which had the later, \
+                 began)",
+                earlier.index, later.index
+            );
+        } else if hop.kind.has(EdgeKind::BY_REALTIME) {
             text.push_str(" (in this order, as real time shows)");
         }
         text

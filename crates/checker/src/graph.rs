@@ -69,10 +69,12 @@ pub(crate) struct About {
     pub from: Option<VersionId>,
     /// The version at its end.
     pub to: Option<VersionId>,
+    /// Whose order in real time shows the order of the versions, where nothing else does.
+    pub evidence: Option<(TxnId, TxnId)>,
 }
 
 impl About {
-    pub(crate) const NOTHING: Self = Self { key: None, from: None, to: None };
+    pub(crate) const NOTHING: Self = Self { key: None, from: None, to: None, evidence: None };
 }
 
 /// A node: a transaction, by its number, or a virtual one.

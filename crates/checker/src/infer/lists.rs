@@ -148,7 +148,7 @@ impl Inference<'_, '_> {
 
     fn list_edges(&mut self, key: KeyId, versions: &Versions, reads: &[(&Touch, usize)]) {
         let order = &versions.order;
-        let about = |from, to| About { key: Some(key), from, to };
+        let about = |from, to| About { key: Some(key), from, to, evidence: None };
         let writer = |at: usize| self.index.counted_writer(order[at]).expect("it counts");
         let counted: Vec<usize> =
             (0..order.len()).filter(|at| versions.counted_up_to[*at] == Some(*at)).collect();

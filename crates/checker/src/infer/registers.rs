@@ -30,7 +30,9 @@ type Orders = BTreeMap<(Known, VersionId), Certainty>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Certainty {
     Data,
-    Realtime,
+    /// The first transaction had to do with the earlier version and ended before the second, which
+    /// had to do with the later, began.
+    Realtime(TxnId, TxnId),
 }
 
 /// More pairs of readers and following versions than this go over a [`Fan`].
@@ -43,7 +45,12 @@ impl Inference<'_, '_> {
             self.judge_read_version(touch.txn, version);
             self.judge_intermediate(touch.txn, version);
             if let Some(writer) = self.index.counted_writer(version) {
-                let about = About { key: Some(key), from: Some(version), to: Some(version) };
+                let about = About {
+                    key: Some(key),
+                    from: Some(version),
+                    to: Some(version),
+                    evidence: None,
+                };
                 self.graph.edge(writer, touch.txn, EdgeKind::WR, about);
             }
         }
@@ -116,7 +123,7 @@ impl Inference<'_, '_> {
         }
         begins.sort_unstable();
         ends.sort_unstable();
-        let mut ended: BTreeMap<Known, Nanos> = BTreeMap::new();
+        let mut ended: BTreeMap<Known, (Nanos, TxnId)> = BTreeMap::new();
         let mut next_end = 0;
         for (begin, at) in begins {
             while let Some((end, ending)) = ends.get(next_end).filter(|(end, _)| *end < begin) {
@@ -124,16 +131,18 @@ impl Inference<'_, '_> {
                 let touch = &touches[*ending];
                 if self.first_known(touch).is_some() {
                     let began = self.index.op(touch.txn).invoked;
-                    ended.retain(|_, end| *end >= began);
+                    ended.retain(|_, (end, _)| *end >= began);
                 }
                 let left = touch.writes.last().copied().map(Some).or_else(|| self.read(touch));
                 if let Some(left) = left {
-                    ended.insert(left, *end);
+                    ended.insert(left, (*end, touch.txn));
                 }
             }
             let Some(Some(first)) = self.first_known(&touches[at]) else { continue };
-            for earlier in ended.keys().filter(|earlier| **earlier != Some(first)) {
-                orders.entry((*earlier, first)).or_insert(Certainty::Realtime);
+            for (earlier, (_, txn)) in ended.iter().filter(|(earlier, _)| **earlier != Some(first))
+            {
+                let certainty = Certainty::Realtime(*txn, touches[at].txn);
+                orders.entry((*earlier, first)).or_insert(certainty);
             }
         }
     }
@@ -155,7 +164,7 @@ impl Inference<'_, '_> {
             following.entry(earlier).or_default().push((later, certainty));
         }
         for (version, later) in following {
-            let about = About { key: Some(key), from: version, to: None };
+            let about = About { key: Some(key), from: version, ..About::NOTHING };
             let writer = version.and_then(|version| self.index.counted_writer(version));
             let readers = readers.get(&version).map_or(&[][..], Vec::as_slice);
             if readers.len() * later.len() > PAIRS_WITHOUT_FAN && later.len() > 1 {
@@ -164,7 +173,7 @@ impl Inference<'_, '_> {
             }
             for (later, certainty) in later {
                 let Some(overwriter) = self.index.counted_writer(later) else { continue };
-                let about = About { to: Some(later), ..about };
+                let about = About { to: Some(later), evidence: certainty.evidence(), ..about };
                 if let Some(writer) = writer {
                     let kind = certainty.mark(EdgeKind::WW);
                     self.graph.edge(writer, overwriter, kind, about);
@@ -183,14 +192,13 @@ impl Inference<'_, '_> {
         later: &[(VersionId, Certainty)],
         about: About,
     ) {
-        for certainty in [Certainty::Data, Certainty::Realtime] {
-            let versions = later.iter().filter(|(_, found)| *found == certainty);
+        for by_realtime in [false, true] {
+            let of_kind = |found: &Certainty| found.evidence().is_some() == by_realtime;
+            let versions = later.iter().filter(|(_, found)| of_kind(found));
+            let Some((_, certainty)) = versions.clone().next() else { continue };
             let targets: Vec<(TxnId, VersionId)> = versions
                 .filter_map(|(version, _)| Some((self.index.counted_writer(*version)?, *version)))
                 .collect();
-            if targets.is_empty() {
-                continue;
-            }
             let own: BTreeMap<TxnId, usize> =
                 targets.iter().enumerate().map(|(at, (txn, _))| (*txn, at)).collect();
             let fan = Fan::new(&mut self.graph, targets);
@@ -207,10 +215,14 @@ impl Inference<'_, '_> {
 }
 
 impl Certainty {
+    fn evidence(self) -> Option<(TxnId, TxnId)> {
+        if let Self::Realtime(earlier, later) = self { Some((earlier, later)) } else { None }
+    }
+
     fn mark(self, kind: EdgeKind) -> EdgeKind {
         match self {
             Self::Data => kind,
-            Self::Realtime => kind.and(EdgeKind::BY_REALTIME),
+            Self::Realtime(..) => kind.and(EdgeKind::BY_REALTIME),
         }
     }
 }
