@@ -1,4 +1,46 @@
 //! Consistency checkers for the histories of any database.
+//!
+//! What did clients ask for, when, and what did they hear? From that alone this crate says whether a
+//! database kept its promise. It knows nothing of any database: no protocol, no storage, no clock.
+//!
+//! ```text
+//!  file --load--> History --check(model)--> Verdict --render--> text, drawing, page
+//!                    |                         ^
+//!                    |   index, infer          |
+//!                    +-> dependency graph --> cycles          black box
+//!                    +-> newest version <= timestamp?         white box, with timestamps
+//!                    +-> some order of the calls?             single registers
+//!                    +-> invariants of workloads              bank, counters, comments, bounds
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`history`], [`value`] | operations with process, times, outcome, reads and writes |
+//! | [`format`](mod@format) | files: JSON lines, and Jepsen's events in EDN or JSON |
+//! | [`model`] | what each consistency model forbids; anomalies by name |
+//! | [`index`], [`infer`], [`order`] | from reads and writes to what must come before what |
+//! | [`graph`], [`cycles`], [`explain`] | cycles: which, how short, why |
+//! | [`timestamps`] | the database's own timestamps against what was read |
+//! | [`linear`] | linearizability of registers whose values repeat |
+//! | [`workloads`] | totals, counters, later without earlier, bounds of staleness |
+//! | [`report`], [`verdict`], [`render`] | what was found, with witnesses, for people |
+//!
+//! # What a verdict means
+//!
+//! 1. **No false alarms.** Whatever is reported follows from what clients saw and from the model being
+//!    judged. Operations of unknown outcome may have happened or not; nothing follows from their end, and
+//!    nothing from them at all until somebody saw an effect.
+//! 2. **Nothing missed, where that can be promised**: for lists and sets whose values are never repeated
+//!    under serializability and strict serializability, for single registers under linearizability, for
+//!    timestamps. Registers in transactions over several keys hide versions, so there "holds" means:
+//!    nothing that can be concluded contradicts it.
+//! 3. **Undecided is said, never guessed**, and the notes say of what and why.
+//!
+//! HAZARD: real time is what the history says it is. If the clients' clocks disagree, an order of real
+//! time is concluded that never was: record histories with one clock.
+//!
+//! Anomalies are named after Adya (*Weak Consistency*, 1999) and Elle (VLDB 2020); the rule for snapshot
+//! isolation is that of Cerone and Gotsman (PODC 2016).
 
 mod cycles;
 mod explain;

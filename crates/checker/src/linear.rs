@@ -19,13 +19,14 @@
 //! - an open read that agrees with the register has its moment at once: that changes nothing and can
 //!   only help;
 //! - of open calls of unknown outcome that do the same, the oldest goes first;
-//! - worlds are kept once, however they came about.
+//! - worlds are kept once, however they came about, and of two with the same value and the same known
+//!   calls only the one that needed fewer unknown ones: it can do whatever the other can.
 //!
 //! The problem is NP-complete; beyond [`MAX_WORLDS`] the judgement is "undecided", never a guess.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     Kind, Nanos, Order, Outcome,
@@ -54,6 +55,39 @@ struct Call {
 
 /// A state of the world: the value, and the open calls that had their moment, sorted.
 type World = (State, Vec<usize>);
+
+/// Worlds without those that others make superfluous: by value and known calls, the sets of unknown
+/// calls, none containing another.
+#[derive(Debug, Default)]
+struct Worlds(FxHashMap<(State, Vec<usize>), Vec<Vec<usize>>>);
+
+impl Worlds {
+    /// Takes a world in, unless one that needed fewer unknown calls is there. Worlds with fewer are to
+    /// come first.
+    fn enter(&mut self, search: &Search<'_, '_>, (state, done): (State, &[usize])) -> bool {
+        let unknown = search.unknown(done);
+        let known = done.iter().copied().filter(|call| search.calls[*call].end.is_some());
+        let there = self.0.entry((state, known.collect())).or_default();
+        let is_subset = |fewer: &Vec<usize>| fewer.iter().all(|call| unknown.contains(call));
+        if there.iter().any(is_subset) {
+            return false;
+        }
+        there.push(unknown);
+        true
+    }
+
+    fn all(self) -> FxHashSet<World> {
+        let mut all = FxHashSet::default();
+        for ((state, known), sets) in self.0 {
+            for unknown in sets {
+                let mut done: Vec<usize> = known.iter().copied().chain(unknown).collect();
+                done.sort_unstable();
+                all.insert((state, done));
+            }
+        }
+        all
+    }
+}
 
 /// The judgement of one register.
 #[derive(Debug, PartialEq, Eq)]
@@ -171,13 +205,22 @@ impl<'c, 'h> Search<'c, 'h> {
 
     /// The worlds in which a call has had its moment; `None` if they are too many.
     fn end(&mut self, call: usize, possible: &mut BTreeSet<State>) -> Option<FxHashSet<World>> {
-        let mut next = FxHashSet::default();
-        let mut seen = FxHashSet::default();
-        let mut to_visit: Vec<World> = Vec::new();
+        let mut next = Worlds::default();
+        let mut seen = Worlds::default();
+        // By how many unknown calls they needed: who needs fewest comes first.
+        let mut to_visit: BTreeMap<usize, Vec<World>> = BTreeMap::new();
         for world in std::mem::take(&mut self.worlds) {
-            self.visit(world, &mut seen, &mut to_visit);
+            let world = self.with_reads(world);
+            to_visit.entry(self.unknown(&world.1).len()).or_default().push(world);
         }
-        while let Some((state, done)) = to_visit.pop() {
+        while let Some(mut fewest) = to_visit.first_entry() {
+            let Some((state, done)) = fewest.get_mut().pop() else {
+                fewest.remove();
+                continue;
+            };
+            if !seen.enter(self, (state, &done)) {
+                continue;
+            }
             self.work += 1;
             if self.work > MAX_WORLDS {
                 return None;
@@ -186,7 +229,7 @@ impl<'c, 'h> Search<'c, 'h> {
             if let Ok(at) = done.binary_search(&call) {
                 let mut done = done;
                 done.remove(at);
-                next.insert((state, done));
+                next.enter(self, (state, &done));
                 continue;
             }
             for open in &self.open {
@@ -197,16 +240,16 @@ impl<'c, 'h> Search<'c, 'h> {
                     let mut done = done.clone();
                     let at = done.binary_search(open).expect_err("it had no moment yet");
                     done.insert(at, *open);
-                    self.visit((after, done), &mut seen, &mut to_visit);
+                    let world = self.with_reads((after, done));
+                    to_visit.entry(self.unknown(&world.1).len()).or_default().push(world);
                 }
             }
         }
-        Some(next)
+        Some(next.all())
     }
 
-    /// Enters a world, once, with all reads done that agree with it.
-    fn visit(&self, world: World, seen: &mut FxHashSet<World>, to_visit: &mut Vec<World>) {
-        let (state, mut done) = world;
+    /// A world with all reads done that agree with it.
+    fn with_reads(&self, (state, mut done): World) -> World {
         for open in &self.open {
             let is_read = self.calls[*open].steps.iter().all(|s| matches!(s, Step::Read(..)));
             if let Err(at) = done.binary_search(open)
@@ -216,10 +259,12 @@ impl<'c, 'h> Search<'c, 'h> {
                 done.insert(at, *open);
             }
         }
-        let world = (state, done);
-        if seen.insert(world.clone()) {
-            to_visit.push(world);
-        }
+        (state, done)
+    }
+
+    /// Of some calls those of unknown outcome.
+    fn unknown(&self, calls: &[usize]) -> Vec<usize> {
+        calls.iter().copied().filter(|call| self.calls[*call].end.is_none()).collect()
     }
 
     /// Whether an older call of unknown outcome does the same and has had no moment yet.

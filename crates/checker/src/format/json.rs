@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Form>, LoadError> {
         match serde_json::from_str::<serde_json::Value>(line) {
             Ok(value) => forms.push(form(value, line_number)),
             Err(_) if forms.is_empty() => return document(text),
-            Err(error) => return Err(LoadError::new(line_number, error.to_string())),
+            Err(error) => return Err(LoadError::new(line_number, message(&error))),
         }
     }
     Ok(forms)
@@ -24,12 +24,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Form>, LoadError> {
 
 /// One array over several lines. Entries that stand on lines of their own know their line.
 fn document(text: &str) -> Result<Vec<Form>, LoadError> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        // The place is said by the line number already.
-        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        LoadError::new(error.line().max(1), message)
-    })?;
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| LoadError::new(error.line().max(1), message(&error)))?;
     let serde_json::Value::Array(entries) = value else { return Ok(vec![form(value, 1)]) };
     let starts = text.lines().enumerate().filter(|(_, line)| {
         let line = line.trim_start();
@@ -40,6 +36,12 @@ fn document(text: &str) -> Result<Vec<Form>, LoadError> {
     let line_of = |at: usize| if known { starts[at] } else { 1 };
     let forms = entries.into_iter().enumerate().map(|(at, entry)| form(entry, line_of(at)));
     Ok(forms.collect())
+}
+
+/// What is wrong, without the place, which a [`LoadError`] says.
+fn message(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    message.split(" at line ").next().unwrap_or(&message).to_owned()
 }
 
 fn form(value: serde_json::Value, line: usize) -> Form {
