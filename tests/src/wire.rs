@@ -75,6 +75,15 @@ impl Wire {
         }
     }
 
+    /// The next so many messages.
+    pub async fn receive_some(&mut self, count: usize) -> Vec<Message> {
+        let mut messages = Vec::new();
+        for _ in 0..count {
+            messages.push(self.receive().await);
+        }
+        messages
+    }
+
     /// Runs a simple query: the types of the answers in one word, the status at its end
     /// (`TDC/I`: a row outside a transaction).
     pub async fn query(&mut self, sql: &str) -> String {

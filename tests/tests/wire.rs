@@ -26,6 +26,10 @@ async fn clients_of_all_kinds_are_served() {
     errors_tell_state_position_and_hint(&demo).await;
     every_answer_tells_the_transactions_status(&demo).await;
     after_an_error_messages_are_skipped_until_sync(&demo).await;
+    a_pipeline_is_one_transaction(&demo).await;
+    an_error_undoes_its_pipeline(&demo).await;
+    a_pipeline_may_begin_and_end_blocks(&demo).await;
+    a_lone_statement_is_retried(&demo).await;
     a_statement_can_be_cancelled(&demo).await;
     a_client_that_disappears_leaves_no_lock(&demo).await;
     psql_prints_results_and_carets(&demo).await;
@@ -188,6 +192,114 @@ async fn after_an_error_messages_are_skipped_until_sync(demo: &Demo) {
     wire.send('E', b"\0\0\0\0\x02").await;
     wire.send('S', b"").await;
     assert_eq!(summary(&wire.until_ready().await), "12DDsDC/I");
+}
+
+/// Parse, Bind and Execute of each statement, then Sync.
+async fn pipeline(wire: &mut Wire, statements: &[&str]) -> String {
+    for statement in statements {
+        execute(wire, statement).await;
+    }
+    wire.send('S', b"").await;
+    summary(&wire.until_ready().await)
+}
+
+async fn execute(wire: &mut Wire, statement: &str) {
+    wire.send('P', format!("\0{statement}\0\0\0").as_bytes()).await;
+    wire.send('B', b"\0\0\0\0\0\0\0\0").await;
+    wire.send('E', b"\0\0\0\0\0").await;
+}
+
+async fn a_pipeline_is_one_transaction(demo: &Demo) {
+    let sql = demo.connect(0).await;
+    sql.run("CREATE TABLE pipe (id INT PRIMARY KEY)").await.expect("create");
+    let mut wire = Wire::connect(demo.sql_port(1)).await;
+    execute(&mut wire, "INSERT INTO pipe VALUES (1)").await;
+    execute(&mut wire, "SELECT id FROM pipe").await;
+    wire.send('H', b"").await;
+    assert_eq!(summary(&wire.receive_some(7).await), "12C12DC", "it sees its own writes");
+    // The rest of the pipeline is still to come: nothing is committed.
+    let refused = sql.run("SELECT * FROM pipe WHERE id = 1 FOR UPDATE NOWAIT").await;
+    let count = sql.value("SELECT count(*) FROM pipe").await;
+    assert_eq!((refused, count), (Ok(()), Ok("0".to_owned())), "it is not committed");
+    execute(&mut wire, "INSERT INTO pipe VALUES (2)").await;
+    wire.send('S', b"").await;
+    assert_eq!(summary(&wire.until_ready().await), "12C/I");
+    assert_eq!(sql.value("SELECT count(*) FROM pipe").await, Ok("2".to_owned()));
+}
+
+async fn an_error_undoes_its_pipeline(demo: &Demo) {
+    let sql = demo.connect(0).await;
+    let mut wire = Wire::connect(demo.sql_port(0)).await;
+    let statements = [
+        "INSERT INTO pipe VALUES (3)",
+        "INSERT INTO pipe VALUES (1)",
+        "INSERT INTO pipe VALUES (4)",
+    ];
+    assert_eq!(pipeline(&mut wire, &statements).await, "12C12E/I");
+    let statements = ["INSERT INTO pipe VALUES (3)", "SELECT nope FROM pipe"];
+    assert_eq!(pipeline(&mut wire, &statements).await, "12CE/I", "also an error of Parse");
+    assert_eq!(sql.value("SELECT count(*) FROM pipe").await, Ok("2".to_owned()));
+    // A conflict that only the commit finds is told at Sync, and what comes after works.
+    execute(&mut wire, "SELECT count(*) FROM pipe").await;
+    execute(&mut wire, "INSERT INTO pipe SELECT max(id) + 10 FROM pipe").await;
+    wire.send('H', b"").await;
+    assert_eq!(summary(&wire.receive_some(7).await), "12DC12C");
+    sql.run("INSERT INTO pipe VALUES (5)").await.expect("insert");
+    wire.send('S', b"").await;
+    assert_eq!(summary(&wire.until_ready().await), "E/I", "its count is not true any more");
+    assert_eq!(pipeline(&mut wire, &["SELECT 1"]).await, "12DC/I");
+    // A failed Parse fails a transaction block as well.
+    assert_eq!(pipeline(&mut wire, &["BEGIN", "SELECT nope FROM pipe"]).await, "12CE/E");
+    assert_eq!(pipeline(&mut wire, &["COMMIT"]).await, "12C/I");
+}
+
+async fn a_pipeline_may_begin_and_end_blocks(demo: &Demo) {
+    let sql = demo.connect(0).await;
+    let count = async || sql.value("SELECT count(*) FROM pipe WHERE id > 20").await;
+    let mut wire = Wire::connect(demo.sql_port(2)).await;
+    // BEGIN makes a block of what came before it: Sync does not end that.
+    let statements = ["INSERT INTO pipe VALUES (21)", "BEGIN", "INSERT INTO pipe VALUES (22)"];
+    assert_eq!(pipeline(&mut wire, &statements).await, "12C12C12C/T");
+    assert_eq!(count().await, Ok("0".to_owned()));
+    assert_eq!(pipeline(&mut wire, &["ROLLBACK"]).await, "12C/I");
+    assert_eq!(count().await, Ok("0".to_owned()));
+    // COMMIT and ROLLBACK end what they find, with a warning if it is no block.
+    let statements = [
+        "INSERT INTO pipe VALUES (21)",
+        "COMMIT",
+        "INSERT INTO pipe VALUES (22)",
+        "ROLLBACK",
+        "INSERT INTO pipe VALUES (23)",
+        "SELECT 1 / 0",
+    ];
+    assert_eq!(pipeline(&mut wire, &statements).await, "12C12NC12C12NC12C12E/I");
+    assert_eq!(count().await, Ok("1".to_owned()));
+    // A client that leaves before Sync has committed nothing.
+    execute(&mut wire, "INSERT INTO pipe VALUES (24)").await;
+    execute(&mut wire, "INSERT INTO pipe VALUES (25)").await;
+    wire.send('H', b"").await;
+    assert_eq!(summary(&wire.receive_some(6).await), "12C12C");
+    drop(wire);
+    assert_eq!(count().await, Ok("1".to_owned()));
+    // Nor has it left anything in the way of others.
+    assert_eq!(sql.run("INSERT INTO pipe VALUES (24), (25)").await, Ok(()));
+}
+
+/// X10: a pipeline of one statement is retried by the server, a longer one by its client.
+async fn a_lone_statement_is_retried(demo: &Demo) {
+    let sql = demo.connect(0).await;
+    sql.run("CREATE TABLE lone (id INT PRIMARY KEY, v INT)").await.expect("create");
+    sql.run("INSERT INTO lone VALUES (1, 0)").await.expect("insert");
+    // Two gateways change the same row without waiting for each other.
+    let work = async |node: u16| {
+        let client = demo.connect(node).await;
+        for _ in 0..20 {
+            let done = client.0.execute("UPDATE lone SET v = v + 1 WHERE id = 1", &[]).await;
+            assert_eq!(done.map_err(Refused::from), Ok(1), "retried by the server");
+        }
+    };
+    tokio::join!(work(0), work(1), work(2));
+    assert_eq!(sql.value("SELECT v FROM lone").await, Ok("60".to_owned()));
 }
 
 async fn a_statement_can_be_cancelled(demo: &Demo) {

@@ -172,6 +172,7 @@ impl Connection {
         text: Option<&str>,
         extended: bool,
     ) -> io::Result<()> {
+        self.session.fail().await;
         self.side_messages().await?;
         let message = errors::error(error, Severity::Error, text);
         self.feed(PgWireBackendMessage::ErrorResponse(message)).await?;
@@ -248,8 +249,16 @@ impl Connection {
         Ok(self.feed(PgWireBackendMessage::CommandComplete(CommandComplete::new(tag))).await?)
     }
 
+    /// The end of a pipeline: what its statements share is committed. After an error nothing is left
+    /// to commit.
     async fn sync(&mut self) -> Handled {
         self.skipping = false;
+        let ended = self.session.end_pipeline().await;
+        self.side_messages().await?;
+        if let Err(error) = ended {
+            let message = errors::error(&error, Severity::Error, None);
+            self.feed(PgWireBackendMessage::ErrorResponse(message)).await?;
+        }
         if self.session.status() == TxnStatus::Idle {
             self.store.close_portals();
         }
@@ -333,6 +342,9 @@ impl Connection {
         if matches!(portal.progress, Progress::Bound) {
             let parameters = std::mem::take(&mut portal.parameters);
             portal.progress = Progress::Finished;
+            if self.session.runs_alone(&prepared) && self.more_follows().await? {
+                self.session.join_pipeline(&prepared);
+            }
             let running = self.session.execute(&prepared, parameters);
             let outcome =
                 match attended(&mut self.wire, &mut self.ahead, &self.cancel, running).await {
@@ -351,6 +363,27 @@ impl Connection {
         }
         self.side_messages().await?;
         self.send_rows(name, execute.max_rows).await
+    }
+
+    /// Whether anything but `Sync` comes next, so that the statement about to run is not the only one
+    /// of its pipeline: only that one is a transaction of its own, retried after conflicts (X10).
+    ///
+    /// Waits for the next message if there is none yet. That delays nobody: without `Flush` or
+    /// `Sync` the client is owed no answer.
+    async fn more_follows(&mut self) -> io::Result<bool> {
+        let mut next = 0;
+        loop {
+            match self.ahead.get(next) {
+                Some(Ok(PgWireFrontendMessage::Close(_))) => next += 1,
+                Some(Ok(PgWireFrontendMessage::Sync(_))) => return Ok(false),
+                Some(_) => return Ok(true),
+                None if next >= READ_AHEAD => return Ok(true),
+                None => {
+                    let message = self.wire.next().await.ok_or_else(gone)?;
+                    self.ahead.push_back(message);
+                }
+            }
+        }
     }
 
     /// `DEALLOCATE ALL` and `DISCARD ALL` reach the protocol's statements as well.

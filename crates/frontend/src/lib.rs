@@ -13,6 +13,9 @@
 //! answers are written to a buffer, and the buffer goes out when the client waits for it (after
 //! ReadyForQuery, on Flush), or when it is full. One task per connection, one session each.
 //!
+//! - The statements between two Syncs are one transaction, unless they begin and end their own: it is
+//!   committed at Sync, and an error undoes all of it. A statement that is alone before its Sync is
+//!   left to the session, which retries it after conflicts; so Execute looks at what comes next.
 //! - Bounds: connections per server, bytes per message, prepared statements and portals per
 //!   connection. At each the client gets an error with its SQLSTATE, and nothing else is harmed.
 //! - A client that goes away: its session is closed, which rolls back and leaves no lock. Its going

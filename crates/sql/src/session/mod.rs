@@ -9,8 +9,9 @@
 //! ```
 //!
 //! In `Idle` every statement is its own transaction, retried by itself after conflicts (X10, in
-//! [`run`]); several statements of one [`Session::simple`] text share one. In `Failed` everything
-//! but the end of the block is refused (`25P02`).
+//! [`run`]); several statements of one [`Session::simple`] text, or of one pipeline
+//! ([`Session::join_pipeline`] ... [`Session::end_pipeline`]), share one that the client sees as
+//! `Idle`. In `Failed` everything but the end of the block is refused (`25P02`).
 //!
 //! Schema changes take effect at once, in transactions of their own: inside a block they are told
 //! with a warning, and a rollback does not take them back.
@@ -362,8 +363,8 @@ impl Session {
         };
         let several = statements.len() > 1;
         for statement in statements.iter() {
-            if several && self.open.is_none() && transaction::needs_block(statement) {
-                self.begin_implicit().await;
+            if several {
+                self.share_transaction(statement);
             }
             let prepared = match self.prepare(statement, &[]).await {
                 Ok(prepared) => prepared,
@@ -380,10 +381,44 @@ impl Session {
             };
             sink(result?);
         }
-        if self.open.as_ref().is_some_and(|open| open.block == Block::Implicit) {
-            self.commit_open().await?;
+        self.end_pipeline().await
+    }
+
+    /// Whether executing this would be a transaction of its own, which more statements of the same
+    /// pipeline would have to share.
+    #[must_use]
+    pub fn runs_alone(&self, prepared: &Prepared) -> bool {
+        self.open.is_none() && transaction::needs_block(prepared.statement())
+    }
+
+    /// The statement executed next is not the last of its pipeline: it and those behind it make one
+    /// transaction, up to [`Session::end_pipeline`]. Nothing if a transaction is open already.
+    pub fn join_pipeline(&mut self, next: &Prepared) {
+        self.share_transaction(next.statement());
+    }
+
+    /// The end of a pipeline or of a text (`Sync`): commits what its statements share, if anything.
+    /// A transaction block goes on.
+    ///
+    /// # Errors
+    /// What the commit fails with; it is rolled back then.
+    pub async fn end_pipeline(&mut self) -> Result<(), SqlError> {
+        match &self.open {
+            Some(open) if open.block == Block::Implicit => self.commit_open().await,
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Something the client asked for failed outside of a statement's execution: the transaction
+    /// block has failed, the pipeline's transaction is rolled back.
+    pub async fn fail(&mut self) {
+        self.fail_block().await;
+    }
+
+    fn share_transaction(&mut self, statement: &Statement) {
+        if self.open.is_none() && transaction::needs_block(statement) {
+            self.begin_implicit();
+        }
     }
 
     /// The state of the transaction block.

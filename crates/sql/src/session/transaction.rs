@@ -19,7 +19,7 @@ use crate::{
 pub enum Block {
     /// By `BEGIN`.
     Explicit,
-    /// By several statements in one text.
+    /// By several statements in one text or one pipeline.
     Implicit,
 }
 
@@ -63,7 +63,7 @@ pub fn ends_block(statement: &Statement) -> bool {
     }
 }
 
-/// Whether a statement in a text of several is to be part of their common transaction.
+/// Whether a statement in a text or pipeline of several is to be part of their common transaction.
 pub fn needs_block(statement: &Statement) -> bool {
     match statement.kind() {
         Kind::Ast(_) => !crate::ddl::is_ddl(statement),
@@ -141,7 +141,7 @@ impl Session {
     }
 
     /// Opens the common transaction of several statements.
-    pub(super) async fn begin_implicit(&mut self) {
+    pub(super) fn begin_implicit(&mut self) {
         let (options, level) = (self.default_options(), self.default_level());
         self.open_with(options, level, Block::Implicit);
     }
@@ -239,17 +239,8 @@ impl Session {
 
     /// `COMMIT`.
     pub(super) async fn commit(&mut self, chain: Chain) -> Result<Execution, SqlError> {
-        let Some(open) = &self.open else {
-            if chain == Chain::Yes {
-                return Err(no_transaction("COMMIT AND CHAIN"));
-            }
-            self.shared.notice(Notice::new(
-                "WARNING",
-                SqlState::NO_ACTIVE_SQL_TRANSACTION,
-                "there is no transaction in progress",
-            ));
-            return Ok(Execution::done("COMMIT"));
-        };
+        self.expect_block(chain, "COMMIT AND CHAIN")?;
+        let Some(open) = &self.open else { return Ok(Execution::done("COMMIT")) };
         let (failed, options, level) = (open.failed, open.options.clone(), open.level);
         let tag = if failed {
             self.rollback_open().await;
@@ -264,21 +255,28 @@ impl Session {
 
     /// `ROLLBACK`.
     pub(super) async fn rollback(&mut self, chain: Chain) -> Result<Execution, SqlError> {
-        let Some(open) = &self.open else {
-            if chain == Chain::Yes {
-                return Err(no_transaction("ROLLBACK AND CHAIN"));
-            }
-            self.shared.notice(Notice::new(
-                "WARNING",
-                SqlState::NO_ACTIVE_SQL_TRANSACTION,
-                "there is no transaction in progress",
-            ));
-            return Ok(Execution::done("ROLLBACK"));
-        };
+        self.expect_block(chain, "ROLLBACK AND CHAIN")?;
+        let Some(open) = &self.open else { return Ok(Execution::done("ROLLBACK")) };
         let (options, level) = (open.options.clone(), open.level);
         self.rollback_open().await;
         self.chain(chain, options, level);
         Ok(Execution::done("ROLLBACK"))
+    }
+
+    /// A warning where no transaction block is open; a chain needs one.
+    fn expect_block(&self, chain: Chain, chained: &str) -> Result<(), SqlError> {
+        if self.open.as_ref().is_some_and(|open| open.block == Block::Explicit) {
+            return Ok(());
+        }
+        if chain == Chain::Yes {
+            return Err(no_transaction(chained));
+        }
+        self.shared.notice(Notice::new(
+            "WARNING",
+            SqlState::NO_ACTIVE_SQL_TRANSACTION,
+            "there is no transaction in progress",
+        ));
+        Ok(())
     }
 
     fn chain(&mut self, chain: Chain, options: TxnOptions, level: IsolationName) {
@@ -451,7 +449,7 @@ impl Session {
         Ok(Execution::done("RELEASE"))
     }
 
-    /// The timestamps that `SHOW` tells.
+    /// The timestamps that `SHOW COMMIT TIMESTAMP` and `SHOW READ TIMESTAMP` tell.
     #[must_use]
     pub fn timestamps(&self) -> (Option<Timestamp>, Option<Timestamp>) {
         let read = self.open.as_ref().and_then(|open| open.txn.read_timestamp());
