@@ -331,6 +331,12 @@ impl SqlError {
         SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported"))
     }
 
+    /// Several things that are not built, named in the plural: `0A000`.
+    #[must_use]
+    pub fn unsupported_all(what: impl fmt::Display) -> SqlError {
+        SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} are not supported"))
+    }
+
     /// A statement that cannot be read: `42601`.
     #[must_use]
     pub fn syntax(message: impl Into<String>) -> SqlError {

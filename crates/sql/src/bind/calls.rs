@@ -32,7 +32,7 @@ impl Binder<'_> {
             return Err(SqlError::unsupported(format!("this form of calling {}", function.name)));
         };
         if over.is_some() {
-            return Err(SqlError::unsupported("window functions"));
+            return Err(SqlError::unsupported_all("window functions"));
         }
         if !within_group.is_empty() {
             return Err(SqlError::unsupported("WITHIN GROUP"));
@@ -54,7 +54,9 @@ impl Binder<'_> {
                     return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
                 }
                 if !list.clauses.is_empty() {
-                    return Err(SqlError::unsupported(format!("clauses in a call of {called}")));
+                    return Err(SqlError::unsupported_all(format!(
+                        "clauses in a call of {called}"
+                    )));
                 }
                 let mut bound = Vec::with_capacity(list.args.len());
                 for arg in super::from::function_args(&list.args)? {
@@ -63,13 +65,18 @@ impl Binder<'_> {
                 self.call(&called, bound)
             }
         };
-        bound.map_err(|error| self.at(error, ident))
+        // The place of a call is that of its name. What its arguments are at fault for is theirs.
+        bound.map_err(|error| match error.sqlstate {
+            SqlState::DATATYPE_MISMATCH => error,
+            state if state.code().starts_with("22") => error,
+            _ => self.at(error, ident),
+        })
     }
 
     /// A function over bound arguments.
     pub(super) fn call(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed, SqlError> {
         if matches!(name, "nextval" | "currval" | "setval") {
-            return Err(SqlError::unsupported("sequences"));
+            return Err(SqlError::unsupported_all("sequences"));
         }
         if let Some(known) = external::FUNCTIONS.iter().find(|known| known.name == name) {
             return self.external(known, args);

@@ -170,10 +170,9 @@ impl Binder<'_> {
                 }
                 let column = &table.columns[*position];
                 let bound = self.scalar(expr, &Scope::default())?;
-                let place = ast::Spanned::span(expr).start;
                 let bound = self
                     .assign(bound, column.ty, &column.name)
-                    .map_err(|error| self.at_location(error, place))?;
+                    .map_err(|error| self.misused(error, expr))?;
                 exprs.push(Some(bound.expr));
             }
             out.push(exprs);
@@ -344,7 +343,7 @@ impl Binder<'_> {
                     refuse_always(column, false)?;
                     let bound = self.scalar(value, scope)?;
                     self.assign(bound, column.ty, &column.name)
-                        .map_err(|error| self.at(error, ident))?
+                        .map_err(|error| self.misused(error, value))?
                         .expr
                 };
                 out.push((position, expr));

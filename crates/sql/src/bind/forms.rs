@@ -139,7 +139,7 @@ impl Binder<'_> {
         let mut bound = self.scalar(root, scope)?;
         for access in chain {
             let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access else {
-                return Err(SqlError::unsupported("slices and fields"));
+                return Err(SqlError::unsupported_all("slices and fields"));
             };
             let index = self.scalar(index, scope)?;
             bound = self.settled(bind::subscript(bound, index, self.context))?;

@@ -385,7 +385,7 @@ fn bound_scope(bound: &Bound, relation: &str) -> Scope {
 fn rename(scope: &mut Scope, alias: &ast::TableAlias) -> Result<(), SqlError> {
     let visible = scope.columns.iter().filter(|column| !column.hidden).count();
     if alias.at.is_some() || alias.columns.iter().any(|column| column.data_type.is_some()) {
-        return Err(SqlError::unsupported("types in a table alias"));
+        return Err(SqlError::unsupported_all("types in a table alias"));
     }
     if alias.columns.len() > visible {
         return Err(SqlError::new(

@@ -146,7 +146,7 @@ pub(super) fn plain_wildcard(options: &ast::WildcardAdditionalOptions) -> Result
         opt_alias: None,
     } = options
     else {
-        return Err(SqlError::unsupported("options of *"));
+        return Err(SqlError::unsupported_all("options of *"));
     };
     Ok(())
 }

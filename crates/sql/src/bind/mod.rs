@@ -14,6 +14,7 @@ mod forms;
 mod from;
 mod group;
 mod items;
+mod place;
 mod restrict;
 mod scalar;
 mod scope;
@@ -125,10 +126,20 @@ pub(crate) fn plan(
     })
 }
 
-fn unsupported_statement(statement: &ast::Statement) -> SqlError {
-    let text = statement.to_string();
-    let words: Vec<&str> = text.split_whitespace().take(2).collect();
-    SqlError::unsupported(words.join(" ").to_uppercase())
+/// A statement that is not built, by its first words: `COPY`, `CREATE VIEW`.
+pub(crate) fn unsupported_statement(statement: &ast::Statement) -> SqlError {
+    const VERBS: [&str; 4] = ["CREATE", "ALTER", "DROP", "COMMENT"];
+    /// Words between a verb and what it is about.
+    const BETWEEN: [&str; 6] = ["OR", "REPLACE", "TEMPORARY", "TEMP", "UNIQUE", "RECURSIVE"];
+    let text = statement.to_string().to_uppercase();
+    let mut words = text.split_whitespace();
+    let verb = words.next().unwrap_or("this statement");
+    let object = words.find(|word| !BETWEEN.contains(word));
+    match object.filter(|_| VERBS.contains(&verb)) {
+        Some("MATERIALIZED") => SqlError::unsupported(format!("{verb} MATERIALIZED VIEW")),
+        Some(object) => SqlError::unsupported(format!("{verb} {object}")),
+        None => SqlError::unsupported(verb),
+    }
 }
 
 /// The value of an expression without columns or parameters, as this type.

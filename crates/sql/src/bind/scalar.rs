@@ -19,12 +19,20 @@ const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 impl Binder<'_> {
     /// An expression over the columns in sight.
     pub(crate) fn scalar(&mut self, expr: &ast::Expr, scope: &Scope) -> Result<Typed, SqlError> {
+        self.form(expr, scope).map_err(|error| self.placed(error, expr))
+    }
+
+    fn form(&mut self, expr: &ast::Expr, scope: &Scope) -> Result<Typed, SqlError> {
         match expr {
             ast::Expr::Nested(inner) => self.scalar(inner, scope),
-            ast::Expr::Identifier(ident) => self.column(None, ident, scope),
+            ast::Expr::Identifier(ident) => self.column(ident, scope),
             ast::Expr::CompoundIdentifier(idents) => match idents.as_slice() {
-                [table, column] => self.column(Some(fold(table)), column, scope),
-                [_schema, table, column] => self.column(Some(fold(table)), column, scope),
+                [table, column] | [_, table, column] => {
+                    // The place is that of the whole name.
+                    let found = scope.find(Some(&fold(table)), &fold(column));
+                    let (position, ty) = found.map_err(|error| self.at(error, &idents[0]))?;
+                    Ok(Typed::column(position, ty))
+                }
                 _ => Err(SqlError::unsupported(format!("the name {expr}"))),
             },
             ast::Expr::Value(value) => {
@@ -170,7 +178,7 @@ impl Binder<'_> {
         clause: &str,
     ) -> Result<Expr, SqlError> {
         let bound = self.scalar(expr, scope)?;
-        self.as_condition(bound, clause)
+        self.as_condition(bound, clause).map_err(|error| self.misused(error, expr))
     }
 
     /// The expression, if it is of type boolean or may become it.
@@ -180,17 +188,11 @@ impl Binder<'_> {
         Ok(self.settled(condition.map(boolean))?.expr)
     }
 
-    fn column(
-        &mut self,
-        relation: Option<String>,
-        ident: &ast::Ident,
-        scope: &Scope,
-    ) -> Result<Typed, SqlError> {
-        match scope.find(relation.as_deref(), &fold(ident)) {
+    fn column(&mut self, ident: &ast::Ident, scope: &Scope) -> Result<Typed, SqlError> {
+        match scope.find(None, &fold(ident)) {
             Ok((position, ty)) => Ok(Typed::column(position, ty)),
             Err(error) => {
-                if relation.is_none()
-                    && ident.quote_style.is_none()
+                if ident.quote_style.is_none()
                     && let Some(call) = keyword_function(&fold(ident))
                 {
                     return self.call(call, Vec::new());
@@ -304,7 +306,6 @@ impl Binder<'_> {
         if let (ast::Expr::Tuple(lefts), ast::Expr::Tuple(rights)) = (left, right) {
             return self.row_comparison(lefts, op, rights, scope);
         }
-        let left_at = left;
         let left = self.scalar(left, scope)?;
         let right = self.scalar(right, scope)?;
         if let Some((pattern, case, negated)) = pattern_operator(op) {
@@ -314,8 +315,7 @@ impl Binder<'_> {
             });
         }
         let op = operator(op)?;
-        let place = sqlparser::ast::Spanned::span(left_at).start;
-        self.binary(op, left, right).map_err(|error| self.at_location(error, place))
+        self.binary(op, left, right)
     }
 
     /// AND and OR, chains of them flat.

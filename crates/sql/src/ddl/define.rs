@@ -171,7 +171,7 @@ fn apply_option(
                 ast::GeneratedAs::Always => ColumnDefault::SerialAlways,
                 ast::GeneratedAs::ByDefault => ColumnDefault::Serial,
                 ast::GeneratedAs::ExpStored => {
-                    return Err(SqlError::unsupported("generated columns"));
+                    return Err(SqlError::unsupported_all("generated columns"));
                 }
             };
         }
@@ -359,7 +359,7 @@ pub(super) fn index_columns(
     let mut out: Vec<IndexColumn> = Vec::with_capacity(columns.len());
     for part in columns {
         if part.operator_class.is_some() {
-            return Err(SqlError::unsupported("operator classes"));
+            return Err(SqlError::unsupported_all("operator classes"));
         }
         let ast::Expr::Identifier(ident) = &part.column.expr else {
             return Err(SqlError::unsupported("an index over an expression"));

@@ -64,8 +64,11 @@ fn refuse_options(create: &ast::CreateIndex) -> Result<(), SqlError> {
         (!tree, "an index method other than btree"),
         (create.predicate.is_some(), "a partial index"),
         (create.nulls_distinct == Some(false), "NULLS NOT DISTINCT"),
-        (!create.with.is_empty(), "storage parameters of an index"),
-        (!create.index_options.is_empty() || !create.alter_options.is_empty(), "index options"),
+        (!create.with.is_empty(), "a storage parameter of an index"),
+        (
+            !create.index_options.is_empty() || !create.alter_options.is_empty(),
+            "this option of CREATE INDEX",
+        ),
     ];
     match refused.into_iter().find(|(present, _)| *present) {
         Some((_, what)) => Err(SqlError::unsupported(what)),

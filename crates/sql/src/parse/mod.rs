@@ -71,6 +71,11 @@ impl Statement {
         &self.0.kind
     }
 
+    /// The whole text that the statement is part of: what places are counted in.
+    pub(crate) fn source(&self) -> &str {
+        &self.0.source
+    }
+
     /// The byte offset of a place in the text.
     pub(crate) fn offset(&self, location: Location) -> Option<usize> {
         text::offset(&self.0.source, location)
