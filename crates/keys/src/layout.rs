@@ -20,6 +20,8 @@ pub enum Section {
     Names = 0x21,
     /// The catalog's version (one key).
     SchemaVersion = 0x22,
+    /// Tables that were dropped and whose rows are still to be deleted, by table id.
+    Dropped = 0x23,
     /// Counters from which ids are taken, by name.
     Counter = 0x30,
     /// Cluster settings, by name.

@@ -79,11 +79,12 @@ fn parts(bytes: &[u8]) -> Parts {
 }
 
 fn system_parts(rest: &[u8]) -> Parts {
-    const SECTIONS: [(Section, &str); 6] = [
+    const SECTIONS: [(Section, &str); 7] = [
         (Section::Directory, "directory"),
         (Section::Catalog, "catalog"),
         (Section::Names, "names"),
         (Section::SchemaVersion, "schema-version"),
+        (Section::Dropped, "dropped"),
         (Section::Counter, "counter"),
         (Section::Setting, "setting"),
     ];
@@ -276,6 +277,11 @@ fn render(span: &Span, namer: Namer<'_>) -> String {
         (first, []) if bracket == ']' => format!("{}/[{} - ]", start.prefix, joined(first)),
         (first, last) if first == last && bracket == ']' => {
             format!("{}/[{}]", start.prefix, joined(first))
+        }
+        // Up to NULL, which is above all values: the values of the last column have no bound.
+        (first, [last @ .., null]) if bracket == ')' && null == "NULL" => {
+            let last: String = last.iter().map(|column| format!("{column}/")).collect();
+            format!("{}/[{} - {last}]", start.prefix, joined(first))
         }
         (first, last) => {
             format!("{}/[{} - {}{bracket}", start.prefix, joined(first), joined(last))

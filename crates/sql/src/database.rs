@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicBool, AtomicI32, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use crate::{
     error::Failure,
     parse::{self, Statement},
     plan::Plan,
-    session::{Session, SessionOptions, Shared},
+    session::{Session, SessionOptions, Shared, past},
 };
 
 /// The database of a node. Cheap to clone.
@@ -44,6 +44,10 @@ pub(crate) struct Inner {
     pub cache: Cache,
     pub ids: Blocks,
     pub row_ids: RowIds,
+    /// Which tables are known to have existed when.
+    pub existed: past::Known,
+    /// Whether rows of dropped tables are being deleted behind somebody's back.
+    pub sweeping: AtomicBool,
     /// Statements by their text, so that a repeated text is read once.
     texts: Mutex<TextCache<Arc<str>, Arc<[Statement]>>>,
     /// Plans by text and parameter types; each knows which tables it is good for.
@@ -83,6 +87,8 @@ impl Database {
             cluster,
             config,
             ids: Blocks::default(),
+            existed: past::Known::default(),
+            sweeping: AtomicBool::new(false),
             texts: Mutex::new(TextCache::default()),
             plans: Mutex::new(TextCache::default()),
             sessions: Mutex::default(),

@@ -106,9 +106,13 @@ fn explain(error: &TxnError, catalog: Option<&Catalog>) -> SqlError {
             .with_hint("Read less at once: add a condition or a LIMIT."),
         TxnError::TooOld { at, threshold, span } => SqlError::new(
             state,
-            format!("snapshot {at} is older than the retained history of {}", named(span)),
+            format!(
+                "snapshot {} is older than the retained history of {}",
+                moment(*at),
+                named(span)
+            ),
         )
-        .with_detail(format!("History is retained since {threshold}.")),
+        .with_detail(format!("History is retained since {}.", moment(*threshold))),
         TxnError::Program(program) => program_error(program),
         TxnError::ReadOnly => SqlError::new(state, "cannot write in a read-only transaction"),
         TxnError::NoRange { .. }
@@ -144,6 +148,12 @@ fn retry(conflict: &Conflict, catalog: Option<&Catalog>) -> SqlError {
     )
     .with_detail(detail)
     .with_hint("The transaction might succeed if retried.")
+}
+
+/// A timestamp as people read it; the zone is UTC.
+pub(crate) fn moment(at: clock::Timestamp) -> String {
+    let micros = expr::datetime::from_unix_nanos(at.wall);
+    expr::datetime::format_timestamp_tz(micros, &expr::TimeZone::default())
 }
 
 /// A span as people read it: `accounts/primary/[7 - 9]`.

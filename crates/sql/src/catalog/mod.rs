@@ -8,6 +8,7 @@
 //! | `Catalog` | table id, 4 bytes big-endian | [`Table`] |
 //! | `Names` | the table's name | [`keys::TableId`] |
 //! | `SchemaVersion` | - | [`keys::SchemaVersion`] |
+//! | `Dropped` | table id, 4 bytes big-endian | [`keys::TableId`]: its rows are still to be deleted |
 //! | `Counter` | counter's name | `u64`, the next free id ([`ids`]) |
 //! | `Directory` | end key of the range | [`kv::Descriptor`] |
 //!

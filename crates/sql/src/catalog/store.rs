@@ -9,14 +9,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use txn::{Scan, Txn};
 
 use super::{Catalog, Table};
-use crate::error::from_txn;
+use crate::error::{Failure, from_txn};
 
 /// Where the catalog's version lies.
 fn version_key() -> Key {
     layout::system_key(Section::SchemaVersion, &[])
 }
 
-fn table_key(id: TableId) -> Key {
+/// Where a table's descriptor lies.
+pub fn table_key(id: TableId) -> Key {
     layout::system_key(Section::Catalog, &id.0.to_be_bytes())
 }
 
@@ -72,10 +73,28 @@ pub fn delete_name(txn: &mut Txn, name: &str) -> Result<(), SqlError> {
     txn.delete(name_key(name)).map_err(|error| from_txn(&error))
 }
 
-/// Removes a table's descriptor and name. Its rows and its ranges stay where they are until a
-/// janitor takes them; nothing refers to them any more, and the table id is never used again.
+fn dropped_key(id: TableId) -> Key {
+    layout::system_key(Section::Dropped, &id.0.to_be_bytes())
+}
+
+/// A table that was dropped and whose rows are still to be deleted.
+pub(crate) async fn dropped(txn: &mut Txn) -> Result<Option<TableId>, Failure> {
+    let page = txn.scan_page(&Scan::all(layout::section(Section::Dropped)), 1).await?;
+    let first = page.rows.first();
+    Ok(first.map(|(_, value)| decode("a dropped table", value)).transpose()?)
+}
+
+/// The rows of a dropped table are deleted.
+pub(crate) fn forget_dropped(txn: &mut Txn, id: TableId) -> Result<(), Failure> {
+    Ok(txn.delete(dropped_key(id))?)
+}
+
+/// Removes a table's descriptor and name, and notes that its rows are to be deleted. Nothing refers
+/// to them any more, and the table id is never used again.
 pub fn drop_table(txn: &mut Txn, table: &Arc<Table>) -> Result<(), SqlError> {
     txn.delete(table_key(table.id)).map_err(|error| from_txn(&error))?;
+    let note = encode(&table.id);
+    txn.put(dropped_key(table.id), note).map_err(|error| from_txn(&error))?;
     delete_name(txn, &table.name)
 }
 

@@ -21,6 +21,7 @@ mod define;
 mod index;
 pub mod publish;
 pub mod split;
+mod sweep;
 mod table;
 
 use expr::{SqlError, SqlState};
@@ -85,7 +86,7 @@ pub(crate) async fn run(session: &Session, statement: &Statement) -> Result<Exec
             }
             other => return Err(SqlError::unsupported(format!("DROP {other}"))),
         },
-        other => return Err(SqlError::unsupported(format!("{other}"))),
+        other => return Err(crate::bind::unsupported_statement(other)),
     };
     Ok(Execution::Done { tag: tag.to_owned() })
 }

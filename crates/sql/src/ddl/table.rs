@@ -10,7 +10,7 @@ use sqlparser::ast;
 use super::{
     define, exists, new_name,
     publish::{self, publish},
-    skipped,
+    skipped, sweep,
 };
 use crate::{
     bind::{table_name, undefined_table},
@@ -116,11 +116,11 @@ fn options(create: &ast::CreateTable) -> Result<Option<String>, SqlError> {
         .build();
     if plain != *create {
         let refused = [
-            (create.temporary, "TEMPORARY tables"),
-            (create.unlogged, "UNLOGGED tables"),
+            (create.temporary, "CREATE TEMPORARY TABLE"),
+            (create.unlogged, "CREATE UNLOGGED TABLE"),
             (create.query.is_some(), "CREATE TABLE AS"),
             (create.like.is_some(), "LIKE"),
-            (create.partition_by.is_some() || create.partition_of.is_some(), "partitions"),
+            (create.partition_by.is_some() || create.partition_of.is_some(), "PARTITION BY"),
             (create.inherits.is_some(), "INHERITS"),
         ];
         let found = refused.into_iter().find(|(present, _)| *present);
@@ -132,7 +132,7 @@ fn options(create: &ast::CreateTable) -> Result<Option<String>, SqlError> {
     let given = match &create.table_options {
         ast::CreateTableOptions::None => return Ok(None),
         ast::CreateTableOptions::With(given) => given,
-        _ => return Err(SqlError::unsupported("these options of CREATE TABLE")),
+        _ => return Err(SqlError::unsupported_all("these options of CREATE TABLE")),
     };
     for option in given {
         let ast::SqlOption::KeyValue { key, value } = option else {
@@ -163,7 +163,7 @@ fn text_of(value: &ast::Expr) -> Result<String, SqlError> {
     }
 }
 
-/// Runs DROP TABLE. Names and descriptors go; rows stay where nobody reaches them.
+/// Runs DROP TABLE. Names and descriptors go at once, rows behind the statement's back.
 pub(super) async fn drop(
     session: &Session,
     names: &[ast::ObjectName],
@@ -207,6 +207,7 @@ pub(super) async fn drop(
     }
     if dropped > 0 {
         publish::adopted(database, published.version).await;
+        sweep::start(database);
     }
     Ok(())
 }

@@ -4,10 +4,11 @@
 //! with its lock held, until nothing moved: the statement then sees what it changes. The stricter
 //! levels do not look again: there a changed row is a conflict.
 
+use clock::Timestamp;
 use expr::{SqlError, SqlState};
 use keys::Key;
 use kv::LockWait;
-use txn::Isolation;
+use txn::{Isolation, TxnError};
 
 use super::Exec;
 use crate::{
@@ -41,7 +42,7 @@ pub(super) async fn locked_rows(
         }
         keys.sort();
         keys.dedup();
-        if keys.is_empty() || exec.env.txn.lock(keys, wait).await?.is_empty() {
+        if keys.is_empty() || lock(exec, keys, wait).await?.is_empty() {
             return Ok(rows);
         }
         exec.env.txn.begin_statement().await?;
@@ -70,8 +71,32 @@ pub(super) async fn lock_keys(exec: &mut Exec<'_>, mut keys: Vec<Key>) -> Outcom
     }
     keys.sort();
     keys.dedup();
-    if !exec.env.txn.lock(keys, LockWait::Wait).await?.is_empty() {
+    if !lock(exec, keys, LockWait::Wait).await?.is_empty() {
         exec.env.txn.begin_statement().await?;
     }
     Ok(())
+}
+
+/// Locks keys within `lock_timeout`; answers those that changed since the snapshot.
+async fn lock(
+    exec: &mut Exec<'_>,
+    keys: Vec<Key>,
+    wait: LockWait,
+) -> Outcome<Vec<(Key, Timestamp)>> {
+    let env = &mut exec.env;
+    let until = env.lock_timeout.map(|timeout| env.database.deadline(Some(timeout)));
+    let Some(until) = until.filter(|until| *until < env.deadline) else {
+        return Ok(env.txn.lock(keys, wait).await?);
+    };
+    env.txn.set_deadline(Some(until));
+    let locked = env.txn.lock(keys, wait).await;
+    env.txn.set_deadline(Some(env.deadline));
+    match locked {
+        Err(TxnError::Blocked { holder, .. }) => {
+            let message = "canceling statement due to lock timeout";
+            let detail = format!("Transaction {} holds the lock.", holder.short());
+            Err(SqlError::new(SqlState::LOCK_NOT_AVAILABLE, message).with_detail(detail).into())
+        }
+        other => Ok(other?),
+    }
 }

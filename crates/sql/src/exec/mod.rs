@@ -18,6 +18,8 @@ pub mod scan;
 mod update;
 mod writer;
 
+use std::time::Duration;
+
 use clock::Timestamp;
 use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Volatility};
 use futures::{FutureExt, future::BoxFuture};
@@ -42,6 +44,8 @@ pub(crate) struct Environment<'a> {
     pub context: EvalContext,
     /// When it must be done.
     pub deadline: Instant,
+    /// How long it may wait for locks on rows at a time; `None`: until the deadline.
+    pub lock_timeout: Option<Duration>,
     /// The session's last commit timestamp.
     pub last_commit: Option<Timestamp>,
     /// The session's last snapshot.

@@ -20,6 +20,7 @@
 //! disconnects leaves none ([`Session::close`] waits for that).
 
 mod hooks;
+pub(crate) mod past;
 mod run;
 pub mod settings;
 mod shared;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use txn::{Access, Isolation, Retriable, Txn, TxnOptions};
 
 use super::{
-    Execution, Notice, Prepared, Session,
+    Execution, Notice, Prepared, Session, past,
     transaction::{Block, Open},
 };
 use crate::{
@@ -187,6 +187,9 @@ impl Session {
         if !open.used.is_empty() || open.txn.isolation() != Isolation::ReadCommitted {
             open.txn.begin_statement().await?;
         }
+        if let Some(at) = open.options.as_of {
+            past::require(&self.database, &mut open.txn, plan, at).await?;
+        }
         let work = self.work(&mut open.txn, plan, params, context, deadline);
         let done = guarded(&self.shared, deadline, work).await?;
         self.last_read = open.txn.read_timestamp().or(self.last_read);
@@ -208,12 +211,20 @@ impl Session {
             options.access = Access::ReadOnly;
         }
         let coordinator = self.database.0.coordinator.clone();
+        let as_of = options.as_of;
         let mut attempts = coordinator.attempts(options, deadline);
         let result = loop {
             let mut txn = attempts.begin();
             txn.set_deadline(Some(deadline));
             self.shared.set_txn(txn.id());
-            let result = self.attempt_alone(&mut txn, &plan, params, deadline).await;
+            let existed = match as_of {
+                Some(at) => past::require(&self.database, &mut txn, &plan, at).await,
+                None => Ok(()),
+            };
+            let result = match existed {
+                Ok(()) => self.attempt_alone(&mut txn, &plan, params, deadline).await,
+                Err(failure) => Err(failure),
+            };
             let failure = match result {
                 Ok(execution) => break Ok(execution),
                 Err(failure) => failure,
@@ -288,11 +299,14 @@ impl Session {
         deadline: Instant,
     ) -> Outcome<Done> {
         let (commit, read) = self.timestamps();
+        let lock_timeout =
+            self.shared.with_settings(|settings| settings.milliseconds("lock_timeout"));
         let environment = Environment {
             database: &self.database,
             txn,
             context,
             deadline,
+            lock_timeout: (lock_timeout > 0).then(|| Duration::from_millis(lock_timeout)),
             last_commit: commit,
             last_read: read,
         };

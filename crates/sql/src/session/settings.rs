@@ -104,7 +104,12 @@ const DEFINITIONS: &[Definition] = &[
     reported("IntervalStyle", "postgres", Kind::Choice(&["postgres"]), "Format of intervals."),
     reported("is_superuser", "on", Kind::Fixed, "Every user is one."),
     setting("jit", "off", Kind::Bool, "Remembered only."),
-    setting("lock_timeout", "0", Kind::Duration, "Remembered only; see statement_timeout."),
+    setting(
+        "lock_timeout",
+        "0",
+        Kind::Duration,
+        "How long a statement waits for locks on rows (FOR UPDATE, READ COMMITTED).",
+    ),
     setting("max_identifier_length", "63", Kind::Fixed, "Longest name in bytes."),
     setting("row_security", "on", Kind::Bool, "Remembered only: there are no policies."),
     setting("search_path", "\"$user\", public", Kind::Text, "Only public exists."),

@@ -61,7 +61,9 @@ async fn a_statement_that_takes_too_long_is_cancelled() {
     ok(&mut session, "BEGIN").await;
     let begun = tokio::time::Instant::now();
     assert_eq!(state(&mut session, "SELECT pg_sleep(1000)").await, "57014");
-    assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    // The timer goes off a moment later, so that a range that cannot answer is named first.
+    let late = begun.elapsed() - Duration::from_secs(2);
+    assert!(late < Duration::from_millis(500), "{late:?} after the timeout");
     assert_eq!(session.status(), TxnStatus::Failed);
     ok(&mut session, "ROLLBACK").await;
 }
@@ -358,5 +360,163 @@ async fn places_of_errors_are_told() {
     for (sql, place) in cases {
         let error = run(&mut session, sql).await.expect_err(sql);
         assert_eq!(error.position, Some(place), "{sql}: {error:?}");
+    }
+}
+
+/// How many keys lie in a span, as a transaction of nobody's sees it.
+async fn keys_in(world: &World, span: keys::Span) -> usize {
+    let mut txn = world.naive.coordinator().begin(txn::TxnOptions::default());
+    let rows = txn.read(vec![txn::Scan::all(span)]).await.expect("it can be read");
+    txn.rollback().await;
+    rows[0].rows.len()
+}
+
+/// Waits until no dropped table is noted any more.
+async fn swept(world: &World) {
+    for _ in 0..1_000 {
+        if keys_in(world, keys::layout::section(keys::layout::Section::Dropped)).await == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the rows of dropped tables stay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_table_leaves_no_rows() {
+    use keys::layout::{self, Section};
+    let world = World::new();
+    let mut session = session(&world, 0);
+    ok(&mut session, "CREATE TABLE t (id INT PRIMARY KEY, v INT UNIQUE)").await;
+    ok(&mut session, "INSERT INTO t SELECT i, i FROM generate_series(1, 1200) i").await;
+    ok(&mut session, "CREATE TABLE kept (id INT PRIMARY KEY)").await;
+    ok(&mut session, "INSERT INTO kept VALUES (1)").await;
+    let span = layout::table_span(keys::TableId(100));
+    assert_eq!(keys_in(&world, span.clone()).await, 2400, "rows and index entries");
+
+    ok(&mut session, "DROP TABLE t").await;
+    let noted = keys_in(&world, layout::section(Section::Dropped)).await;
+    assert_eq!(noted, 1, "the rows go behind the statement's back");
+    swept(&world).await;
+    assert_eq!(keys_in(&world, span).await, 0);
+    assert_eq!(ok(&mut session, "SELECT id FROM kept").await, ["[1]"]);
+
+    // What a crash left of a sweep: whoever drops a table next goes on with it, on any node.
+    let left = keys::TableId(100);
+    let row = keys::Key::from_vec(
+        [&layout::index_prefix(left, keys::IndexId::PRIMARY)[..], &[1]].concat(),
+    );
+    let note = layout::system_key(Section::Dropped, &left.0.to_be_bytes());
+    let mut txn = world.naive.coordinator().begin(txn::TxnOptions::default());
+    txn.put(note, postcard::to_stdvec(&left).expect("plain").into()).expect("small");
+    txn.put(row, b"left".as_slice().into()).expect("small");
+    txn.commit().await.expect("nobody else writes");
+    let mut other = self::session(&world, 1);
+    ok(&mut other, "DROP TABLE kept").await;
+    swept(&world).await;
+    assert_eq!(keys_in(&world, layout::table_span(left)).await, 0);
+    assert_eq!(keys_in(&world, layout::table_span(keys::TableId(101))).await, 0);
+}
+
+/// The session's last commit timestamp, as `AS OF SYSTEM TIME` takes it.
+async fn committed_at(session: &mut Session) -> String {
+    let at = ok(session, "SHOW COMMIT TIMESTAMP").await;
+    at[0].trim_matches(['[', ']', '"']).to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_its_birth_a_table_is_not_empty_but_unknown() {
+    let world = World::new();
+    let mut maker = session(&world, 0);
+    ok(&mut maker, "CREATE TABLE old (id INT PRIMARY KEY); INSERT INTO old VALUES (7)").await;
+    let early = committed_at(&mut maker).await;
+    ok(&mut maker, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let late = committed_at(&mut maker).await;
+    for gateway in 0..2 {
+        let mut session = session(&world, gateway);
+        let asked =
+            |table: &str, at: &str| format!("SELECT * FROM {table} AS OF SYSTEM TIME '{at}'");
+        assert_eq!(state(&mut session, &asked("t", &early)).await, "42P01");
+        assert_eq!(ok(&mut session, &asked("t", &late)).await, ["[1]"]);
+        // What is known of one snapshot says nothing about an earlier one.
+        assert_eq!(state(&mut session, &asked("t", &early)).await, "42P01");
+        assert_eq!(ok(&mut session, &asked("old", &early)).await, ["[7]"]);
+        ok(&mut session, &format!("BEGIN AS OF SYSTEM TIME '{early}'")).await;
+        assert_eq!(state(&mut session, "SELECT * FROM old, t").await, "42P01");
+        assert_eq!(ok(&mut session, "COMMIT").await, ["ROLLBACK"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_longer_than_lock_timeout_gives_up() {
+    let world = World::new();
+    let (mut old, mut young) = (session(&world, 0), session(&world, 1));
+    ok(&mut old, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    ok(&mut old, "BEGIN; SELECT * FROM t FOR UPDATE").await;
+    ok(&mut young, "SET lock_timeout = '300ms'").await;
+    let begun = tokio::time::Instant::now();
+    for sql in ["SELECT * FROM t FOR UPDATE", "BEGIN; SELECT * FROM t FOR UPDATE"] {
+        assert_eq!(state(&mut young, sql).await, "55P03");
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    ok(&mut young, "ROLLBACK").await;
+    ok(&mut old, "COMMIT").await;
+    assert_eq!(ok(&mut young, "SELECT * FROM t FOR UPDATE").await, ["[1]"]);
+}
+
+/// Places as PostgreSQL 15 tells them for the same statements: `¦` stands before the place.
+#[tokio::test(start_paused = true)]
+async fn carets_stand_where_postgresql_puts_them() {
+    let world = World::new();
+    let mut session = session(&world, 0);
+    ok(&mut session, "CREATE TABLE e (id INT PRIMARY KEY, t TEXT NOT NULL, b BOOL)").await;
+    for marked in [
+        "SELECT ¦e.nope FROM e",
+        "SELECT ¦x.id FROM e",
+        "SELECT id ¦+ b FROM e",
+        "SELECT ¦-b FROM e",
+        "SELECT id FROM e WHERE t ¦= 5",
+        "SELECT id FROM e WHERE (t) ¦= (5)",
+        "SELECT id FROM e WHERE ¦t",
+        "SELECT id FROM e WHERE id = ¦'abc'",
+        "SELECT id FROM e WHERE ¦'abc' = id",
+        "SELECT id FROM e WHERE id IN (1, ¦'x')",
+        "SELECT id FROM e WHERE id BETWEEN 1 AND ¦'z'",
+        "SELECT id FROM e WHERE b = ¦'maybe'",
+        "SELECT id FROM e ORDER BY ¦nope",
+        "SELECT ¦'abc'::int",
+        "SELECT cast(¦'abc' AS int)",
+        "SELECT true¦::date",
+        "SELECT ¦CAST(true AS date)",
+        "SELECT date ¦'2020-13-45'",
+        "SELECT interval ¦'foo'",
+        "SELECT ¦'70000'::int2",
+        "SELECT ¦'x'::numeric(5, 2), 1::varchar",
+        "SELECT now() ¦+ 5",
+        "SELECT 'ü' || id, 5 ¦|| 5 FROM e",
+        "SELECT t ¦LIKE 5 FROM e",
+        "SELECT id ¦IS DISTINCT FROM t FROM e",
+        "SELECT NOT ¦id FROM e",
+        "SELECT ¦id AND b FROM e",
+        "SELECT array[1, ¦'x']",
+        "SELECT round(¦'x', 1)",
+        "SELECT ¦upper(1) FROM e",
+        "SELECT ¦sum(t) FROM e",
+        "SELECT CASE WHEN b THEN 1 ELSE ¦'x' END FROM e",
+        "SELECT count(*) FROM e WHERE ¦count(*) > 1",
+        "INSERT INTO e VALUES (¦'x', 'a')",
+        "INSERT INTO e VALUES (1, 'a', ¦5)",
+        "UPDATE e SET id = ¦'x'",
+        "UPDATE e SET b = ¦1",
+        "DELETE FROM e WHERE ¦nope = 1",
+    ] {
+        let sql = marked.replace('¦', "");
+        let error = run(&mut session, &sql).await.expect_err(&sql);
+        assert_eq!(error.position, marked.find('¦'), "{marked}: {error:?}");
+    }
+    for placeless in ["SELECT 1 / 0", "SELECT 70000::int2", "INSERT INTO e (id) VALUES (1)"] {
+        let error = run(&mut session, placeless).await.expect_err(placeless);
+        assert_eq!(error.position, None, "{placeless}: {error:?}");
     }
 }
