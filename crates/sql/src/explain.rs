@@ -194,7 +194,7 @@ impl Printer {
             _ => "hash",
         };
         self.line(indent, format!("{kind} join ({method})"));
-        let (left, right) = (Names::of(&join.left), Names::of(&join.right));
+        let (left, right) = (Names::joined(&join.left), Names::joined(&join.right));
         for (a, b) in &join.equal {
             let pair = format!("{} = {}", expression(a, &left), expression(b, &right));
             self.line(indent + 1, format!("on: {pair}"));
@@ -209,9 +209,9 @@ impl Printer {
         let calls: Vec<String> =
             aggregate.calls.iter().map(|call| print::aggregate(call, names)).collect();
         self.line(indent, format!("aggregate: {}", calls.join(", ")));
-        if !aggregate.group.is_empty() {
-            let group: Vec<String> =
-                aggregate.group.iter().map(|expr| expression(expr, names)).collect();
+        let asked = &aggregate.group[..aggregate.asked];
+        if !asked.is_empty() {
+            let group: Vec<String> = asked.iter().map(|expr| expression(expr, names)).collect();
             self.line(indent + 1, format!("group by: {}", group.join(", ")));
         }
     }
@@ -234,8 +234,10 @@ impl Printer {
         };
         self.line(indent, format!("{what} {}@{name}{alias}{order}", scan.table.name));
         let names = Names::of(&Node::Scan(Box::new(scan.clone())));
-        if !scan.conditions.is_empty() {
-            self.line(indent + 1, format!("filter: {}", conjunction(&scan.conditions, &names)));
+        // What the spans say is not said twice.
+        let rest = spans::beyond(&scan.table, index, &scan.conditions);
+        if !rest.is_empty() {
+            self.line(indent + 1, format!("filter: {}", conjunction(&rest, &names)));
         }
         let columns: Vec<&str> = scan
             .needed

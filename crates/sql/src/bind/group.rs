@@ -21,7 +21,7 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("GROUP BY ALL"));
         };
         if !modifiers.is_empty() {
-            return Err(SqlError::unsupported("GROUP BY modifiers"));
+            return Err(SqlError::unsupported_all("GROUP BY modifiers"));
         }
         let mut group: Vec<Expr> = Vec::new();
         for expr in exprs {
@@ -51,8 +51,14 @@ impl Binder<'_> {
     }
 }
 
-/// Grouped by a table's whole primary key, its other columns have one value each.
-pub(super) fn add_dependent(group: &mut Vec<Expr>, node: &Node, scope: &Scope) {
+/// Grouped by a table's whole primary key, its other columns have one value each: those in use join
+/// the group.
+pub(super) fn add_dependent(
+    group: &mut Vec<Expr>,
+    node: &Node,
+    scope: &Scope,
+    in_use: &dyn Fn(&Expr) -> bool,
+) {
     let mut below = node;
     while let Node::Filter { input, .. } = below {
         below = input;
@@ -66,7 +72,8 @@ pub(super) fn add_dependent(group: &mut Vec<Expr>, node: &Node, scope: &Scope) {
         if keyed {
             for position in 0..table.columns.len() {
                 let dependent = column(position);
-                if !group.contains(&dependent) && offset + position < scope.width() {
+                let visible = offset + position < scope.width();
+                if visible && in_use(&dependent) && !group.contains(&dependent) {
                     group.push(dependent);
                 }
             }

@@ -59,7 +59,7 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("this clause of a query"));
         };
         if !pipe_operators.is_empty() {
-            return Err(SqlError::unsupported("pipe operators"));
+            return Err(SqlError::unsupported_all("pipe operators"));
         }
         let before = self.ctes.len();
         if let Some(with) = with {
@@ -298,7 +298,13 @@ impl Binder<'_> {
         self.aggregates = outer;
         let grouped = !group.is_empty() || !calls.is_empty() || having.is_some();
         if grouped {
-            add_dependent(&mut group, &node, &scope);
+            let asked = group.len();
+            add_dependent(&mut group, &node, &scope, &|column| {
+                let uses = |expr: &Expr| expr.any(&mut |part| part == column);
+                items.iter().any(|item| uses(&item.bound.expr))
+                    || order.iter().any(|(expr, _)| uses(expr))
+                    || having.as_ref().is_some_and(uses)
+            });
             let regroup = |expr: Expr| regroup(expr, &group, &scope);
             for item in &mut items {
                 item.bound.expr = regroup(std::mem::replace(&mut item.bound.expr, Expr::NULL))?;
@@ -307,7 +313,7 @@ impl Binder<'_> {
                 *expr = regroup(std::mem::replace(expr, Expr::NULL))?;
             }
             having = having.map(regroup).transpose()?;
-            node = Node::Aggregate(Box::new(Aggregate { input: node, group, calls }));
+            node = Node::Aggregate(Box::new(Aggregate { input: node, group, asked, calls }));
             if let Some(having) = having {
                 node = restrict(node, having);
             }

@@ -1,6 +1,6 @@
 //! Expressions as text, columns by name.
 
-use expr::{AggCall, AggFunc, BinaryOp, Expr, Extreme, IsTest, Quantifier, Type};
+use expr::{AggCall, AggFunc, BinaryOp, Datum, Expr, Extreme, IsTest, Quantifier, Type};
 
 use crate::{bind::SUBQUERY, plan::Node};
 
@@ -16,7 +16,7 @@ impl Names {
                 scan.table.columns.iter().map(|column| column.name.clone()).collect()
             }
             Node::Join(join) => {
-                let (left, right) = (Names::of(&join.left).0, Names::of(&join.right).0);
+                let (left, right) = (Names::joined(&join.left).0, Names::joined(&join.right).0);
                 left.into_iter().chain(right).collect()
             }
             Node::Project { input, exprs } => {
@@ -39,6 +39,24 @@ impl Names {
                 (1..=super::width(node)).map(|number| format!("column{number}")).collect()
             }
         })
+    }
+}
+
+impl Names {
+    /// Of the rows of one side of a join: columns with the names of their tables.
+    pub fn joined(node: &Node) -> Names {
+        match node {
+            Node::Scan(scan) => {
+                let columns = scan.table.columns.iter();
+                let name =
+                    |column: &crate::catalog::Column| format!("{}.{}", scan.alias, column.name);
+                Names(columns.map(name).collect())
+            }
+            Node::Filter { input, .. } | Node::Sort { input, .. } | Node::Limit { input, .. } => {
+                Names::joined(input)
+            }
+            other => Names::of(other),
+        }
     }
 }
 
@@ -80,7 +98,7 @@ pub(super) fn expression(expr: &Expr, names: &Names) -> String {
         other => text(other),
     };
     match expr {
-        Expr::Const(value) => format!("{value:?}"),
+        Expr::Const(value) => constant(value),
         Expr::Column(position) => {
             names.0.get(*position as usize).cloned().unwrap_or_else(|| format!("#{position}"))
         }
@@ -136,6 +154,28 @@ pub(super) fn expression(expr: &Expr, names: &Names) -> String {
         Expr::Array { items, .. } => format!("ARRAY[{}]", list(items, names)),
         Expr::Subscript { array, index } => format!("{}[{}]", inner(array), text(index)),
         Expr::Case { .. } => "CASE ... END".to_owned(),
+    }
+}
+
+/// A value as SQL writes it.
+fn constant(value: &Datum) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    match value {
+        Datum::Text(text) => quoted(text),
+        Datum::Bytes(bytes) => quoted(&format!("\\x{}", expr::text::hex(bytes))),
+        Datum::Numeric(value) => value.to_string(),
+        Datum::Float(value) => value.to_string(),
+        Datum::Date(days) => quoted(&expr::datetime::format_date(*days)),
+        Datum::Timestamp(micros) => quoted(&expr::datetime::format_timestamp(*micros)),
+        Datum::TimestampTz(micros) => {
+            quoted(&expr::datetime::format_timestamp_tz(*micros, &expr::TimeZone::default()))
+        }
+        Datum::Interval(interval) => quoted(&interval.to_string()),
+        Datum::Array(array) => {
+            let items: Vec<String> = array.items.iter().map(constant).collect();
+            format!("ARRAY[{}]", items.join(", "))
+        }
+        Datum::Null | Datum::Bool(_) | Datum::Int(_) | Datum::Uuid(_) => format!("{value:?}"),
     }
 }
 

@@ -239,6 +239,8 @@ pub struct Aggregate {
     pub input: Node,
     /// Rows that agree in these make a group. None: one group, also without a row.
     pub group: Vec<Expr>,
+    /// How many of these the statement names; the ones behind have one value in each group anyhow.
+    pub asked: usize,
     /// What is computed for each.
     pub calls: Vec<AggCall>,
 }

@@ -24,7 +24,7 @@
 use expr::{BinaryOp, Datum, Expr, IsTest, Quantifier, Type};
 use keys::{Key, Span, codec::Direction, layout};
 
-use crate::catalog::{Index, Table, key_part};
+use crate::catalog::{Index, IndexColumn, Table, key_part};
 
 /// The most spans made of combinations; beyond that the last column taken is left out.
 pub const MAX_SPANS: usize = 10_000;
@@ -48,6 +48,8 @@ pub struct Spans {
     /// How many leading columns are points in every span: with all columns of a unique index, each
     /// span holds at most one row.
     pub points: usize,
+    /// How many leading columns the spans are made of: the points, and a range behind them.
+    pub columns: usize,
 }
 
 /// The spans of an index that hold every row for which all the conditions may be true. The conditions
@@ -56,19 +58,15 @@ pub struct Spans {
 pub fn spans(table: &Table, index: &Index, conditions: &[Expr]) -> Spans {
     let prefix = layout::index_prefix(table.id, index.id).to_vec();
     let mut heads = vec![(prefix.clone(), Key::from_vec(prefix).prefix_end().to_vec())];
-    let (mut fixed, mut points) = (0, 0);
+    let (mut fixed, mut points, mut columns) = (0, 0, 0);
     for part in &index.columns {
-        let position = table.position(part.column);
-        let column = ColumnView {
-            position: u32::try_from(position).expect("columns are few"),
-            ty: table.columns[position].ty,
-            direction: part.direction,
-        };
+        let column = ColumnView::of(table, part);
         let Some(pieces) = column.all_of(conditions) else { break };
         if heads.len().saturating_mul(pieces.len()) > MAX_SPANS {
             break;
         }
         heads = combine(&heads, &pieces);
+        columns += 1;
         if !pieces.iter().all(|piece| piece.point) {
             break;
         }
@@ -79,7 +77,18 @@ pub fn spans(table: &Table, index: &Index, conditions: &[Expr]) -> Spans {
     }
     let spans: Vec<Span> = heads.into_iter().map(|(start, end)| Span::new(start, end)).collect();
     assert!(spans.windows(2).all(|two| two[0].end <= two[1].start), "spans overlap: {spans:?}");
-    Spans { spans, fixed, points }
+    Spans { spans, fixed, points, columns }
+}
+
+/// The conditions that still tell rows of the [`spans`] apart: all but those that compare one of the
+/// columns that make the spans with constants, which the spans say as well.
+#[must_use]
+pub fn beyond(table: &Table, index: &Index, conditions: &[Expr]) -> Vec<Expr> {
+    let taken = spans(table, index, conditions).columns;
+    let columns: Vec<ColumnView> =
+        index.columns[..taken].iter().map(|part| ColumnView::of(table, part)).collect();
+    let said = |condition: &Expr| columns.iter().any(|column| column.says(condition));
+    conditions.iter().filter(|condition| !said(condition)).cloned().collect()
 }
 
 fn combine(heads: &[(Vec<u8>, Vec<u8>)], pieces: &[Piece]) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -233,6 +242,27 @@ struct ColumnView {
 }
 
 impl ColumnView {
+    fn of(table: &Table, part: &IndexColumn) -> ColumnView {
+        let position = table.position(part.column);
+        ColumnView {
+            position: u32::try_from(position).expect("columns are few"),
+            ty: table.columns[position].ty,
+            direction: part.direction,
+        }
+    }
+
+    /// Whether the pieces that a condition leaves hold the rows for which it is true and no others.
+    fn says(&self, condition: &Expr) -> bool {
+        match condition {
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().all(|part| self.says(part)),
+            // A part of a text is no value to print.
+            Expr::Like { .. } => false,
+            // Spans are printed up to the first NULL or from it on: too little to read it off.
+            Expr::Is { test: IsTest::Null, negated: true, .. } => false,
+            other => self.pieces(other).is_some(),
+        }
+    }
+
     /// What all of the conditions leave; `None`: everything.
     fn all_of(&self, conditions: &[Expr]) -> Option<Vec<Piece>> {
         conditions
