@@ -88,8 +88,10 @@ fn judge_graph<'h>(
     cycles::judge(index, &graph, report, realtime, &lost);
 }
 
-/// Single registers: all of them where each is to be linearizable; else those with repeated values,
-/// as far as nothing else touches other keys too.
+/// Single registers: those with repeated values, as far as nothing touches other keys too. Where each
+/// register by itself is to be linearizable also those that somebody read and wrote at once; of the
+/// others the graph knows all there is to know (Gibbons and Korach: with distinct values, calls have an
+/// order unless real time puts two versions before each other).
 fn judge_registers<'h>(
     index: &Index<'h>,
     report: &mut Report<'h>,
@@ -105,7 +107,11 @@ fn judge_registers<'h>(
             registers.remove(&step.key());
         }
     }
-    if index.cut == Cut::Whole {
+    if index.cut == Cut::PerKey {
+        let several = index.txns.iter().filter(|txn| txn.steps.len() > 1);
+        let at_once: FxHashSet<KeyId> = several.map(|txn| txn.steps[0].key()).collect();
+        registers.retain(|key| index.repeats(*key) || at_once.contains(key));
+    } else {
         registers.retain(|key| index.repeats(*key));
         for txn in &index.txns {
             let first = txn.steps.first().map(|step| step.key());

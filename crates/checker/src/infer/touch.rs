@@ -89,8 +89,9 @@ pub(crate) fn touches_of(index: &Index<'_>, txn: TxnId) -> Vec<(KeyId, Touch, Co
             *consistency = Consistency::Contradicts;
         }
     }
-    for (_, touch, consistency) in &mut touches {
-        if touch.saw_own_future() {
+    for (key, touch, consistency) in &mut touches {
+        // Where values repeat, what looks like its own may be another's.
+        if !index.repeats(*key) && touch.saw_own_future() {
             *consistency = Consistency::Contradicts;
         }
     }
