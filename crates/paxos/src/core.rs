@@ -154,6 +154,11 @@ impl Core {
         if self.closed.back().is_some_and(|last| last.at >= closed.at) {
             return;
         }
+        // A later leadership may have fewer slots than one before it closed time through: the slots
+        // that the older one waits for may never be filled. The newer one says more.
+        while self.closed.back().is_some_and(|last| last.through >= closed.through) {
+            self.closed.pop_back();
+        }
         if self.closed.len() == MAX_CLOSED_WAITING {
             self.closed.pop_back();
         }

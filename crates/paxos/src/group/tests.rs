@@ -7,8 +7,8 @@ use clock::{Interval, Mono, Now, Timestamp};
 use keys::{NodeId, RangeId};
 
 use crate::{
-    Ballot, Candidacy, Config, Durable, Effects, Event, Fence, Group, Lead, Membership, Message,
-    Payload, Persist, ProposeError, Refusal, Slot, SnapshotRefused,
+    Ballot, Candidacy, Closed, Config, Durable, Effects, Event, Fence, Group, Lead, Membership,
+    Message, Payload, Persist, ProposeError, Refusal, Slot, SnapshotRefused,
 };
 
 const START: u64 = 1_000_000_000_000;
@@ -83,6 +83,24 @@ fn split_proposer_leads_the_child_at_birth_with_the_parents_lease() {
     let until = led.lease_end;
     let refuse = Message::Refuse { ballot, reason: Refusal::Granted { until } };
     assert_eq!(out.send, [(NodeId(3), refuse)]);
+}
+
+/// R3: a leader closed time behind entries that were lost with it. The next one has fewer slots,
+/// and what it closes counts at once.
+#[test]
+fn closed_time_does_not_wait_for_slots_of_a_lost_leadership() {
+    let mut follower = new(OTHER);
+    let hear = |follower: &mut Group, ballot: Ballot, at: u64, through: Slot| {
+        let closed = Some(Closed { at: Timestamp::from_wall(START + at), through });
+        let mut out = Effects::default();
+        let commit = Message::Commit { ballot, commit: Slot::NONE, closed };
+        follower.message(now(0), ballot.node, commit, &mut out);
+        out.events
+    };
+    assert_eq!(hear(&mut follower, Ballot::new(1, ME), 10, Slot(5)), []);
+    let (at, through) = (Timestamp::from_wall(START + 20), Slot::NONE);
+    let next = hear(&mut follower, Ballot::new(2, NodeId(3)), 20, through);
+    assert_eq!(next, [Event::Closed { at, through }]);
 }
 
 /// S1: what a child took over may be in its parent's memory only. In this test node 2 has granted a
