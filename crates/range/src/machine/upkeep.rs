@@ -69,11 +69,12 @@ impl Machine {
         let sweep = self.sweep.as_ref().map(|_| self.upkeep.sweep);
         let acting = self.leader.as_ref().filter(|leader| leader.lease_valid(now.tt));
         let leading = acting.map(|leader| {
-            let due = leader.close_due.min(self.upkeep.housekeeping).min(self.upkeep.forget);
-            match leader.draining {
-                Some(_) => due.min(self.upkeep.drain),
-                None => due,
-            }
+            let due = leader.close_due.min(self.upkeep.housekeeping);
+            // Records are left alone during a split: to be woken for them would be in vain, and
+            // again at once.
+            let forget = leader.splitting.is_none().then_some(self.upkeep.forget);
+            let drain = leader.draining.is_some().then_some(self.upkeep.drain);
+            [forget, drain].into_iter().flatten().fold(due, Mono::min)
         });
         [sweep, leading].into_iter().flatten().min()
     }

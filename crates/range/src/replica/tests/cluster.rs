@@ -75,6 +75,8 @@ struct Node {
     born: u64,
     life: u64,
     wake: u64,
+    /// Ticks in a row after which the replica wanted the next one at once.
+    woken_in_vain: u32,
 }
 
 pub struct Cluster {
@@ -113,7 +115,9 @@ impl Cluster {
             let disk = Disk::new();
             let engine = Some(disk.open());
             let replicas = BTreeMap::new();
-            let node = Node { disk, engine, replicas, offset, born: 0, life: 0, wake: u64::MAX };
+            let (wake, woken_in_vain) = (u64::MAX, 0);
+            let node =
+                Node { disk, engine, replicas, offset, born: 0, life: 0, wake, woken_in_vain };
             nodes.insert(NodeId(id), node);
         }
         Cluster {
@@ -221,7 +225,11 @@ impl Cluster {
         let Some(replica) = node.replicas.get_mut(&range) else { return };
         let mut out = Effects::default();
         let ctx = Context { now, engine: &engine, factory: &NoPrograms };
+        let ticked = matches!(input, Input::Tick);
         replica.step(&ctx, input, &mut out).expect("no faults");
+        let at_once = ticked && replica.next_wakeup(now).is_zero();
+        node.woken_in_vain = if at_once { node.woken_in_vain + 1 } else { 0 };
+        assert!(node.woken_in_vain < 1_000, "{range} on {id} wants to be woken again and again");
         let wake = self.time + u64::try_from(replica.next_wakeup(now).as_nanos()).expect("soon");
         let life = node.life;
         let mut children = Vec::new();

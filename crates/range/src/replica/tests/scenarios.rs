@@ -143,6 +143,22 @@ fn a_split_gives_birth_to_a_child_that_is_led_at_once() {
 }
 
 #[test]
+fn a_leader_whose_split_waits_for_a_quorum_sleeps() {
+    let mut world = World::default();
+    world.config.transaction_life = Duration::from_millis(200);
+    let mut cluster = Cluster::new(9, world);
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 1, "b", "v");
+    cluster.isolate(1);
+    let split = Request::Split { at: Key::from("m"), child: RangeId(9) };
+    cluster.request(NodeId(1), range, split, Duration::from_secs(10));
+    // Records to delete fall due meanwhile; the cluster asserts that nobody is woken in vain.
+    cluster.run_for(Duration::from_secs(2));
+    cluster.cut.clear();
+    cluster.run_until("the child lives", |c| c.leader(RangeId(9)).is_some());
+}
+
+#[test]
 fn a_replica_that_fell_behind_gets_a_snapshot() {
     let mut world = World::default();
     world.config.paxos.log_keep_slots = 8;
