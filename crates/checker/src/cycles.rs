@@ -11,9 +11,10 @@
 //! | the last three with the order of processes | the same, `-process` |
 //! | the last three with that of real time | the same, `-realtime` |
 //!
-//! "New" means: none of its component's transactions was in a component of an earlier search, of those by
-//! data alone or of those by time. The searches follow the chain of models ([`crate::Model`]), so what is
-//! passed over lies beside something at least as bad, and a verdict never depends on it.
+//! "New" means: none of its component's transactions was in a component of an earlier search, of
+//! those by data alone or of those by time. The searches follow the chain of models
+//! ([`crate::Model`]), so what is passed over lies beside something at least as bad, and a verdict
+//! never depends on it.
 
 use crate::{
     Kind, Order,

@@ -10,8 +10,8 @@
 //! | [`micro`] | transactions' steps, the same in both |
 //! | [`write`](mod@write) | histories to files |
 //!
-//! Which of the two formats a file has is seen from its contents: events have a `type`. The document
-//! `docs/HISTORIES.md` describes both for people who write such files.
+//! Which of the two formats a file has is seen from its contents: events have a `type`. The
+//! document `docs/HISTORIES.md` describes both for people who write such files.
 
 mod edn;
 mod events;

@@ -10,19 +10,20 @@
 //! | process | the same process did a, then b |
 //! | realtime | a ended before b began |
 //!
-//! Besides transactions there are *virtual* nodes that stand for many edges at once: "all who add an
-//! element between these two", "everybody who began after this moment". An edge into a virtual node
-//! has the kind, the *links* out of it lead on and keep it, so a graph stays linear in the size of its
-//! history where naming every pair would be quadratic:
+//! Besides transactions there are *virtual* nodes that stand for many edges at once: "all who add
+//! an element between these two", "everybody who began after this moment". An edge into a virtual
+//! node has the kind, the *links* out of it lead on and keep it, so a graph stays linear in the
+//! size of its history where naming every pair would be quadratic:
 //!
 //! ```text
 //!   a --realtime--> (moment 1) --link--> (moment 2) --link--> b
 //! ```
 //!
-//! [`Graph::components`] finds the nodes that lie on cycles (Tarjan's algorithm, without recursion),
-//! [`Graph::shortest_cycle`] the shortest cycle through a component. Both can be told to follow no
-//! two anti-dependencies in a row, which is exactly what snapshot isolation forbids (Cerone and
-//! Gotsman): the search then runs over pairs of node and "arrived by an anti-dependency".
+//! [`Graph::components`] finds the nodes that lie on cycles (Tarjan's algorithm, without
+//! recursion), [`Graph::shortest_cycle`] the shortest cycle through a component. Both can be told
+//! to follow no two anti-dependencies in a row, which is exactly what snapshot isolation forbids
+//! (Cerone and Gotsman): the search then runs over pairs of node and "arrived by an
+//! anti-dependency".
 
 mod components;
 mod search;
@@ -65,7 +66,8 @@ impl EdgeKind {
 pub(crate) struct About {
     /// `None` for orders of process and time.
     pub key: Option<KeyId>,
-    /// The version at the edge's beginning: written or read there. `None`: the beginning of the key.
+    /// The version at the edge's beginning: written or read there. `None`: the beginning of the
+    /// key.
     pub from: Option<VersionId>,
     /// The version at its end.
     pub to: Option<VersionId>,

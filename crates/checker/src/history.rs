@@ -79,8 +79,8 @@ pub enum Workload {
     /// skew, long fork, predicate.
     #[default]
     Txn,
-    /// Transfers between accounts, and reads of all of them. Registers with integers; every read-only
-    /// transaction that reads all accounts must see the same total.
+    /// Transfers between accounts, and reads of all of them. Registers with integers; every
+    /// read-only transaction that reads all accounts must see the same total.
     Bank,
     /// Counters that only grow: registers with integers. What a process reads never decreases.
     Monotonic,
@@ -188,7 +188,8 @@ pub enum Call {
     Read(Option<Value>),
     /// Overwrites it.
     Write(Value),
-    /// Replaces `from` by `to`. It fails, and changes nothing, if the register holds something else.
+    /// Replaces `from` by `to`. It fails, and changes nothing, if the register holds something
+    /// else.
     CompareAndSet {
         /// What the register must hold.
         from: Value,

@@ -1,7 +1,8 @@
 //! A history with numbers instead of names.
 //!
 //! Judgements compare keys and values all the time, so each key and each version (a value of a key)
-//! gets a number once. Transactions become lists of [`Step`]s, and every version knows who wrote it.
+//! gets a number once. Transactions become lists of [`Step`]s, and every version knows who wrote
+//! it.
 //!
 //! Which transactions count: those that are known to have happened, and the unknown ones of which
 //! somebody who counts saw an effect. The others, failed ones included, stay in the index so that a

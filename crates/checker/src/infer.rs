@@ -1,8 +1,8 @@
 //! From what transactions read and wrote to which must come before which.
 //!
 //! A client sees neither locks nor logs, but if every written value is a name ([`crate::History`]),
-//! reads tell a lot: who wrote what was read, which versions came before it, what was not there yet.
-//! After Adya's definitions and Elle's way to recover them:
+//! reads tell a lot: who wrote what was read, which versions came before it, what was not there
+//! yet. After Adya's definitions and Elle's way to recover them:
 //!
 //! | module | what is known |
 //! |---|---|
@@ -11,8 +11,8 @@
 //! | [`registers`] | a read shows one version; orders come from transactions that read and then write, from the beginning (nil), from real time if the model promises it, from commit timestamps |
 //! | [`sets`] | who is seen and who is missed: nothing is known of their order, and nothing is needed |
 //!
-//! Each finds the anomalies that need no graph (aborted, intermediate, duplicate reads) and adds the
-//! edges for those that do.
+//! Each finds the anomalies that need no graph (aborted, intermediate, duplicate reads) and adds
+//! the edges for those that do.
 //!
 //! Nothing is guessed: an edge follows from the model being judged, so a cycle of edges proves that
 //! the model was broken. For lists and sets the reverse holds as well: without a cycle, an order of

@@ -88,10 +88,10 @@ fn judge_graph<'h>(
     cycles::judge(index, &graph, report, realtime, &lost);
 }
 
-/// Single registers: those with repeated values, as far as nothing touches other keys too. Where each
-/// register by itself is to be linearizable also those that somebody read and wrote at once; of the
-/// others the graph knows all there is to know (Gibbons and Korach: with distinct values, calls have an
-/// order unless real time puts two versions before each other).
+/// Single registers: those with repeated values, as far as nothing touches other keys too. Where
+/// each register by itself is to be linearizable also those that somebody read and wrote at once;
+/// of the others the graph knows all there is to know (Gibbons and Korach: with distinct values,
+/// calls have an order unless real time puts two versions before each other).
 fn judge_registers<'h>(
     index: &Index<'h>,
     report: &mut Report<'h>,

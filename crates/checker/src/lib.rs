@@ -1,7 +1,8 @@
 //! Consistency checkers for the histories of any database.
 //!
-//! What did clients ask for, when, and what did they hear? From that alone this crate says whether a
-//! database kept its promise. It knows nothing of any database: no protocol, no storage, no clock.
+//! What did clients ask for, when, and what did they hear? From that alone this crate says whether
+//! a database kept its promise. It knows nothing of any database: no protocol, no storage, no
+//! clock.
 //!
 //! ```text
 //!  file --load--> History --check(model)--> Verdict --render--> text, drawing, page
@@ -27,20 +28,20 @@
 //!
 //! # What a verdict means
 //!
-//! 1. **No false alarms.** Whatever is reported follows from what clients saw and from the model being
-//!    judged. Operations of unknown outcome may have happened or not; nothing follows from their end, and
-//!    nothing from them at all until somebody saw an effect.
-//! 2. **Nothing missed, where that can be promised**: for lists and sets whose values are never repeated
-//!    under serializability and strict serializability, for single registers under linearizability, for
-//!    timestamps. Registers in transactions over several keys hide versions, so there "holds" means:
-//!    nothing that can be concluded contradicts it.
+//! 1. **No false alarms.** Whatever is reported follows from what clients saw and from the model
+//!    being judged. Operations of unknown outcome may have happened or not; nothing follows from
+//!    their end, and nothing from them at all until somebody saw an effect.
+//! 2. **Nothing missed, where that can be promised**: for lists and sets whose values are never
+//!    repeated under serializability and strict serializability, for single registers under
+//!    linearizability, for timestamps. Registers in transactions over several keys hide versions,
+//!    so there "holds" means: nothing that can be concluded contradicts it.
 //! 3. **Undecided is said, never guessed**, and the notes say of what and why.
 //!
-//! HAZARD: real time is what the history says it is. If the clients' clocks disagree, an order of real
-//! time is concluded that never was: record histories with one clock.
+//! HAZARD: real time is what the history says it is. If the clients' clocks disagree, an order of
+//! real time is concluded that never was: record histories with one clock.
 //!
-//! Anomalies are named after Adya (*Weak Consistency*, 1999) and Elle (VLDB 2020); the rule for snapshot
-//! isolation is that of Cerone and Gotsman (PODC 2016).
+//! Anomalies are named after Adya (*Weak Consistency*, 1999) and Elle (VLDB 2020); the rule for
+//! snapshot isolation is that of Cerone and Gotsman (PODC 2016).
 
 mod cycles;
 mod explain;

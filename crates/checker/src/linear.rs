@@ -1,26 +1,26 @@
 //! Linearizability of single registers whose values may repeat.
 //!
-//! A history of one register is linearizable if every call can be given a moment between its beginning
-//! and its end, so that the calls, in the order of their moments, return what they did. The search goes
-//! through the history event by event (after Wing and Gong, Lowe, and Knossos), with all *states of the
-//! world* that are possible so far:
+//! A history of one register is linearizable if every call can be given a moment between its
+//! beginning and its end, so that the calls, in the order of their moments, return what they did.
+//! The search goes through the history event by event (after Wing and Gong, Lowe, and Knossos),
+//! with all *states of the world* that are possible so far:
 //!
 //! ```text
 //!   state of the world = the register's value + which of the open calls have had their moment
 //!
 //!   a call begins     it is open
-//!   a call ends       worlds in which it had its moment go on; in the others it gets it now, after any
-//!                     number of other open calls; worlds where it cannot are given up
+//!   a call ends       worlds in which it had its moment go on; in the others it gets it now,
+//!   after any                   number of other open calls; worlds where it cannot are given up
 //! ```
 //!
 //! No world left: no order explains the call that just ended. What keeps the worlds few:
 //!
 //! - a moment is only given when a call ends that needs one;
-//! - an open read that agrees with the register has its moment at once: that changes nothing and can
-//!   only help;
+//! - an open read that agrees with the register has its moment at once: that changes nothing and
+//!   can only help;
 //! - of open calls of unknown outcome that do the same, the oldest goes first;
-//! - worlds are kept once, however they came about, and of two with the same value and the same known
-//!   calls only the one that needed fewer unknown ones: it can do whatever the other can.
+//! - worlds are kept once, however they came about, and of two with the same value and the same
+//!   known calls only the one that needed fewer unknown ones: it can do whatever the other can.
 //!
 //! The problem is NP-complete; beyond [`MAX_WORLDS`] the judgement is "undecided", never a guess.
 
@@ -62,8 +62,8 @@ type World = (State, Vec<usize>);
 struct Worlds(FxHashMap<(State, Vec<usize>), Vec<Vec<usize>>>);
 
 impl Worlds {
-    /// Takes a world in, unless one that needed fewer unknown calls is there. Worlds with fewer are to
-    /// come first.
+    /// Takes a world in, unless one that needed fewer unknown calls is there. Worlds with fewer
+    /// are to come first.
     fn enter(&mut self, search: &Search<'_, '_>, (state, done): (State, &[usize])) -> bool {
         let unknown = search.unknown(done);
         let known = done.iter().copied().filter(|call| search.calls[*call].end.is_some());

@@ -1,9 +1,9 @@
 //! A second opinion: tries every order of a small history. Slow, and too simple to be wrong.
 //!
 //! It knows the definitions only: a history is serializable if its transactions, run one after the
-//! other in some order, return what they returned; strictly so if the order agrees with real time; a
-//! snapshot history if there are moments of beginning and commit such that each reads what was committed
-//! when it began and no two that overlap write the same key.
+//! other in some order, return what they returned; strictly so if the order agrees with real time;
+//! a snapshot history if there are moments of beginning and commit such that each reads what was
+//! committed when it began and no two that overlap write the same key.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,8 @@ fn extend(ops: &[&Operation], done: &mut Vec<bool>, store: &Store, realtime: boo
     false
 }
 
-/// The store after a transaction that read `snapshot`, or `None` if it would have read other things.
+/// The store after a transaction that read `snapshot`, or `None` if it would have read other
+/// things.
 fn run(op: &Operation, snapshot: &Store, store: &Store) -> Option<Store> {
     let Action::Txn(steps) = &op.action else { panic!("transactions only") };
     let (mut view, mut after) = (snapshot.clone(), store.clone());
@@ -121,7 +122,8 @@ fn snapshot(
     false
 }
 
-/// Keys that a transaction writes; sets, as predicates over rows of their own, conflict with nobody.
+/// Keys that a transaction writes; sets, as predicates over rows of their own, conflict with
+/// nobody.
 fn writes(op: &Operation) -> Vec<Value> {
     let Action::Txn(steps) = &op.action else { panic!("transactions only") };
     let conflicts =

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Who is not in it: unknown outcomes never end, so nothing comes after them (something may come
-//! before: an effect never precedes its own beginning); reads of the past are not bound to the present.
-//! "Before" is strict: an operation that ends at the very moment another begins is concurrent to it.
+//! before: an effect never precedes its own beginning); reads of the past are not bound to the
+//! present. "Before" is strict: an operation that ends at the very moment another begins is
+//! concurrent to it.
 
 use rustc_hash::FxHashMap;
 

@@ -1,5 +1,5 @@
-//! Histories in few words, for tests: `append x 1; list x [1 2]; w y 3; read y nil; add s 1; set s {1}`.
-//! A result of `?` never arrived.
+//! Histories in few words, for tests: `append x 1; list x [1 2]; w y 3; read y nil; add s 1; set s
+//! {1}`. A result of `?` never arrived.
 
 use std::error::Error;
 

@@ -1,19 +1,19 @@
 //! The white-box judgement: do a database's own timestamps explain what clients saw?
 //!
-//! A database that orders transactions by timestamps says more than reads alone can show. Holding it to
-//! that is exact and takes O(n log n), whether values repeat or not:
+//! A database that orders transactions by timestamps says more than reads alone can show. Holding
+//! it to that is exact and takes O(n log n), whether values repeat or not:
 //!
 //! 1. **Reads.** A read at `t` returns the newest version committed at or below `t`. Under
-//!    serializability, nothing that a writing transaction read changed between its snapshot and its own
-//!    commit timestamp.
+//!    serializability, nothing that a writing transaction read changed between its snapshot and
+//!    its own commit timestamp.
 //! 2. **Commits.** Two commits of the same key never have the same timestamp.
-//! 3. **Real time.** If `a` ended before `b` began and both wrote, then `s_a < s_b`. If `b` only reads,
-//!    strongly, then its `t` is not below the commit timestamp of anything that was acknowledged before
-//!    it began on a key it reads.
+//! 3. **Real time.** If `a` ended before `b` began and both wrote, then `s_a < s_b`. If `b` only
+//!    reads, strongly, then its `t` is not below the commit timestamp of anything that was
+//!    acknowledged before it began on a key it reads.
 //!
-//! Rule 3 says nothing of disjoint reads: a snapshot may be as old as the last write of what it reads.
-//! It needs to say nothing of a read that ended before a write began: had that write a timestamp below
-//! the read's, the read would have missed it, which rule 1 finds.
+//! Rule 3 says nothing of disjoint reads: a snapshot may be as old as the last write of what it
+//! reads. It needs to say nothing of a read that ended before a write began: had that write a
+//! timestamp below the read's, the read would have missed it, which rule 1 finds.
 //!
 //! What has no timestamp (a write of unknown outcome that somebody saw, say) is left out of what is
 //! compared; the graph of dependencies judges it all the same.

@@ -33,8 +33,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// What a program exits with: 0 if the model held, 1 if not. A verdict that is undecided has found
-    /// no violation, and says so in its notes.
+    /// What a program exits with: 0 if the model held, 1 if not. A verdict that is undecided has
+    /// found no violation, and says so in its notes.
     pub fn exit_code(&self) -> u8 {
         match self.valid {
             Validity::Yes | Validity::Undecided => 0,

@@ -1,7 +1,8 @@
 //! Judgements of particular workloads: invariants that a person can check with a pencil.
 //!
-//! They look at the history alone and share nothing with the graph of dependencies, so each is a second
-//! opinion on it; and some see what the graph cannot, as the totals of a bank whose balances repeat.
+//! They look at the history alone and share nothing with the graph of dependencies, so each is a
+//! second opinion on it; and some see what the graph cannot, as the totals of a bank whose
+//! balances repeat.
 //!
 //! | module | invariant |
 //! |---|---|

@@ -6,9 +6,9 @@
 //! {:type :ok,     :process 0, :f :txn, :value [[:append x 1] [:r y [3]]], :time 20, :index 1}
 //! ```
 //!
-//! Real files leave out most of it. Without `:process` there is one; where any `:time` is missing, the
-//! position in the file is the time; without `:f` the value tells what it is. Events of processes that
-//! are no numbers (`:nemesis`) are passed over.
+//! Real files leave out most of it. Without `:process` there is one; where any `:time` is missing,
+//! the position in the file is the time; without `:f` the value tells what it is. Events of
+//! processes that are no numbers (`:nemesis`) are passed over.
 //!
 //! What somebody outside of the file wrote: a register that is read but never written in the file
 //! is taken to have been written by one unknown operation per value. Other values that nobody wrote

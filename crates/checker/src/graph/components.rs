@@ -1,5 +1,5 @@
-//! Strongly connected components, by Tarjan's algorithm without recursion: a cycle may be as long as
-//! the history.
+//! Strongly connected components, by Tarjan's algorithm without recursion: a cycle may be as long
+//! as the history.
 
 use super::{Follow, Graph, State};
 
@@ -35,8 +35,8 @@ struct Walk<'g> {
 }
 
 impl Graph {
-    /// The components with more than one state, among edges that may be followed. `within` limits the
-    /// search to nodes for which it says yes.
+    /// The components with more than one state, among edges that may be followed. `within` limits
+    /// the search to nodes for which it says yes.
     pub(crate) fn components(&self, follow: Follow, within: &[bool]) -> Components {
         let states = self.nodes() * 2;
         let mut walk = Walk {

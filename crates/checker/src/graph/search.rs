@@ -140,8 +140,8 @@ impl Search<'_> {
     }
 }
 
-/// A cycle that visits a transaction twice is two cycles. One of them is of the same kind, unless an
-/// edge is needed that only the other has.
+/// A cycle that visits a transaction twice is two cycles. One of them is of the same kind, unless
+/// an edge is needed that only the other has.
 fn simple(mut cycle: Vec<Hop>, rw: AdjacentRw, need: EdgeKind) -> Option<Vec<Hop>> {
     while let Some((first, second)) = visited_twice(&cycle) {
         let inner: Vec<Hop> = cycle[first..second].to_vec();
