@@ -10,7 +10,7 @@
 //!
 //!   a call begins     it is open
 //!   a call ends       worlds in which it had its moment go on; in the others it gets it now,
-//!   after any                   number of other open calls; worlds where it cannot are given up
+//!                     after any number of other open calls; where it cannot they are given up
 //! ```
 //!
 //! No world left: no order explains the call that just ended. What keeps the worlds few:
