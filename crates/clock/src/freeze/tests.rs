@@ -1,3 +1,5 @@
+//! What is frozen waits, and what it spawned with it.
+
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     task::Wake,
@@ -33,8 +35,11 @@ fn what_is_frozen_is_polled_again_after_the_thaw() {
 fn what_a_task_spawns_is_frozen_with_it_and_what_others_spawn_is_not() {
     let mut cx = Context::from_waker(Waker::noop());
     let freezer = Freezer::default();
-    let mut parent = freezer.wrap(async { inherit(async { 1 }) });
-    let Poll::Ready(mut child) = Pin::new(&mut parent).poll(&mut cx) else { panic!("ready") };
+    let mut spawned = None;
+    let mut parent = freezer.wrap(async { spawned = Some(inherit(async { 1 })) });
+    assert!(Pin::new(&mut parent).poll(&mut cx).is_ready());
+    drop(parent);
+    let mut child = spawned.expect("the parent ran");
     let mut stranger = inherit(async { 2 });
     freezer.freeze();
     assert!(Pin::new(&mut child).poll(&mut cx).is_pending());
