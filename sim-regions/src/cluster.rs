@@ -15,7 +15,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use clock::{SwitchableClock, TrueTime};
+use clock::{Freezer, SwitchableClock, TrueTime};
 use keys::NodeId;
 use net::{ClusterId, Pace, SharedTransport, SimWan};
 use node::{Member, Node, NodeConfig, Seams, Seed, StartError, disk::Disk};
@@ -57,6 +57,8 @@ pub struct ClusterOptions {
     pub sql_address: Box<dyn Fn(NodeId) -> String + Send + Sync>,
     /// Where every frame is traced; `None`: nowhere.
     pub trace: Option<Trace>,
+    /// Changes the configuration of each node, at the last.
+    pub tune: Box<dyn Fn(&mut NodeConfig) + Send + Sync>,
 }
 
 /// Why a cluster did not come up.
@@ -96,6 +98,8 @@ pub struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
     /// How often each node was started: a new life draws new random numbers.
     lives: BTreeMap<NodeId, u64>,
+    /// What freezes each node in its present life.
+    freezers: BTreeMap<NodeId, Freezer>,
 }
 
 impl Cluster {
@@ -118,8 +122,8 @@ impl Cluster {
             (spec.id, options.topology.build_clock(spec.id, &options.time, options.seed))
         };
         let clocks = layout.iter().map(clock).collect();
-        let (nodes, lives) = (BTreeMap::new(), BTreeMap::new());
-        let mut cluster = Cluster { layout, members, wan, clocks, nodes, lives, options };
+        let (nodes, lives, freezers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut cluster = Cluster { layout, members, wan, clocks, nodes, lives, freezers, options };
         let ids: Vec<NodeId> = cluster.layout.iter().map(|spec| spec.id).collect();
         for id in ids {
             cluster.start_node(id).await?;
@@ -135,6 +139,23 @@ impl Cluster {
     /// # Panics
     /// If it runs, or is no node of this cluster.
     pub async fn start_node(&mut self, id: NodeId) -> Result<(), ClusterError> {
+        let node = self.launch(id)?.await?;
+        self.adopt(node);
+        Ok(())
+    }
+
+    /// Begins a node's life: the future resolves once the node runs, and [`Cluster::adopt`] then
+    /// takes it in. Dropping the future instead is a crash; [`Cluster::crash`] must follow.
+    ///
+    /// # Errors
+    /// If its engine refuses; the future, if the node does.
+    ///
+    /// # Panics
+    /// If it runs, or is no node of this cluster.
+    pub fn launch(
+        &mut self,
+        id: NodeId,
+    ) -> Result<impl Future<Output = Result<Node, ClusterError>> + Send + use<>, ClusterError> {
         assert!(!self.nodes.contains_key(&id), "{id} runs already");
         let spec = self.spec(id).clone();
         let opened = (self.options.engines)(id);
@@ -149,10 +170,24 @@ impl Cluster {
         let seed = Seed(mix(self.options.seed, u64::from(id.0), *life));
         let clock = Arc::clone(&self.clocks[&id]);
         let seams = Seams { clock, transport, inbox, engine, disk, seed };
-        let started = Node::start(self.node_config(&spec, seed), seams).await;
-        let node = started.map_err(|error| ClusterError::Start { node: id, error })?;
-        self.nodes.insert(id, node);
-        Ok(())
+        let freezer = Freezer::default();
+        let start = freezer.wrap(Node::start(self.node_config(&spec, seed), seams));
+        self.freezers.insert(id, freezer);
+        Ok(async move { start.await.map_err(|error| ClusterError::Start { node: id, error }) })
+    }
+
+    /// Takes in a node whose launch is over.
+    pub fn adopt(&mut self, node: Node) {
+        self.nodes.insert(node.id(), node);
+    }
+
+    /// What freezes a node in its present life.
+    ///
+    /// # Panics
+    /// If it was never started.
+    #[must_use]
+    pub fn freezer(&self, id: NodeId) -> &Freezer {
+        &self.freezers[&id]
     }
 
     fn node_config(&self, spec: &NodeSpec, seed: Seed) -> NodeConfig {
@@ -163,6 +198,7 @@ impl Cluster {
         config.sql.seed = seed.0;
         config.range.commit_wait = self.options.commit_wait;
         apply_settings(&mut config, &self.options.topology.settings);
+        (self.options.tune)(&mut config);
         config
     }
 
@@ -190,13 +226,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops a node as a crash does: nothing is flushed, what is on the way to it is lost.
-    ///
-    /// # Panics
-    /// If it does not run.
+    /// Stops a node as a crash does: nothing is flushed, what is on the way to it is lost. Nothing
+    /// happens to the tasks of a node that does not run yet, or no more.
     pub async fn crash(&mut self, id: NodeId) {
         self.wan.detach(id);
-        self.nodes.remove(&id).unwrap_or_else(|| panic!("{id} does not run")).stop().await;
+        if let Some(node) = self.nodes.remove(&id) {
+            node.stop().await;
+        }
     }
 
     /// Stops all nodes.

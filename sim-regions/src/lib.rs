@@ -19,6 +19,7 @@
 
 mod cluster;
 pub mod config;
+pub mod sim;
 pub mod time;
 mod topology;
 mod trace;

@@ -21,6 +21,14 @@ pub struct TraceSum {
     pub bytes: u64,
 }
 
+impl TraceSum {
+    fn fold(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
 /// The trace of one run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Trace {
@@ -48,14 +56,18 @@ impl Trace {
         Arc::new(Tapped { trace: self.clone(), transport })
     }
 
+    /// Adds anything else that must be the same in both runs.
+    pub fn note(&self, bytes: &[u8]) {
+        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.fold(bytes);
+    }
+
     fn add(&self, from: NodeId, to: NodeId, payload: &[u8]) {
         let at = self.started.elapsed().as_nanos().to_be_bytes();
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         let (from, to) = (from.0.to_be_bytes(), to.0.to_be_bytes());
         for part in [at.as_slice(), &from, &to, payload] {
-            for byte in part {
-                sum.hash = (sum.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
+            sum.fold(part);
         }
         sum.frames += 1;
         sum.bytes += payload.len() as u64;

@@ -54,6 +54,7 @@ async fn nine_nodes(seed: u64, trace: Trace, disks: Disks) -> Cluster {
         }),
         sql_address: Box::new(|_| String::new()),
         trace: Some(trace),
+        tune: Box::new(|_| {}),
     };
     let cluster = Cluster::start(options).await.expect("the cluster starts");
     cluster.boot().await.expect("the cluster boots");

@@ -146,6 +146,7 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
         }),
         sql_address: Box::new(move |id| format!("127.0.0.1:{}", sql_port(port, id))),
         trace: None,
+        tune: Box::new(|_| {}),
     })
     .await?;
     cluster.boot().await?;

@@ -6,10 +6,12 @@
 //! Exit codes: 0, it worked; 1, it ran and something failed (a statement, a promise of the
 //! database, the disk); 2, it could not be started as asked.
 
+mod check;
 mod demo;
 mod engine;
 mod join;
 mod live;
+mod sim;
 mod start;
 mod workload;
 
@@ -37,6 +39,10 @@ enum Command {
     /// Make load through SQL and measure it.
     #[command(subcommand)]
     Workload(workload::Command),
+    /// Run a cluster in virtual time with clients and faults, and judge its history.
+    Sim(sim::Options),
+    /// Hold a recorded history, ours or another database's, against a consistency model.
+    Check(check::Options),
 }
 
 /// `meridian sql`.
@@ -89,12 +95,22 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    match &arguments.command {
+        // A panic is a finding there, and time is not the machine's: no runtime of its own.
+        Command::Sim(options) => return finished(sim::run(options)),
+        Command::Check(options) => return finished(check::run(options)),
+        Command::Demo(_) | Command::Start(_) | Command::Sql(_) | Command::Workload(_) => {}
+    }
     live::stop_on_panic();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&anyhow::Error::new(error).context("start the runtime")),
     };
-    match runtime.block_on(run(arguments.command)) {
+    finished(runtime.block_on(run(arguments.command)))
+}
+
+fn finished(ending: anyhow::Result<Ending>) -> ExitCode {
+    match ending {
         Ok(Ending::Clean) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
         Err(error) => refuse(&error),
@@ -140,6 +156,7 @@ async fn run(command: Command) -> anyhow::Result<Ending> {
             true => Ok(Ending::Clean),
             false => Ok(Ending::Failed),
         },
+        Command::Sim(_) | Command::Check(_) => unreachable!("they run without a runtime"),
     }
 }
 

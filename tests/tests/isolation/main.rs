@@ -75,6 +75,7 @@ async fn nine_nodes(seed: u64) -> Cluster {
         }),
         sql_address: Box::new(|_| String::new()),
         trace: None,
+        tune: Box::new(|_| {}),
     };
     let cluster = Cluster::start(options).await.expect("the cluster starts");
     cluster.boot().await.expect("the cluster boots");

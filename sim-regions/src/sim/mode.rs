@@ -1,0 +1,264 @@
+//! Checks that can fail: named ways to break the database on purpose.
+//!
+//! A checker that has never found anything proves nothing. Each mode here takes one thing away that
+//! consistency rests on, and the suite demands that a bounded number of seeds finds a violation,
+//! and none with the mode off.
+//!
+//! Some modes are settings that any experimenter has (commit-wait off, a lying clock, a weaker
+//! isolation level, a disk that lies). The others drop a numbered rule inside the protocol cores; the
+//! questions where the cores ask for their rules are compiled in only with the feature
+//! `broken-rules`, which a production build does not have.
+
+use std::{fmt, str::FromStr};
+
+use node::NodeConfig;
+use range::CommitWait;
+use storage::memory::SyncMode;
+
+/// A way to break the database, or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mode(Option<&'static Spec>);
+
+/// What a mode does.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// The rule it breaks.
+    pub rule: &'static str,
+    /// What it does, and what must be found, in a line.
+    pub about: &'static str,
+    what: What,
+}
+
+impl PartialEq for Spec {
+    fn eq(&self, other: &Spec) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Spec {}
+
+#[derive(Debug)]
+enum What {
+    CommitWaitOff,
+    Isolation(&'static str),
+    LyingDisk,
+    LyingClock,
+    #[cfg(feature = "broken-rules")]
+    Range(&'static [range::Rule]),
+    #[cfg(feature = "broken-rules")]
+    Paxos(&'static [paxos::Rule]),
+    #[cfg(feature = "broken-rules")]
+    Txn(&'static [txn::Rule]),
+}
+
+/// All modes of this build.
+pub const MODES: &[Spec] = &[
+    Spec {
+        name: "commit-wait-off",
+        rule: "T4",
+        about: "commits are acknowledged at once: an acknowledged write may be missed by a later \
+                read elsewhere; still serializable",
+        what: What::CommitWaitOff,
+    },
+    Spec {
+        name: "lying-clock",
+        rule: "T2",
+        about: "one clock is further off than it claims: later transactions get earlier timestamps",
+        what: What::LyingClock,
+    },
+    Spec {
+        name: "snapshot-isolation",
+        rule: "X1",
+        about: "transactions run at REPEATABLE READ: write skew, but no lost update",
+        what: What::Isolation("REPEATABLE READ"),
+    },
+    Spec {
+        name: "read-committed",
+        rule: "X1",
+        about: "transactions run at READ COMMITTED: lost updates",
+        what: What::Isolation("READ COMMITTED"),
+    },
+    Spec {
+        name: "lying-disk",
+        rule: "S1",
+        about: "disks acknowledge a sync and do nothing: promises and votes are forgotten in a crash",
+        what: What::LyingDisk,
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "validation-up-to-now",
+        rule: "X1",
+        about: "validation does not look for versions in the future",
+        what: What::Range(&[range::Rule::FutureVersions]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "no-validation",
+        rule: "X1",
+        about: "validation does not look for newer versions at all",
+        what: What::Range(&[range::Rule::Validation]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "release-without-raising",
+        rule: "R1a",
+        about: "locks are released without raising min_next above s",
+        what: What::Range(&[range::Rule::Learned]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "shared-locks-let-go",
+        rule: "X2, X3",
+        about: "what a transaction read is not share-locked until its commit timestamp",
+        what: What::Range(&[range::Rule::SharedLocks]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "validation-outlives-lease",
+        rule: "X3",
+        about: "a participant's validation is taken to hold beyond its lease",
+        what: What::Range(&[range::Rule::ValidThrough]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "validated-wounded-locally",
+        rule: "X5",
+        about: "a holder that promised is wounded without asking the record",
+        what: What::Range(&[range::Rule::PromiseKept]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "floor-forgotten",
+        rule: "P3",
+        about: "a new leader forgets the floor, and the timestamps of its log (R1)",
+        what: What::Range(&[range::Rule::Floor, range::Rule::LogTimestamps]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "no-opening-no-fence",
+        rule: "P7, P8",
+        about: "a new leader acts before its opening entry, and nothing is void",
+        what: What::Paxos(&[
+            paxos::Rule::Opening,
+            paxos::Rule::Fence,
+            paxos::Rule::FenceBehindHoles,
+        ]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "recovery-forgets",
+        rule: "P7",
+        about: "a new leader does not propose again what promises report",
+        what: What::Paxos(&[paxos::Rule::RecoverAccepted]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "lease-overstayed",
+        rule: "P2",
+        about: "a leader serves reads beyond the end of its lease",
+        what: What::Range(&[range::Rule::LeaseEnd]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "closed-too-far",
+        rule: "R3, T5",
+        about: "closing time does not bind the leader, and followers do not wait for T5",
+        what: What::Range(&[range::Rule::CloseRaises, range::Rule::ReadWait]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "poison-ignored",
+        rule: "X7",
+        about: "a commit that finds its record poisoned commits all the same",
+        what: What::Range(&[range::Rule::FirstVerdict]),
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "abort-from-refusal",
+        rule: "X8",
+        about: "a participant's refusal is reported as an abort, the record unasked",
+        what: What::Txn(&[txn::Rule::AskTheRecord]),
+    },
+];
+
+impl Mode {
+    /// Its specification; `None`: nothing is broken.
+    #[must_use]
+    pub fn spec(self) -> Option<&'static Spec> {
+        self.0
+    }
+
+    /// The isolation level of transactions that write.
+    pub(super) fn isolation(self) -> &'static str {
+        match self.0.map(|spec| &spec.what) {
+            Some(What::Isolation(level)) => level,
+            _ => "SERIALIZABLE",
+        }
+    }
+
+    /// Whether commits wait.
+    pub(super) fn commit_wait(self) -> CommitWait {
+        match self.0.map(|spec| &spec.what) {
+            Some(What::CommitWaitOff) => CommitWait::UnsafeOff,
+            _ => CommitWait::On,
+        }
+    }
+
+    /// What a sync does.
+    pub(super) fn sync(self) -> SyncMode {
+        match self.0.map(|spec| &spec.what) {
+            Some(What::LyingDisk) => SyncMode::Lying,
+            _ => SyncMode::Honest,
+        }
+    }
+
+    /// Whether the clocks must be as far apart as they may.
+    pub(super) fn skewed(self) -> bool {
+        matches!(self.0.map(|spec| &spec.what), Some(What::CommitWaitOff))
+    }
+
+    /// Whether a clock lies.
+    pub(super) fn lies(self) -> bool {
+        matches!(self.0.map(|spec| &spec.what), Some(What::LyingClock))
+    }
+
+    /// Drops rules in a node's protocol cores.
+    pub(super) fn tune(self, config: &mut NodeConfig) {
+        match self.0.map(|spec| &spec.what) {
+            #[cfg(feature = "broken-rules")]
+            Some(What::Range(rules)) => config.range.rules = range::Rules::without_all(rules),
+            #[cfg(feature = "broken-rules")]
+            Some(What::Paxos(rules)) => config.range.paxos.rules = paxos::Rules::without_all(rules),
+            #[cfg(feature = "broken-rules")]
+            Some(What::Txn(rules)) => config.txn.rules = txn::Rules::without_all(rules),
+            _ => {
+                let _: &mut NodeConfig = config;
+            }
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Mode, String> {
+        let found = MODES.iter().find(|spec| spec.name == text);
+        found.map(|spec| Mode(Some(spec))).ok_or_else(|| {
+            let known: Vec<&str> = MODES.iter().map(|spec| spec.name).collect();
+            let note = if cfg!(feature = "broken-rules") {
+                ""
+            } else {
+                "; more are in a build with the feature broken-rules"
+            };
+            format!("there is no mode \"{text}\"; there are {}{note}", known.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.map_or("none", |spec| spec.name))
+    }
+}
