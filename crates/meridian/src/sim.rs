@@ -165,12 +165,16 @@ pub fn run(options: &Options) -> anyhow::Result<Ending> {
 fn settings(options: &Options) -> anyhow::Result<sim::Options> {
     let mut base = match &options.scenario {
         Some(name) => Scenario::load(name).map_err(anyhow::Error::msg)?.options,
-        None => {
-            let topology = options.topology.as_deref().unwrap_or("three-regions");
-            sim::Options::new(1, Topology::load(topology)?)
-        }
+        None => sim::Options::new(1, Topology::load("three-regions")?),
     };
-    if let Some(topology) = options.topology.as_deref().filter(|_| options.scenario.is_some()) {
+    if let Some(mode) = &options.mode {
+        let mode = Mode::from_str(mode).map_err(anyhow::Error::msg)?;
+        base.mode = mode;
+        if options.scenario.is_none() {
+            mode.stage(&mut base);
+        }
+    }
+    if let Some(topology) = options.topology.as_deref() {
         base.topology = Topology::load(topology)?;
     }
     if let Some(nodes) = options.nodes_per_region {
@@ -188,9 +192,6 @@ fn settings(options: &Options) -> anyhow::Result<sim::Options> {
     }
     if let Some(epsilon) = options.epsilon {
         base.epsilon = Some(epsilon);
-    }
-    if let Some(mode) = &options.mode {
-        base.mode = Mode::from_str(mode).map_err(anyhow::Error::msg)?;
     }
     if let Some(clients) = options.clients {
         base.clients = clients as usize;

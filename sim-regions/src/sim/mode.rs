@@ -9,11 +9,14 @@
 //! questions where the cores ask for their rules are compiled in only with the feature
 //! `broken-rules`, which a production build does not have.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use node::NodeConfig;
 use range::CommitWait;
 use storage::memory::SyncMode;
+
+use super::Options;
+use crate::Topology;
 
 /// A way to break the database, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +31,11 @@ pub struct Spec {
     pub rule: &'static str,
     /// What it does, and what must be found, in a line.
     pub about: &'static str,
+    /// Seeds from 1 on, one of which must show it on its stage.
+    pub within: u64,
     what: What,
+    /// Where it shows: changes the options of a run as `meridian sim` has them by default.
+    stage: fn(&mut Options),
 }
 
 impl PartialEq for Spec {
@@ -53,6 +60,12 @@ enum What {
     Txn(&'static [txn::Rule]),
 }
 
+/// One region, clocks far apart: nothing hides what commit-wait is for.
+fn one_region(options: &mut Options, epsilon_millis: u64) {
+    options.topology = Topology::load("one-region").expect("shipped");
+    options.epsilon = Some(Duration::from_millis(epsilon_millis));
+}
+
 /// All modes of this build.
 pub const MODES: &[Spec] = &[
     Spec {
@@ -60,130 +73,174 @@ pub const MODES: &[Spec] = &[
         rule: "T4",
         about: "commits are acknowledged at once: an acknowledged write may be missed by a later \
                 read elsewhere; still serializable",
+        within: 20,
         what: What::CommitWaitOff,
+        stage: |options| one_region(options, 50),
     },
     Spec {
         name: "lying-clock",
         rule: "T2",
         about: "one clock is further off than it claims: later transactions get earlier timestamps",
+        within: 20,
         what: What::LyingClock,
+        stage: |_| {},
     },
     Spec {
         name: "snapshot-isolation",
         rule: "X1",
         about: "transactions run at REPEATABLE READ: write skew, but no lost update",
+        within: 20,
         what: What::Isolation("REPEATABLE READ"),
+        stage: |_| {},
     },
     Spec {
         name: "read-committed",
         rule: "X1",
         about: "transactions run at READ COMMITTED: lost updates",
+        within: 20,
         what: What::Isolation("READ COMMITTED"),
+        stage: |_| {},
     },
     Spec {
         name: "lying-disk",
         rule: "S1",
         about: "disks acknowledge a sync and do nothing: promises and votes are forgotten in a crash",
+        within: 20,
         what: What::LyingDisk,
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "validation-up-to-now",
         rule: "X1",
         about: "validation does not look for versions in the future",
+        within: 20,
         what: What::Range(&[range::Rule::FutureVersions]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "no-validation",
         rule: "X1",
         about: "validation does not look for newer versions at all",
+        within: 20,
         what: What::Range(&[range::Rule::Validation]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "release-without-raising",
         rule: "R1a",
         about: "locks are released without raising min_next above s",
+        within: 20,
         what: What::Range(&[range::Rule::Learned]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "shared-locks-let-go",
         rule: "X2, X3",
         about: "what a transaction read is not share-locked until its commit timestamp",
+        within: 20,
         what: What::Range(&[range::Rule::SharedLocks]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "validation-outlives-lease",
         rule: "X3",
         about: "a participant's validation is taken to hold beyond its lease",
+        within: 20,
         what: What::Range(&[range::Rule::ValidThrough]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "validated-wounded-locally",
         rule: "X5",
         about: "a holder that promised is wounded without asking the record",
+        within: 20,
         what: What::Range(&[range::Rule::PromiseKept]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "floor-forgotten",
         rule: "P3",
         about: "a new leader forgets the floor, and the timestamps of its log (R1)",
+        within: 20,
         what: What::Range(&[range::Rule::Floor, range::Rule::LogTimestamps]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "no-opening-no-fence",
         rule: "P7, P8",
         about: "a new leader acts before its opening entry, and nothing is void",
+        within: 20,
         what: What::Paxos(&[
             paxos::Rule::Opening,
             paxos::Rule::Fence,
             paxos::Rule::FenceBehindHoles,
         ]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "recovery-forgets",
         rule: "P7",
         about: "a new leader does not propose again what promises report",
+        within: 20,
         what: What::Paxos(&[paxos::Rule::RecoverAccepted]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "lease-overstayed",
         rule: "P2",
         about: "a leader serves reads beyond the end of its lease",
+        within: 20,
         what: What::Range(&[range::Rule::LeaseEnd]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "closed-too-far",
         rule: "R3, T5",
         about: "closing time does not bind the leader, and followers do not wait for T5",
+        within: 20,
         what: What::Range(&[range::Rule::CloseRaises, range::Rule::ReadWait]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "poison-ignored",
         rule: "X7",
         about: "a commit that finds its record poisoned commits all the same",
+        within: 20,
         what: What::Range(&[range::Rule::FirstVerdict]),
+        stage: |_| {},
     },
     #[cfg(feature = "broken-rules")]
     Spec {
         name: "abort-from-refusal",
         rule: "X8",
         about: "a participant's refusal is reported as an abort, the record unasked",
+        within: 20,
         what: What::Txn(&[txn::Rule::AskTheRecord]),
+        stage: |_| {},
     },
 ];
 
 impl Mode {
+    /// Sets the stage on which the mode shows, and the mode. Nothing, if nothing is broken.
+    pub fn stage(self, options: &mut Options) {
+        if let Some(spec) = self.0 {
+            (spec.stage)(options);
+            options.mode = self;
+        }
+    }
+
     /// Its specification; `None`: nothing is broken.
     #[must_use]
     pub fn spec(self) -> Option<&'static Spec> {
