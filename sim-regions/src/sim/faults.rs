@@ -2,7 +2,7 @@
 //!
 //! A *plan* is a list of moments and faults. It is drawn from the seed before the run begins, so
 //! that what clients do has no influence on it, or written down in a scenario
-//! ([`super::Scenario`]). Every fault ends by itself; at the end of the run's first phase all of
+//! ([`super::scenario::Scenario`]). Every fault ends by itself; at the end of the run's first phase all of
 //! them end at once.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
