@@ -2,7 +2,7 @@
 //! be admitted and found the system range if the folder is new.
 //! A node whose folder is new is introduced to all others first: a node that lost its folder and
 //! comes back under its old id looks like one that was never there, and must not take part. See
-//! [`incarnation`](crate::incarnation).
+//! [`incarnation`].
 
 use std::{fmt, sync::Arc, time::Duration};
 
