@@ -48,7 +48,8 @@ pub enum Rule {
     PoisonFirst,
     /// X8: a repeated commit is answered from the record.
     RecordFirst,
-    /// X5: a holder that promised lets go by the record's word only.
+    /// X5: a holder that promised lets go by the record's word only, not because its gateway says
+    /// so, and not because an older one waits.
     PromiseKept,
 }
 

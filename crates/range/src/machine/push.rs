@@ -13,7 +13,7 @@ use kv::{KvError, Outcome, Push, PushKind, Reply, Request, Resolution, Resolve};
 use storage::EngineError;
 
 use super::{AskToken, Cx, Machine, leader::Phase, op::Caller};
-use crate::locks::WantPush;
+use crate::{locks::WantPush, rules::Rule};
 
 /// Transactions that are asked about.
 #[derive(Debug, Default)]
@@ -74,9 +74,12 @@ impl Machine {
         self.pushes.scan_at(cx.now.mono.plus(self.config.push_first));
     }
 
-    /// X5: a younger prepared holder is in the way of an older waiter.
+    /// X5: a younger prepared holder is in the way of an older waiter. It lets go by the word of
+    /// its record only, which is asked to abort it.
     pub(super) fn push_now(&mut self, cx: &mut Cx<'_>, want: WantPush) {
-        if !self.in_log(want.holder.id) {
+        if !self.rules.keep(Rule::PromiseKept) && self.only_validated(want.holder.id) {
+            self.release_unpromised(want.holder.id);
+        } else if !self.in_log(want.holder.id) {
             let (now, wait) = (cx.now.mono, self.config.push_first);
             self.pushes.want(want, now, wait, false);
             self.pushes.scan_at(now);
@@ -109,6 +112,13 @@ impl Machine {
             ) => true,
             Some(Phase::Prepared { .. }) | None => false,
         }
+    }
+
+    /// Whether all that a holder promised is in this leader's memory: it laid no intents.
+    fn only_validated(&self, txn: TxnId) -> bool {
+        let known = self.leader.as_ref().and_then(|leader| leader.txns.get(&txn));
+        let phase = known.map(|known| &known.phase);
+        matches!(phase, Some(Phase::Prepared { keys, .. }) if keys.is_empty())
     }
 
     pub(super) fn tick_pushes(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
