@@ -78,6 +78,8 @@ pub struct Options {
     pub plan: Option<Vec<Planned>>,
     /// ε of all clocks; `None`: the topology's clocks.
     pub epsilon: Option<Duration>,
+    /// Whether every clock is as far off as it may be, rather than as is drawn.
+    pub skewed: bool,
     /// What is broken on purpose.
     pub mode: Mode,
     /// Whether settings are drawn from the seed, rather than as shipped.
@@ -99,6 +101,7 @@ impl Options {
             faults: FaultKinds::all(),
             plan: None,
             epsilon: None,
+            skewed: false,
             mode: Mode::default(),
             tempered: true,
         }
@@ -210,7 +213,7 @@ async fn start(
     }
     // How far off clocks are is drawn per run, and which way per node.
     let drawn = rng.random_range(0..3);
-    let offsets = if options.mode.skewed() { 2 } else { drawn };
+    let offsets = if options.skewed { 2 } else { drawn };
     let layout = topology.node_layout(options.nodes_per_region);
     for spec in &layout {
         let mut config = topology.clock;

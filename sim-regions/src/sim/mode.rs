@@ -16,6 +16,8 @@ use range::CommitWait;
 use storage::memory::SyncMode;
 
 use super::Options;
+#[cfg(feature = "broken-rules")]
+use super::{faults::FaultKinds, workload::Workload};
 use crate::Topology;
 
 /// A way to break the database, or none.
@@ -64,6 +66,16 @@ enum What {
 fn one_region(options: &mut Options, epsilon_millis: u64) {
     options.topology = Topology::load("one-region").expect("shipped");
     options.epsilon = Some(Duration::from_millis(epsilon_millis));
+    options.skewed = true;
+}
+
+/// Clients that get into each other's way, and nothing else that goes wrong.
+#[cfg(feature = "broken-rules")]
+fn contention(options: &mut Options, workloads: &[Workload]) {
+    options.workloads = workloads.to_vec();
+    options.faults = FaultKinds::none();
+    options.tempered = false;
+    options.duration = Duration::from_secs(30);
 }
 
 /// All modes of this build.
@@ -113,10 +125,14 @@ pub const MODES: &[Spec] = &[
     Spec {
         name: "validation-up-to-now",
         rule: "X1",
-        about: "validation does not look for versions in the future",
+        about: "validation does not look for versions in the future: two transactions update the \
+                same version while a commit still waits",
         within: 20,
         what: What::Range(&[range::Rule::FutureVersions]),
-        stage: |_| {},
+        stage: |options| {
+            one_region(options, 100);
+            contention(options, &[Workload::Append, Workload::Register, Workload::Bank]);
+        },
     },
     #[cfg(feature = "broken-rules")]
     Spec {
@@ -131,10 +147,14 @@ pub const MODES: &[Spec] = &[
     Spec {
         name: "release-without-raising",
         rule: "R1a",
-        about: "locks are released without raising min_next above s",
+        about: "locks are released without raising min_next above s: a writer slips under what \
+                another transaction read",
         within: 20,
         what: What::Range(&[range::Rule::Learned]),
-        stage: |_| {},
+        stage: |options| {
+            one_region(options, 200);
+            contention(options, &[Workload::Append, Workload::Register, Workload::Skew]);
+        },
     },
     #[cfg(feature = "broken-rules")]
     Spec {
@@ -158,10 +178,12 @@ pub const MODES: &[Spec] = &[
     Spec {
         name: "validated-wounded-locally",
         rule: "X5",
-        about: "a holder that promised is wounded without asking the record",
+        about: "a holder that validated is wounded without asking its record: write skew",
         within: 20,
         what: What::Range(&[range::Rule::PromiseKept]),
-        stage: |_| {},
+        stage: |options| {
+            contention(options, &[Workload::Skew, Workload::Register, Workload::Append]);
+        },
     },
     #[cfg(feature = "broken-rules")]
     Spec {
@@ -216,10 +238,13 @@ pub const MODES: &[Spec] = &[
     Spec {
         name: "poison-ignored",
         rule: "X7",
-        about: "a commit that finds its record poisoned commits all the same",
+        about: "a commit that finds its record poisoned commits all the same, where it is proposed \
+                (X8) and where it is applied: half of a transaction lasts",
         within: 20,
-        what: What::Range(&[range::Rule::FirstVerdict]),
-        stage: |_| {},
+        what: What::Range(&[range::Rule::FirstVerdict, range::Rule::RecordFirst]),
+        stage: |options| {
+            contention(options, &[Workload::Bank, Workload::Register, Workload::Append]);
+        },
     },
     #[cfg(feature = "broken-rules")]
     Spec {
@@ -269,11 +294,6 @@ impl Mode {
             Some(What::LyingDisk) => SyncMode::Lying,
             _ => SyncMode::Honest,
         }
-    }
-
-    /// Whether the clocks must be as far apart as they may.
-    pub(super) fn skewed(self) -> bool {
-        matches!(self.0.map(|spec| &spec.what), Some(What::CommitWaitOff))
     }
 
     /// Whether a clock lies.
