@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -63,7 +63,7 @@ struct Shared {
     admission: watch::Receiver<Admission>,
     /// The last frame was dropped because this node's own clock bound was not durable yet.
     behind: AtomicBool,
-    schema: std::sync::OnceLock<Arc<SchemaListener>>,
+    schema: Mutex<Option<Arc<SchemaListener>>>,
 }
 
 /// The node's outgoing side. Cheap to clone.
@@ -101,14 +101,19 @@ impl Gateway {
             system,
             admission,
             behind: AtomicBool::new(false),
-            schema: std::sync::OnceLock::new(),
+            schema: Mutex::new(None),
         };
         Gateway { shared: Arc::new(shared) }
     }
 
-    /// Who is told of schema changes. Set once, while the node starts.
-    pub fn listen_for_schema_changes(&self, listener: Arc<SchemaListener>) {
-        assert!(self.shared.schema.set(listener).is_ok(), "the schema listener is set once");
+    /// Who is told of schema changes. Set while the node starts; taken back with `None` when it
+    /// ends: the listener holds the database, which holds this gateway.
+    pub fn listen_for_schema_changes(&self, listener: Option<Arc<SchemaListener>>) {
+        *self.shared.schema.lock().unwrap_or_else(PoisonError::into_inner) = listener;
+    }
+
+    fn schema_listener(&self) -> Option<Arc<SchemaListener>> {
+        self.shared.schema.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks a node a question. `None`: no answer within `patience`, or nobody to ask.
@@ -151,7 +156,7 @@ impl Gateway {
                 Some(Err(known)) => NodeAnswer::KnownAs(known),
                 None => NodeAnswer::Refused("the node is stopping".into()),
             },
-            NodeQuestion::SchemaChanged(version) => match self.shared.schema.get() {
+            NodeQuestion::SchemaChanged(version) => match self.schema_listener() {
                 None => NodeAnswer::Refused("the node is starting".into()),
                 Some(listener) => match listener(version).await {
                     Ok(()) => NodeAnswer::Done,

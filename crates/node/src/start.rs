@@ -21,7 +21,7 @@ use txn::{Coordinator, Router};
 use crate::{
     cluster::NodeCluster,
     disk::Disk,
-    gateway::Gateway,
+    gateway::{Gateway, SchemaListener},
     identity::{self, Identity, IdentityError},
     incarnation::{self, Admission, DataLost, Incarnation},
     members::{Member, Members, found_system_range},
@@ -197,12 +197,13 @@ impl Node {
         failure: watch::Sender<Option<NodeFailure>>,
     ) {
         let database = self.database.clone();
-        self.gateway.listen_for_schema_changes(Arc::new(move |version| {
+        let adopt: Arc<SchemaListener> = Arc::new(move |version| {
             let database = database.clone();
             Box::pin(async move {
                 database.adopt_schema(version).await.map_err(|error| error.to_string())
             })
-        }));
+        });
+        self.gateway.listen_for_schema_changes(Some(adopt));
         let id = self.config.node;
         let run = async move {
             if let Err(error) = store.run().await {
@@ -284,6 +285,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.gateway.listen_for_schema_changes(None);
     }
 }
 
