@@ -14,9 +14,9 @@ pub enum Rule {
     Above,
     /// T4: an acknowledgement waits for `TT.after(s)`.
     CommitWait,
-    /// T5: a read returns a version only once it is past.
+    /// T5: a leader's read returns a version only once it is past.
     ReadWait,
-    /// P2: no read at or beyond the lease end.
+    /// P2: no read at or beyond the lease end, and none once the lease is over.
     LeaseEnd,
     /// P3: a new leader's timestamps lie above the floor.
     Floor,

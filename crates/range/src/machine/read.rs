@@ -173,8 +173,8 @@ impl Machine {
     fn ready_to_lead(&mut self, cx: &mut Cx<'_>, id: OpId, read: &Read) -> Ready {
         let (at, rules) = (read.at, self.rules);
         let leader = self.leader();
-        let beyond = at >= leader.lease_end && rules.keep(Rule::LeaseEnd);
-        if !leader.lease_valid(cx.now.tt) || beyond {
+        let over = !leader.lease_valid(cx.now.tt) || at >= leader.lease_end;
+        if over && rules.keep(Rule::LeaseEnd) {
             return Ready::Parked(Parked::Safe);
         }
         if rules.keep(Rule::ReadRaises) {
