@@ -80,8 +80,12 @@ pub struct Options {
     pub epsilon: Option<Duration>,
     /// Whether every clock is as far off as it may be, rather than as is drawn.
     pub skewed: bool,
+    /// How far back stale reads look, at most.
+    pub staleness: Duration,
     /// What is broken on purpose.
     pub mode: Mode,
+    /// How long a leader's lease lasts; `None`: as shipped, or as drawn.
+    pub lease: Option<Duration>,
     /// Whether settings are drawn from the seed, rather than as shipped.
     pub tempered: bool,
 }
@@ -102,7 +106,9 @@ impl Options {
             plan: None,
             epsilon: None,
             skewed: false,
+            staleness: workload::STALENESS,
             mode: Mode::default(),
+            lease: None,
             tempered: true,
         }
     }
@@ -174,7 +180,7 @@ async fn simulate(
     let world = World::begin();
     let injector_rng = ChaCha8Rng::seed_from_u64(rng.random());
     let mut injector = Injector::new(cluster, world.clone(), disks, injector_rng);
-    let shop = Shop::new(options.mode.isolation());
+    let shop = Shop::new(options.mode.isolation(), options.staleness);
     let mut crew = Crew { world: world.clone(), layout, shop, rng };
     crew.prepare().await;
     injector.plan(&plan, options.duration);
@@ -228,7 +234,8 @@ async fn start(
     }
     let opened = disks.clone();
     let mode = options.mode;
-    let temper = if options.tempered { Temper::draw(rng) } else { Temper::default() };
+    let mut temper = if options.tempered { Temper::draw(rng) } else { Temper::default() };
+    temper.lease = options.lease.or(temper.lease);
     let cluster = Cluster::start(ClusterOptions {
         topology,
         nodes_per_region: options.nodes_per_region,

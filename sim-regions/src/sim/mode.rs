@@ -9,6 +9,9 @@
 //! questions where the cores ask for their rules are compiled in only with the feature
 //! `broken-rules`, which a production build does not have.
 
+#[cfg(feature = "broken-rules")]
+mod stage;
+
 use std::{fmt, str::FromStr, time::Duration};
 
 use node::NodeConfig;
@@ -167,15 +170,6 @@ pub const MODES: &[Spec] = &[
     },
     #[cfg(feature = "broken-rules")]
     Spec {
-        name: "validation-outlives-lease",
-        rule: "X3",
-        about: "a participant's validation is taken to hold beyond its lease",
-        within: 20,
-        what: What::Range(&[range::Rule::ValidThrough]),
-        stage: |_| {},
-    },
-    #[cfg(feature = "broken-rules")]
-    Spec {
         name: "validated-wounded-locally",
         rule: "X5",
         about: "a holder that validated is wounded without asking its record: write skew",
@@ -187,18 +181,10 @@ pub const MODES: &[Spec] = &[
     },
     #[cfg(feature = "broken-rules")]
     Spec {
-        name: "floor-forgotten",
-        rule: "P3",
-        about: "a new leader forgets the floor, and the timestamps of its log (R1)",
-        within: 20,
-        what: What::Range(&[range::Rule::Floor, range::Rule::LogTimestamps]),
-        stage: |_| {},
-    },
-    #[cfg(feature = "broken-rules")]
-    Spec {
         name: "no-opening-no-fence",
         rule: "P7, P8",
-        about: "a new leader acts before its opening entry, and nothing is void",
+        about: "a new leader acts before its opening entry, and nothing is void: ranges stand still \
+                for ever, since their replicas no longer agree on what was decided",
         within: 20,
         what: What::Paxos(&[
             paxos::Rule::Opening,
@@ -223,16 +209,7 @@ pub const MODES: &[Spec] = &[
         about: "a leader serves reads beyond the end of its lease",
         within: 20,
         what: What::Range(&[range::Rule::LeaseEnd]),
-        stage: |_| {},
-    },
-    #[cfg(feature = "broken-rules")]
-    Spec {
-        name: "closed-too-far",
-        rule: "R3, T5",
-        about: "closing time does not bind the leader, and followers do not wait for T5",
-        within: 20,
-        what: What::Range(&[range::Rule::CloseRaises, range::Rule::ReadWait]),
-        stage: |_| {},
+        stage: stage::leaders_are_cut_off,
     },
     #[cfg(feature = "broken-rules")]
     Spec {

@@ -12,7 +12,8 @@ use rand::{Rng, RngExt as _};
 /// The settings of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Temper {
-    lease: Option<Duration>,
+    /// How long a leader's lease lasts; the times that depend on it follow.
+    pub lease: Option<Duration>,
     horizon_slack: Option<Duration>,
     log_keep_slots: Option<u64>,
     window: Option<u64>,

@@ -48,8 +48,8 @@ const ACCOUNTS: i64 = 9;
 /// Operations of a workload on one set of keys before the next set is used.
 const PER_KEYS: i64 = 150;
 
-/// How far back stale reads look, at most.
-const STALENESS_MAX_MILLIS: u64 = 6_000;
+/// How far back stale reads look, at most, unless a run says otherwise.
+pub const STALENESS: Duration = Duration::from_secs(6);
 
 /// What a stale read may miss beyond what it asked for: the clock of its node may be behind by ε.
 const CLOCK_SLACK: Duration = Duration::from_millis(600);
@@ -122,6 +122,8 @@ impl FromStr for Workload {
 pub struct Shop {
     /// The isolation level of transactions that write, as `BEGIN` takes it.
     isolation: &'static str,
+    /// How far back stale reads look, at most.
+    staleness: Duration,
     counters: Arc<Counters>,
 }
 
@@ -138,10 +140,10 @@ struct Counters {
 }
 
 impl Shop {
-    /// Clients that use this isolation level.
+    /// Clients that use this isolation level, and look back so far.
     #[must_use]
-    pub fn new(isolation: &'static str) -> Shop {
-        Shop { isolation, counters: Arc::default() }
+    pub fn new(isolation: &'static str, staleness: Duration) -> Shop {
+        Shop { isolation, staleness, counters: Arc::default() }
     }
 
     fn begin(&self) -> Begin {
@@ -440,7 +442,7 @@ async fn stale(shop: &Shop, client: &mut Client) {
 fn past(shop: &Shop, client: &mut Client) -> Begin {
     let since = client.now().0 - shop.counters.opened.load(Ordering::Relaxed);
     let since = Duration::from_nanos(since).saturating_sub(CLOCK_SLACK).as_millis() as u64;
-    let millis = client.rng.random_range(1..STALENESS_MAX_MILLIS);
+    let millis = client.rng.random_range(1..shop.staleness.as_millis() as u64);
     if millis >= since {
         return Shop::read_only();
     }

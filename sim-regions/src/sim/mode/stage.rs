@@ -1,0 +1,58 @@
+//! Stages: where a mode shows that needs more than clients in each other's way.
+//!
+//! A rule that guards the change from one leader to the next is missed only while leaders change,
+//! and at the right moment: each stage here lets that happen again and again, with the clients
+//! whose transactions notice.
+
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use crate::sim::{
+    Options,
+    faults::{Fault, Planned, Span, Way},
+    workload::Workload,
+};
+
+/// P2: a leader is cut off together with some of its clients, until the others have another one.
+pub(super) fn leaders_are_cut_off(options: &mut Options) {
+    quiet(options, &[Workload::Linear, Workload::Monotonic, Workload::Fork], 40);
+    options.nodes_per_region = Some(1);
+    (options.clients, options.rate) = (36, 80.0);
+    let cut = |nth, rng: &mut ChaCha8Rng| Fault::Partition {
+        nodes: vec![nth % 3 + 1],
+        way: Way::Both,
+        flapping: None,
+        lasting: span(rng, 8_000, 11_000),
+    };
+    options.plan = Some(again_and_again(options, 12_000, cut));
+}
+
+/// Nothing goes wrong but what the stage says, and all settings are as shipped.
+fn quiet(options: &mut Options, workloads: &[Workload], seconds: u64) {
+    options.workloads = workloads.to_vec();
+    options.duration = Duration::from_secs(seconds);
+    options.tempered = false;
+    options.plan = Some(Vec::new());
+}
+
+/// One fault after the other, about this far apart, drawn from the run's seed.
+fn again_and_again(
+    options: &Options,
+    every_millis: u64,
+    mut fault: impl FnMut(u32, &mut ChaCha8Rng) -> Fault,
+) -> Vec<Planned> {
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut at = Duration::from_secs(2);
+    let mut plan = Vec::new();
+    while at < options.duration {
+        plan.push(Planned { at: Span(at), fault: fault(plan.len() as u32, &mut rng) });
+        at += Duration::from_millis(rng.random_range(every_millis / 2..every_millis * 3 / 2));
+    }
+    plan
+}
+
+fn span(rng: &mut ChaCha8Rng, from_millis: u64, to_millis: u64) -> Span {
+    Span(Duration::from_millis(rng.random_range(from_millis..to_millis)))
+}
