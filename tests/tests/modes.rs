@@ -113,6 +113,7 @@ modes! {
     release_without_raising: "release-without-raising",
     shared_locks_let_go: "shared-locks-let-go",
     validated_wounded_locally: "validated-wounded-locally",
+    floor_forgotten: "floor-forgotten",
     recovery_forgets: "recovery-forgets",
     lease_overstayed: "lease-overstayed",
     poison_ignored: "poison-ignored",

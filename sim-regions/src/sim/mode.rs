@@ -170,6 +170,16 @@ pub const MODES: &[Spec] = &[
     },
     #[cfg(feature = "broken-rules")]
     Spec {
+        name: "floor-forgotten",
+        rule: "P3, R1",
+        about: "a new leader forgets the floor and the timestamps of its log: it writes below what \
+                was read under the one before",
+        within: 20,
+        what: What::Range(&[range::Rule::Floor, range::Rule::LogTimestamps]),
+        stage: stage::leaders_hand_over,
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
         name: "validated-wounded-locally",
         rule: "X5",
         about: "a holder that validated is wounded without asking its record: write skew",

@@ -9,11 +9,24 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::one_region;
 use crate::sim::{
     Options,
     faults::{Fault, Planned, Span, Way},
     workload::Workload,
 };
+
+/// P3, R1: leaders hand over at once, while what they assigned and served lies in the future.
+pub(super) fn leaders_hand_over(options: &mut Options) {
+    one_region(options, 200);
+    quiet(options, &[Workload::Append, Workload::Register, Workload::Fork, Workload::Bank], 20);
+    (options.clients, options.rate) = (24, 120.0);
+    let transfer = |_, rng: &mut ChaCha8Rng| Fault::Transfer {
+        range: rng.random_range(0..64),
+        replica: rng.random_range(0..8),
+    };
+    options.plan = Some(again_and_again(options, 150, transfer));
+}
 
 /// P2: a leader is cut off together with some of its clients, until the others have another one.
 pub(super) fn leaders_are_cut_off(options: &mut Options) {
