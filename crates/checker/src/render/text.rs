@@ -17,7 +17,7 @@ impl Verdict {
             text.push('\n');
         }
         for note in &self.notes {
-            let _ = writeln!(text, "note: {note}");
+            writeln!(text, "note: {note}").expect("strings take everything");
         }
         text
     }
@@ -28,32 +28,35 @@ impl Verdict {
         } else {
             format!(", which {} allows", self.model)
         };
-        let _ = writeln!(
+        writeln!(
             text,
             "{number}. {}: {}{allowed}\n   {}",
             anomaly.name(),
             anomaly.kind.meaning(),
             anomaly.explanation
-        );
+        )
+        .expect("strings take everything");
         for (at, op) in anomaly.witness.ops.iter().enumerate() {
             let name = format!("T{}", at + 1);
-            let _ = writeln!(text, "   {name:<4}{} ({})", self.span(op), identity(op));
-            let _ = writeln!(text, "       {}", op.text);
+            writeln!(text, "   {name:<4}{} ({})", self.span(op), identity(op))
+                .expect("strings take everything");
+            writeln!(text, "       {}", op.text).expect("strings take everything");
             for extra in stamps(op).into_iter().chain(op.note.clone()) {
-                let _ = writeln!(text, "       {extra}");
+                writeln!(text, "       {extra}").expect("strings take everything");
             }
         }
         let label = |label: &str| label.chars().count();
         let widest = anomaly.witness.edges.iter().map(|edge| label(&edge.label)).max().unwrap_or(0);
         for edge in &anomaly.witness.edges {
-            let _ = writeln!(
+            writeln!(
                 text,
                 "   T{} -> T{}  {:<widest$}  {}",
                 edge.from + 1,
                 edge.to + 1,
                 edge.label,
                 edge.because
-            );
+            )
+            .expect("strings take everything");
         }
     }
 }
