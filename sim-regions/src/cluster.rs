@@ -20,7 +20,7 @@ use keys::NodeId;
 use net::{ClusterId, Pace, SharedTransport, SimWan};
 use node::{Member, Node, NodeConfig, Seams, Seed, StartError, disk::Disk};
 use storage::Engine;
-use tokio::time::{Instant, sleep};
+use timer::{Instant, sleep};
 
 use crate::{NodeSpec, Settings, Topology, Trace};
 

@@ -10,6 +10,9 @@
 //!                                     └─ build_clock() ─► clock::SwitchableClock of each node
 //! ```
 //!
+//! On top of that, [`sim`] is the simulator: a cluster in virtual time with clients, faults, a
+//! history of what clients saw, and a verdict on it.
+//!
 //! The same code serves the demo, in real time, and the simulator, in virtual time: only the
 //! [`time`] below them differs. [`Topology::self_check`] measures that the network is as slow as
 //! its file says.

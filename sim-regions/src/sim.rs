@@ -34,7 +34,8 @@ use clock::{Lean, Offset, Uncertainty};
 use net::{ClusterId, Pace};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tokio::{task::JoinSet, time::sleep};
+use timer::{Tick, sleep};
+use tokio::task::JoinSet;
 
 use crate::{Cluster, ClusterError, ClusterOptions, Topology, Trace, TraceSum, time};
 use client::Client;
@@ -88,6 +89,8 @@ pub struct Options {
     pub lease: Option<Duration>,
     /// Whether settings are drawn from the seed, rather than as shipped.
     pub tempered: bool,
+    /// The tick of virtual time: all that happens within one happens at its end.
+    pub tick: Tick,
 }
 
 impl Options {
@@ -110,6 +113,7 @@ impl Options {
             mode: Mode::default(),
             lease: None,
             tempered: true,
+            tick: Tick::MILLISECOND,
         }
     }
 }
@@ -156,6 +160,10 @@ impl Report {
 /// # Panics
 /// If a node's code panics: a violated invariant.
 pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, ClusterError> {
+    timer::with_tick(options.tick, || run_here(options, progress))
+}
+
+fn run_here(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, ClusterError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -318,7 +326,7 @@ impl Crew {
         let patience = options.duration + settle::PATIENCE;
         let ended = tokio::select! {
             biased;
-            ended = tokio::time::timeout(patience, ended) => ended,
+            ended = timer::timeout(patience, ended) => ended,
             () = reports => unreachable!("it never ends"),
         };
         if ended.is_err() {

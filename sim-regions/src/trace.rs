@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use keys::NodeId;
 use net::{Peer, SendError, SharedTransport, Transport};
-use tokio::time::Instant;
+use timer::Instant;
 
 /// What a run's trace has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ fn run(options: &Options) -> Report {
 /// A run in which nothing is broken must hold, and make progress in the end.
 fn holds(options: &Options) -> Report {
     let report = run(options);
-    let judgement = judge(&report, options);
+    let judgement = judge(&report);
     let seed = options.seed;
     assert!(judgement.held(), "seed {seed}:\n{}", judgement.render_text());
     assert_eq!(report.stuck, Vec::<String>::new(), "seed {seed}:\n{}", report.story.join("\n"));
@@ -144,6 +144,7 @@ fn bad_scenarios_are_refused_by_what_is_wrong() {
         ("about = ''\ntopology = 'moon'", "no topology"),
         ("about = ''\nmode = 'chaos'", "there is no mode \"chaos\""),
         ("about = ''\nrate = 0", "above zero"),
+        ("about = ''\ntick = '3us'", "a tick divides 1ms"),
         ("about = ''\n[[fault]]\nat = '1s'\nkind = 'pause'\nnode = 10\nfor = '1s'", "no node 10"),
         ("about = ''\n[[fault]]\nat = '1'\nkind = 'bit-rot'\nnode = 1", "s: "),
     ] {

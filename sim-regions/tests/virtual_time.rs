@@ -106,7 +106,7 @@ fn life(seed: u64) -> (TraceSum, Vec<String>) {
         let both = "BEGIN; INSERT INTO a VALUES (1, 'x'); INSERT INTO b VALUES (1, 'y'); COMMIT";
         run(&cluster, 1, both).await;
         let mut seen = run(&cluster, 7, "SELECT a.v, b.v FROM a JOIN b ON a.k = b.k").await;
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        timer::sleep(Duration::from_secs(30)).await;
         seen.extend(run(&cluster, 4, "SELECT v FROM a").await);
         let sum = trace.sum();
         cluster.stop().await;
@@ -132,13 +132,57 @@ fn a_broken_clock_is_refused_and_the_others_go_on() {
         let lie = clock::Offset::Lie { offset_nanos: 5_000_000_000, drift_ppm: 0 };
         cluster.clock(NodeId(9)).set_offset(lie);
         let before = cluster.node(NodeId(1)).expect("it runs").clock().refused();
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        timer::sleep(Duration::from_secs(10)).await;
         let first = cluster.node(NodeId(1)).expect("it runs").clock();
         assert!(first.refused() > before, "node 1 took messages of node 9's clock for good");
         let here = first.now().tt.latest_timestamp();
         assert!(first.observed() < here.plus(ahead / 2), "node 9 dragged node 1's clock along");
         run(cluster, 1, "INSERT INTO t VALUES (1)").await;
         run(cluster, 4, "SELECT * FROM t").await;
+    });
+}
+
+/// Frames that a node has put onto its links.
+fn frames_sent(cluster: &Cluster, node: NodeId) -> u64 {
+    let others = cluster.layout().iter().map(|spec| spec.id).filter(|other| *other != node);
+    others.map(|other| cluster.wan().stats(node, other).sent).sum()
+}
+
+/// Nothing of a frozen node goes on: it does not even say that it lives.
+#[test]
+fn a_frozen_node_stands_still_as_a_whole() {
+    in_virtual_time(11, async |cluster, _| {
+        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        timer::sleep(Duration::from_secs(1)).await;
+        for node in 1..=9 {
+            let (node, while_frozen) = (NodeId(node), Duration::from_secs(2));
+            let freezer = cluster.freezer(node).clone();
+            freezer.freeze();
+            let before = frames_sent(cluster, node);
+            timer::sleep(while_frozen).await;
+            assert_eq!(frames_sent(cluster, node), before, "{node} sent something while frozen");
+            freezer.thaw();
+            timer::sleep(2 * while_frozen).await;
+            assert!(frames_sent(cluster, node) > before, "{node} does not go on");
+        }
+    });
+}
+
+/// A node that stopped leaves nothing behind that still knows its clock.
+#[test]
+fn a_stopped_node_is_gone() {
+    in_virtual_time(12, async |cluster, _| {
+        let node = NodeId(5);
+        run(cluster, 5, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        let held = Arc::strong_count(cluster.clock(node));
+        for _ in 0..3 {
+            cluster.crash(node).await;
+            timer::sleep(Duration::from_secs(1)).await;
+            assert_eq!(Arc::strong_count(cluster.clock(node)), 1, "something is left");
+            cluster.start_node(node).await.expect("it starts");
+            timer::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(Arc::strong_count(cluster.clock(node)) <= held + 1, "lives pile up");
     });
 }
 
@@ -156,10 +200,10 @@ fn a_range_without_a_quorum_fails_in_time_and_others_work() {
         for node in &lost[1..] {
             cluster.crash(NodeId(*node)).await;
         }
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        timer::sleep(Duration::from_secs(5)).await;
         let range = range_of(cluster, "lost").await;
         for statement in ["SELECT * FROM lost", "UPDATE lost SET k = 2", "DELETE FROM lost"] {
-            let begun = tokio::time::Instant::now();
+            let begun = timer::Instant::now();
             let limited = format!("SET statement_timeout = '6s'; {statement}");
             let error = attempt(cluster, asked, &limited).await.expect_err("no quorum");
             let took = begun.elapsed();
@@ -191,14 +235,14 @@ fn a_node_that_lost_its_folder_is_refused_and_the_others_go_on() {
             cluster.start_node(node).await.expect("it starts");
         }
         let refused = cluster.node(victim).expect("it runs").failed();
-        let failure = tokio::time::timeout(Duration::from_secs(5), refused).await;
+        let failure = timer::timeout(Duration::from_secs(5), refused).await;
         let failure = failure.expect("it is refused");
         assert!(matches!(&failure, NodeFailure::DataLost(lost) if lost.node == victim));
         assert!(failure.to_string().contains("without the data folder"), "{failure}");
         cluster.crash(victim).await;
         let replicas = Replica::list(&disks.of(victim).open()).expect("a healthy disk");
         assert_eq!(replicas, [], "a node with a lost folder made replicas");
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        timer::sleep(Duration::from_secs(10)).await;
         run(cluster, 1, "INSERT INTO t VALUES (1)").await;
         run(cluster, 9, "SELECT * FROM t").await;
     });
@@ -214,8 +258,8 @@ fn a_node_that_kept_its_folder_comes_back_while_others_are_away() {
         }
         cluster.start_node(NodeId(4)).await.expect("it starts");
         let admitted = cluster.node(NodeId(4)).expect("it runs").admitted();
-        tokio::time::timeout(Duration::ZERO, admitted).await.expect("it was admitted before");
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        timer::timeout(Duration::ZERO, admitted).await.expect("it was admitted before");
+        timer::sleep(Duration::from_secs(10)).await;
         run(cluster, 4, "SHOW TABLES").await;
     });
 }
@@ -237,7 +281,7 @@ fn a_commit_without_a_quorum_ends_within_a_second_of_its_deadline() {
         for node in &lost[1..] {
             cluster.crash(NodeId(*node)).await;
         }
-        let begun = tokio::time::Instant::now();
+        let begun = timer::Instant::now();
         let error = session.simple("COMMIT", &mut |_| {}).await.expect_err("no quorum");
         let took = begun.elapsed();
         assert!(took <= Duration::from_secs(7), "{took:?}");
@@ -260,7 +304,7 @@ fn locks_are_shown_as_far_as_ranges_answer() {
             cluster.crash(NodeId(*node)).await;
         }
         // Until its lease is over, a leader without a quorum still knows its locks.
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        timer::sleep(Duration::from_secs(5)).await;
         let node = cluster.node(NodeId(kept[0])).expect("it runs");
         run(cluster, kept[0], "INSERT INTO kept VALUES (1)").await;
         let mut holder = node.database().session(sql::SessionOptions::default()).expect("room");

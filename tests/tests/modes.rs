@@ -20,7 +20,7 @@ fn play(mode: Mode, seed: u64, broken: bool) -> (Report, Judgement) {
         options.mode = Mode::default();
     }
     let report = sim::run(&options, &mut |_| {}).expect("the cluster starts");
-    let judgement = judge(&report, &options);
+    let judgement = judge(&report);
     (report, judgement)
 }
 

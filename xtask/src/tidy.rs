@@ -7,6 +7,8 @@
 //! | crates depend only on what [`edges`] allows | the direction of the arrows is the architecture |
 //! | no tokio in the cores | they are state machines: no tasks, no timers, no clock of their own |
 //! | `tokio::select!` begins with `biased;` | otherwise it draws from a generator nobody seeds |
+//! | what a simulation runs takes its timers from `timer` | tokio's tick is too long for it |
+//! | what a node spawns goes through `clock::inherit` | else a frozen node goes on in part |
 //! | no ignored tests, no `todo!`, no `#[allow]` | what is there works; exceptions give reasons |
 //! | every path that a document names exists | a wrong path is worse than none |
 //! | no path of somebody's own machine | it means nothing to anybody else |
@@ -73,6 +75,7 @@ fn check(workspace: &Workspace, files: &[File]) -> Vec<Complaint> {
     for file in files {
         if file.path.ends_with(".rs") {
             complaints.extend(rules::rust(file));
+            complaints.extend(rules::simulated(file));
         }
         if file.path.ends_with("Cargo.toml") {
             complaints.extend(edges::check(file));

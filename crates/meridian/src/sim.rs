@@ -33,6 +33,8 @@ use sim_regions::{
     },
 };
 
+use timer::Tick;
+
 use crate::{Ending, demo::parse_duration};
 
 /// Threads of a campaign, at most.
@@ -53,7 +55,7 @@ pub struct Options {
     /// Seeds at work at once, each on a thread of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(JOBS_MAX)))]
     jobs: u32,
-    /// A scenario: topology, workloads, faults, mode and what is expected, in a TOML file, or the
+    /// A scenario: topology, workloads, faults and mode, in a TOML file, or the
     /// name of a shipped one. Options given beside it replace what it says.
     #[arg(long, value_name = "FILE|NAME")]
     scenario: Option<String>,
@@ -77,6 +79,9 @@ pub struct Options {
     /// ε of every clock, instead of the topology's clocks.
     #[arg(long, value_parser = parse_duration)]
     epsilon: Option<Duration>,
+    /// The tick of virtual time; a part of 1ms, not below 1us.
+    #[arg(long, value_parser = parse_tick)]
+    tick: Option<Tick>,
     /// Break the database on purpose; `--mode list` lists how.
     #[arg(long)]
     mode: Option<String>,
@@ -193,6 +198,9 @@ fn settings(options: &Options) -> anyhow::Result<sim::Options> {
     if let Some(epsilon) = options.epsilon {
         base.epsilon = Some(epsilon);
     }
+    if let Some(tick) = options.tick {
+        base.tick = tick;
+    }
     if let Some(clients) = options.clients {
         base.clients = clients as usize;
     }
@@ -263,7 +271,7 @@ fn simulate(
     let started = now();
     let report = sim::run(options, progress)?;
     let took = started.elapsed();
-    let judgement = judge(&report, options);
+    let judgement = judge(&report);
     Ok(Ran { report, judgement, took })
 }
 
@@ -325,10 +333,15 @@ fn replay(options: &Options, seed: u64) -> String {
     );
     add("faults", options.faults.as_ref().map(FaultKinds::to_string));
     add("epsilon", options.epsilon.map(clock::format_duration));
+    add("tick", options.tick.map(|tick| clock::format_duration(tick.length())));
     add("mode", options.mode.clone());
     add("clients", options.clients.map(|clients| clients.to_string()));
     add("rate", options.rate.map(|rate| rate.to_string()));
     command
+}
+
+fn parse_tick(text: &str) -> Result<Tick, String> {
+    Tick::new(parse_duration(text)?).map_err(|error| error.to_string())
 }
 
 /// Many seeds, on several threads; results are printed in the order of seeds.

@@ -12,10 +12,13 @@ use std::{
 };
 
 use clock::Ticker;
-use tokio::{sync::Notify, time::Instant};
+use timer::Instant;
+use tokio::sync::Notify;
 
-/// The tick of tokio's timers, in nanoseconds: in virtual time nothing happens in between.
-pub(crate) const VIRTUAL_TICK_NANOS: u64 = 1_000_000;
+/// The tick of timers, in nanoseconds: in virtual time nothing happens in between.
+pub(crate) fn tick_nanos() -> u64 {
+    timer::tick().length().as_nanos() as u64
+}
 
 /// How simulated time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +111,7 @@ impl<T> Paced<T> {
                 Next::At(due) => tokio::select! {
                     biased;
                     () = self.virt.notified() => {}
-                    () = tokio::time::sleep_until(due) => {}
+                    () = timer::sleep_until(due) => {}
                 },
             }
         }

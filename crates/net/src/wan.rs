@@ -39,10 +39,8 @@ use std::{
 
 use bytes::Bytes;
 use keys::NodeId;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use timer::Instant;
+use tokio::sync::{mpsc, oneshot};
 
 pub use link::{LATE_MAX, LinkSpec, LinkStats};
 

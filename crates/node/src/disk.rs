@@ -72,7 +72,7 @@ impl Disk for VirtualDisk {
     fn sync(&self) -> BoxFuture<'static, Result<(), EngineError>> {
         let (engine, latency) = (Arc::clone(&self.engine), self.latency);
         Box::pin(async move {
-            tokio::time::sleep(latency).await;
+            timer::sleep(latency).await;
             engine.sync()
         })
     }

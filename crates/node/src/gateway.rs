@@ -18,10 +18,8 @@ use futures::future::BoxFuture;
 use keys::{NodeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
 use net::{Frame, Transport};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::timeout,
-};
+use timer::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     calls::{CallGuard, Calls, MAX_CALLS},
@@ -209,7 +207,7 @@ impl Gateway {
                 }
                 Some(NodeAnswer::Pong(_) | NodeAnswer::Refused(_)) | None => {}
             }
-            tokio::time::sleep(patience).await;
+            timer::sleep(patience).await;
             patience = INTRODUCTION_MAX.min(patience * 2);
             if patience == INTRODUCTION_MAX {
                 tracing::info!(%node, "waiting for {peer}: a new node is introduced to all others");
@@ -228,7 +226,7 @@ impl Gateway {
             };
             let pings = others.into_iter().map(|id| self.ping(id, PING_PATIENCE));
             let answered = futures::future::join_all(pings).await;
-            tokio::time::sleep(pause).await;
+            timer::sleep(pause).await;
             pause = if answered.into_iter().all(|answered| answered) {
                 every
             } else {

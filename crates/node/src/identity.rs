@@ -114,7 +114,7 @@ pub async fn start_clock(engine: &dyn Engine, clock: &dyn Clock) -> Result<Hlc, 
         Some(bound) => loop {
             match Restarting::new(UpperBound(bound)).start(clock.now(), DEFAULT_TOLERANCE) {
                 Ok(hlc) => break hlc,
-                Err(wait) => tokio::time::sleep(wait).await,
+                Err(wait) => timer::sleep(wait).await,
             }
         },
     };

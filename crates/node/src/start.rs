@@ -185,7 +185,8 @@ impl Node {
         if *node.admission.borrow() == Admission::Granted {
             newcomer.found(node.config.node).await;
         } else {
-            node.tasks.push(tokio::spawn(newcomer.join(node.config.node, incarnation, failure)));
+            let join = newcomer.join(node.config.node, incarnation, failure);
+            node.tasks.push(tokio::spawn(clock::inherit(join)));
         }
         Ok(node)
     }
@@ -213,9 +214,9 @@ impl Node {
             }
         };
         self.tasks = vec![
-            tokio::spawn(run),
-            tokio::spawn(self.gateway.clone().read_frames(inbox)),
-            tokio::spawn(self.gateway.clone().keep_in_touch(TOUCH_EVERY)),
+            tokio::spawn(clock::inherit(run)),
+            tokio::spawn(clock::inherit(self.gateway.clone().read_frames(inbox))),
+            tokio::spawn(clock::inherit(self.gateway.clone().keep_in_touch(TOUCH_EVERY))),
         ];
     }
 
@@ -354,7 +355,7 @@ fn asker(router: Arc<Router>) -> Arc<crate::store::Asker> {
     Arc::new(move |key, request| {
         let router = Arc::clone(&router);
         Box::pin(async move {
-            let deadline = tokio::time::Instant::now() + ASK_PATIENCE;
+            let deadline = timer::Instant::now() + ASK_PATIENCE;
             router.send_to_key(&key, request, deadline).await
         })
     })

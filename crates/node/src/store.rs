@@ -200,7 +200,7 @@ impl Store {
                 count = self.inputs.recv_many(&mut round, ROUND) => if count == 0 {
                     return Ok(());
                 },
-                () = tokio::time::sleep(timer) => {},
+                () = timer::sleep(timer) => {},
             }
             let now = self.parts.clock.now();
             if let Some(outcome) = synced {

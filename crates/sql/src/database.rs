@@ -14,7 +14,7 @@ use clock::Timestamp;
 use expr::{SqlError, SqlState};
 use keys::SchemaVersion;
 use rustc_hash::FxHashMap;
-use tokio::time::Instant;
+use timer::Instant;
 use txn::{Coordinator, Router};
 
 use crate::{
@@ -162,7 +162,7 @@ impl Database {
         let deadline = Instant::now() + self.0.config.schema_lease;
         for session in self.sessions() {
             let wait = session.wait_until_free_of(&catalog);
-            if tokio::time::timeout_at(deadline, wait).await.is_err() {
+            if timer::timeout_at(deadline, wait).await.is_err() {
                 return Err(SqlError::new(
                     SqlState::OBJECT_IN_USE,
                     format!("session {} still uses the former schema", session.pid),

@@ -55,7 +55,7 @@ pub(crate) async fn run(
         }
     }
     if mode == ExplainMode::Analyze {
-        let begun = tokio::time::Instant::now();
+        let begun = timer::Instant::now();
         let prepared = session.prepare(statement, &[]).await?;
         let done = Box::pin(session.execute(&prepared, params.to_vec())).await?;
         let elapsed = begun.elapsed();

@@ -45,7 +45,7 @@ use kv::{
     Commit, CommitStats, Committed, Conflict, ConflictKind, Descriptor, KvError, Outcome, Prepare,
     Prepared, Push, PushKind, Reply, Request, Resolution, TxnMeta, Validate, Write,
 };
-use tokio::time::Instant;
+use timer::Instant;
 
 use crate::{
     CommitInfo, Coordinator, TxnError, heartbeat::Heartbeat, router::Partition, rules::Rule,

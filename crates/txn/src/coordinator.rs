@@ -12,12 +12,8 @@ use futures::future::BoxFuture;
 use keys::TxnId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::{
-    runtime::Handle,
-    sync::Semaphore,
-    task::JoinHandle,
-    time::{Instant, sleep_until},
-};
+use timer::{Instant, sleep_until};
+use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle};
 
 use crate::{CommitInfo, Config, Router, Txn, TxnError, TxnOptions};
 
@@ -156,12 +152,12 @@ impl Coordinator {
             return None;
         };
         let timeout = self.config.background_timeout;
-        Some(runtime.spawn(async move {
-            if tokio::time::timeout(timeout, work).await.is_err() {
+        Some(runtime.spawn(clock::inherit(async move {
+            if timer::timeout(timeout, work).await.is_err() {
                 tracing::warn!("a clean-up behind an answer ran out of time");
             }
             drop(permit);
-        }))
+        })))
     }
 
     fn rng(&self) -> MutexGuard<'_, ChaCha8Rng> {

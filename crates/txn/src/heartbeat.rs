@@ -10,10 +10,8 @@ use std::{
 };
 
 use kv::{Outcome, Reply, Request, TxnMeta};
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use timer::{Instant, sleep};
+use tokio::task::JoinHandle;
 
 use crate::Router;
 

@@ -30,7 +30,8 @@ use clock::{Clock, Interval, Mono, SharedClock, Timestamp};
 use futures::{FutureExt, future::BoxFuture};
 use keys::{Key, NodeId, RangeId, Span, TxnId, layout};
 use kv::{Descriptor, KvError, PushdownFactory, RangeRequest, RangeSender, Reply};
-use tokio::{sync::Notify, time::timeout};
+use timer::timeout;
+use tokio::sync::Notify;
 
 use crate::{Config, Coordinator, Router, RouterConfig};
 use state::{State, Step, Waiter};

@@ -42,7 +42,7 @@ use futures::{
 };
 use keys::{Key, NodeId, RangeId, Span, layout};
 use kv::{Descriptor, KvError, RangeSender, Read, ReadFrom, ReadSpan, Reply, Request};
-use tokio::time::{Instant, timeout_at};
+use timer::{Instant, timeout_at};
 
 use crate::{
     RouterConfig, TxnError,

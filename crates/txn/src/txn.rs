@@ -30,7 +30,7 @@ use clock::Timestamp;
 use futures::future::join_all;
 use keys::{Key, Span, TxnId};
 use kv::{Conflict, ConflictKind, ReadFrom, ReadSpan, TxnMeta};
-use tokio::time::Instant;
+use timer::Instant;
 
 use crate::{
     Access, CommitInfo, Coordinator, Isolation, ReadStats, Scan, ScanRows, TxnError, TxnOptions,

@@ -18,7 +18,7 @@ use checker::{
 use keys::NodeId;
 use rand_chacha::ChaCha8Rng;
 use sql::{Datum, Execution, Session, SessionOptions, SqlError, SqlState};
-use tokio::time::{sleep, timeout};
+use timer::{sleep, timeout};
 
 use super::world::{Alive, World};
 
@@ -54,15 +54,18 @@ struct Connected {
 pub enum Failure {
     /// The database said so.
     Sql(SqlError),
-    /// The node died, or nobody answered in time.
-    Gone(&'static str),
+    /// Nobody could be asked: all nodes are down, or the one with the transaction died before.
+    Unreachable,
+    /// It was asked, and died or did not answer in time: who knows what it did.
+    Silent(&'static str),
 }
 
 impl Failure {
     fn note(&self) -> String {
         match self {
             Failure::Sql(error) => format!("{} {}", error.sqlstate.code(), error.message),
-            Failure::Gone(why) => (*why).to_owned(),
+            Failure::Unreachable => "no node to ask".to_owned(),
+            Failure::Silent(why) => (*why).to_owned(),
         }
     }
 }
@@ -112,12 +115,12 @@ impl Client {
         let (outcome, trouble) = match ran {
             Err(failure) => {
                 // Nothing is committed before COMMIT; what remains of it ends with the session.
-                if self.execute("ROLLBACK").await.is_err() {
+                if self.within("ROLLBACK").await.is_err() {
                     self.hang_up().await;
                 }
                 (Outcome::Fail, Some(failure))
             }
-            Ok(()) => match self.execute("COMMIT").await {
+            Ok(()) => match self.within("COMMIT").await {
                 Ok(_) => (Outcome::Ok, None),
                 Err(failure) => (outcome_of(&failure), Some(failure)),
             },
@@ -205,7 +208,14 @@ impl Client {
     /// What the database says, or that nobody answered.
     pub async fn execute_all(&mut self, text: &str) -> Result<Vec<Execution>, Failure> {
         self.connect().await?;
-        let connected = self.connected.as_mut().expect("just connected");
+        self.ask(text).await
+    }
+
+    /// Runs statements over the connection there is. A transaction goes on in its own session or
+    /// not at all: in a new one its statements would commit one by one.
+    async fn ask(&mut self, text: &str) -> Result<Vec<Execution>, Failure> {
+        let connected = self.connected.as_mut().filter(|connected| connected.node.lives());
+        let Some(connected) = connected else { return Err(Failure::Unreachable) };
         let node = connected.node.clone();
         let mut executions = Vec::new();
         let mut sink = |execution| executions.push(execution);
@@ -221,13 +231,19 @@ impl Client {
             Ok(Err(error)) => Err(Failure::Sql(error)),
             Err(why) => {
                 self.connected = None;
-                Err(Failure::Gone(why))
+                Err(Failure::Silent(why))
             }
         }
     }
 
     async fn execute(&mut self, text: &str) -> Result<Execution, Failure> {
         let mut executions = self.execute_all(text).await?;
+        Ok(executions.pop().expect("every statement has a result"))
+    }
+
+    /// A statement of the transaction that was begun.
+    async fn within(&mut self, text: &str) -> Result<Execution, Failure> {
+        let mut executions = self.ask(text).await?;
         Ok(executions.pop().expect("every statement has a result"))
     }
 
@@ -239,7 +255,7 @@ impl Client {
         self.connected = None;
         let Some((id, node)) = self.world.nearest(self.home, &self.region) else {
             sleep(RECONNECT).await;
-            return Err(Failure::Gone("all nodes are down"));
+            return Err(Failure::Unreachable);
         };
         let mut options = SessionOptions::default();
         options.parameters.push(("statement_timeout".into(), STATEMENT_TIMEOUT.into()));
@@ -273,9 +289,8 @@ fn outcome_of(failure: &Failure) -> Outcome {
         Failure::Sql(error) if error.sqlstate == SqlState::STATEMENT_COMPLETION_UNKNOWN => {
             Outcome::Unknown
         }
-        Failure::Sql(_) => Outcome::Fail,
-        Failure::Gone("all nodes are down") => Outcome::Fail,
-        Failure::Gone(_) => Outcome::Unknown,
+        Failure::Sql(_) | Failure::Unreachable => Outcome::Fail,
+        Failure::Silent(_) => Outcome::Unknown,
     }
 }
 
@@ -303,7 +318,7 @@ impl Transaction<'_> {
             "INSERT INTO {table} VALUES ({key}, '{value}') \
              ON CONFLICT (k) DO UPDATE SET v = {table}.v || ' ' || excluded.v"
         );
-        self.client.execute(&text).await.map(drop)
+        self.client.within(&text).await.map(drop)
     }
 
     /// Reads a list.
@@ -313,7 +328,7 @@ impl Transaction<'_> {
     pub async fn read_list(&mut self, key: &str) -> Result<(), Failure> {
         self.done.push(MicroOp::ReadList { key: key.into(), values: None });
         let text = format!("SELECT v FROM {} WHERE k = {}", list_table(key), quote(key));
-        let execution = self.client.execute(&text).await?;
+        let execution = self.client.within(&text).await?;
         let elements = match first(&execution) {
             Some(Datum::Text(text)) => text.split(' ').map(number).collect(),
             _ => Vec::new(),
@@ -329,7 +344,7 @@ impl Transaction<'_> {
     pub async fn write(&mut self, key: &str, value: i64) -> Result<(), Failure> {
         self.done.push(MicroOp::Write { key: key.into(), value: value.into() });
         let text = upsert(&register_table(key), &quote(key), value);
-        self.client.execute(&text).await.map(drop)
+        self.client.within(&text).await.map(drop)
     }
 
     /// Reads a register.
@@ -351,13 +366,13 @@ impl Transaction<'_> {
     async fn read_with(&mut self, key: &str, how: &str) -> Result<Option<i64>, Failure> {
         self.done.push(MicroOp::ReadRegister { key: key.into(), value: None });
         let text = format!("SELECT v FROM {} WHERE k = {}{how}", register_table(key), quote(key));
-        let value = register_of(&self.client.execute(&text).await?);
+        let value = register_of(&self.client.within(&text).await?);
         let read = value.as_int();
         self.heard(MicroOp::ReadRegister { key: key.into(), value: Some(value) });
         Ok(read)
     }
 
-    /// Reads all registers whose keys begin alike, in one statement.
+    /// Reads registers, one after the other.
     ///
     /// # Errors
     /// What the database says.
@@ -375,7 +390,7 @@ impl Transaction<'_> {
     pub async fn add(&mut self, key: &str, value: i64) -> Result<(), Failure> {
         self.done.push(MicroOp::Add { key: key.into(), value: value.into() });
         let text = format!("INSERT INTO {} VALUES ({}, {value})", set_table(key), quote(key));
-        self.client.execute(&text).await.map(drop)
+        self.client.within(&text).await.map(drop)
     }
 
     /// Reads a set: all rows of a predicate.
@@ -385,7 +400,7 @@ impl Transaction<'_> {
     pub async fn read_set(&mut self, key: &str) -> Result<usize, Failure> {
         self.done.push(MicroOp::ReadSet { key: key.into(), values: None });
         let text = format!("SELECT v FROM {} WHERE k = {}", set_table(key), quote(key));
-        let Execution::Rows { rows, .. } = self.client.execute(&text).await? else {
+        let Execution::Rows { rows, .. } = self.client.within(&text).await? else {
             panic!("a SELECT answers with rows")
         };
         let values: Vec<Value> = rows.iter().map(|row| integer(&row[0])).collect();

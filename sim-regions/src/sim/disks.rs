@@ -145,7 +145,7 @@ impl Disk for SimDisk {
             drawn.slower + drawn.rng.random_range(SYNC.0..=SYNC.1)
         };
         Box::pin(async move {
-            tokio::time::sleep(takes).await;
+            timer::sleep(takes).await;
             engine.sync()
         })
     }

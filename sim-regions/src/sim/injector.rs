@@ -21,10 +21,8 @@ use node::{Node, NodeFailure};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sql::{Datum, Execution};
-use tokio::{
-    task::{AbortHandle, JoinSet},
-    time::{Instant, sleep_until},
-};
+use timer::{Instant, sleep_until};
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::{
     TABLES,

@@ -2,7 +2,7 @@
 
 use checker::{Model, Options as Judging, Overdraft, Validity, Verdict, check};
 
-use super::{Options, Report, workload};
+use super::{Report, workload};
 
 /// The verdict on a run's history.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Judgement {
 /// Holds the history of a run against what Meridian promises: strict serializability, with
 /// timestamps that agree with it.
 #[must_use]
-pub fn judge(report: &Report, _options: &Options) -> Judgement {
+pub fn judge(report: &Report) -> Judgement {
     Judgement { verdict: against(report, Model::StrictSerializable, true) }
 }
 

@@ -7,6 +7,7 @@
 //! duration = "30s"
 //! workloads = ["append", "linear"]
 //! epsilon = "4ms"            # of every clock; without it the topology's clocks
+//! tick = "100us"             # of virtual time; without it 1 ms
 //! clients = 9
 //! rate = 60                  # transactions begun per virtual second
 //! seed = 7                   # what the plan leaves open
@@ -23,6 +24,7 @@
 use std::{fs, time::Duration};
 
 use serde::Deserialize;
+use timer::Tick;
 
 use super::{
     Options,
@@ -56,6 +58,7 @@ struct File {
     duration: Option<Span>,
     workloads: Option<Vec<String>>,
     epsilon: Option<Span>,
+    tick: Option<Span>,
     clients: Option<usize>,
     rate: Option<f64>,
     seed: Option<u64>,
@@ -102,6 +105,9 @@ impl Scenario {
             options.workloads = workloads.collect::<Result<_, _>>().map_err(wrong)?;
         }
         options.epsilon = file.epsilon.map(|span| span.0);
+        if let Some(tick) = file.tick {
+            options.tick = Tick::new(tick.0).map_err(|error| wrong(error.to_string()))?;
+        }
         options.clients = file.clients.unwrap_or(options.clients);
         options.rate = file.rate.unwrap_or(options.rate);
         if let Some(mode) = file.mode {

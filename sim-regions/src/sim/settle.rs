@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use keys::NodeId;
 use sql::{Datum, Execution};
-use tokio::time::{sleep, timeout};
+use timer::{sleep, timeout};
 
 use super::{
     Crew, TABLES,
@@ -85,7 +85,7 @@ async fn until(
 fn why(failure: Failure) -> String {
     match failure {
         Failure::Sql(error) => error.message.to_string(),
-        Failure::Gone(why) => why.to_owned(),
+        Failure::Unreachable | Failure::Silent(_) => "no answer".to_owned(),
     }
 }
 

@@ -13,7 +13,8 @@ use checker::{Nanos, Operation};
 use clock::Freezer;
 use keys::NodeId;
 use sql::Database;
-use tokio::{sync::Notify, time::Instant};
+use timer::Instant;
+use tokio::sync::Notify;
 
 /// The simulated world as clients share it. Cheap to clone: a handle.
 #[derive(Clone)]

@@ -144,7 +144,7 @@ async fn scenario(judge: &mut Judge<'_>, cluster: &Cluster, spec: &Spec, level: 
     let stops_early = !missing.iter().any(|one| matches!(one, Expectation::No(_)));
     let orders = orders(spec);
     let mut runs = 0;
-    let began = tokio::time::Instant::now();
+    let began = timer::Instant::now();
     for order in &orders {
         if stops_early && missing.is_empty() {
             break;
@@ -194,7 +194,7 @@ async fn spread(setup: &mut sql::Session) {
             assert!(ranges.len() > 1, "nothing was split");
             return;
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        timer::sleep(Duration::from_millis(500)).await;
     }
     panic!("the leaders do not move: {last}");
 }

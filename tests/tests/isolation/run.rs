@@ -13,10 +13,8 @@ use std::{cell::Cell, rc::Rc, time::Duration};
 use keys::NodeId;
 use sim_regions::Cluster;
 use sql::{Execution, Session, SqlError};
-use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use timer::timeout;
+use tokio::sync::{mpsc, watch};
 
 use crate::spec::{Level, SessionSpec, Spec, Step};
 

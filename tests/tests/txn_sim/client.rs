@@ -10,7 +10,7 @@ use bytes::Bytes;
 use keys::{Key, NodeId, Span};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::{Instant, sleep};
+use timer::{Instant, sleep};
 use txn::{Access, Coordinator, Isolation, LockWait, Scan, Txn, TxnError, TxnOptions};
 
 use crate::{

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use keys::{Key, RangeId, layout};
 use kv::{Descriptor, Reply, Request};
 use rand::RngExt as _;
-use tokio::time::{Instant, sleep};
+use timer::{Instant, sleep};
 use txn::{Coordinator, TxnOptions};
 
 use crate::{key, world::SharedWorld};

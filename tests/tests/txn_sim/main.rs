@@ -41,7 +41,7 @@ use clock::Timestamp;
 use keys::{IndexId, Key, NodeId, RangeId, TableId, layout};
 use kv::{Descriptor, Reply, Request};
 use storage::{Cf, Reader as _, Scan as EngineScan, encoding, mvcc, sealed};
-use tokio::time::{Instant, sleep};
+use timer::{Instant, sleep};
 use txn::Coordinator;
 
 use check::{Verdict, Violation, judge};
@@ -113,7 +113,7 @@ fn run(plan: Plan) -> Report {
         let shared = world::create(plan, config);
         tokio::select! {
             biased;
-            report = tokio::time::timeout(PATIENCE, scenario(shared.clone())) => match report {
+            report = timer::timeout(PATIENCE, scenario(shared.clone())) => match report {
                 Ok(report) => report,
                 Err(_) => panic!("stuck:\n{}", shared.lock().describe()),
             },

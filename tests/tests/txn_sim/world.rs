@@ -24,10 +24,8 @@ use range::{
     RequestToken,
 };
 use storage::{Engine as _, MemEngine, memory::Disk};
-use tokio::{
-    sync::{Notify, oneshot},
-    time::Instant,
-};
+use timer::Instant;
+use tokio::sync::{Notify, oneshot};
 use txn::Router;
 
 use crate::{
@@ -539,7 +537,7 @@ pub async fn drive(shared: SharedWorld) {
         tokio::select! {
             biased;
             () = shared.changed.notified() => {}
-            () = tokio::time::sleep_until(shared.started + at) => {}
+            () = timer::sleep_until(shared.started + at) => {}
         }
     }
 }

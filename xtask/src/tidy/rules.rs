@@ -71,6 +71,35 @@ fn biased_selects(file: &File, code: &str) -> Vec<Complaint> {
     complaints
 }
 
+/// What a simulation runs: its time is the simulation's.
+const SIMULATED: [&str; 5] =
+    ["crates/net/src", "crates/node/src", "crates/sql/src", "crates/txn/src", "sim-regions/src"];
+
+/// Of these, what is part of a node: all of it freezes with the node.
+const OF_A_NODE: [&str; 3] = ["crates/node/src", "crates/sql/src", "crates/txn/src"];
+
+/// The rules on what a simulation runs.
+pub fn simulated(file: &File) -> Vec<Complaint> {
+    let is_in = |folders: &[&str]| folders.iter().any(|folder| file.path.starts_with(folder));
+    if file.path.contains("/tests") || !is_in(&SIMULATED) {
+        return Vec::new();
+    }
+    let code = scan::code(&file.text);
+    let line = |at: usize| 1 + code[..at].matches('\n').count();
+    let timers = code.match_indices("tokio::time").map(|(at, _)| {
+        file.complain(line(at), "timers and instants are those of `timer`, not tokio's")
+    });
+    let spawns = ["tokio::spawn(", "runtime.spawn("].into_iter().flat_map(|spawn| {
+        let spawned = |at: usize| code[at + spawn.len()..].trim_start();
+        let bare = code.match_indices(spawn).map(|(at, _)| at);
+        bare.filter(move |at| !spawned(*at).starts_with("clock::inherit("))
+    });
+    let spawns = spawns
+        .map(|at| file.complain(line(at), "what a node spawns goes through `clock::inherit`"));
+    let spawns = spawns.filter(|_| is_in(&OF_A_NODE));
+    timers.chain(spawns).collect()
+}
+
 /// Every path in backticks or behind a link exists. Only what begins at the top of the tree is
 /// taken for a path, and nothing with a wildcard or a placeholder.
 pub fn paths_exist(file: &File, exists: impl Fn(&str) -> bool) -> Vec<Complaint> {

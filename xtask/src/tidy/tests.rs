@@ -49,6 +49,19 @@ fn selects_are_biased() {
 }
 
 #[test]
+fn what_a_simulation_runs_takes_its_time_and_freezes_whole() {
+    let complaints = |path: &str, text: &str| rules::simulated(&file(path, text)).len();
+    for bad in ["tokio::time::sleep(d)", "tokio::spawn(run)", "tokio::spawn(\n async {})"] {
+        assert_eq!(complaints("crates/node/src/a.rs", bad), 1, "{bad}");
+        assert_eq!(complaints("crates/node/src/a/tests.rs", bad), 0, "{bad}");
+        assert_eq!(complaints("sql-shell/src/a.rs", bad), 0, "{bad}");
+    }
+    assert_eq!(complaints("crates/net/src/a.rs", "tokio::spawn(run)"), 0, "the net is no node's");
+    let good = "timer::sleep(d); tokio::spawn(clock::inherit(run)); let t = tokio::task::id();";
+    assert_eq!(complaints("crates/sql/src/a.rs", good), 0);
+}
+
+#[test]
 fn named_paths_exist() {
     let text = "See `docs/A.md`, `crates/b/src/`, `docs/gone.md#part`, `x/y`, `crates/*/src`.\n";
     let exists = |path: &str| path != "docs/gone.md";

@@ -73,7 +73,7 @@ pub async fn hello(
         })?;
         from_wire(reply.into_inner().node).map_err(|status| not_a_node(&status))
     };
-    match tokio::time::timeout(2 * options.connect_timeout, asked).await {
+    match timer::timeout(2 * options.connect_timeout, asked).await {
         Ok(answered) => answered,
         Err(_) => Err(unreachable("no answer in time".to_owned())),
     }
@@ -135,7 +135,7 @@ async fn wait(link: &Link, pause: Duration) {
     tokio::select! {
         biased;
         () = link.nudge.notified() => {}
-        () = tokio::time::sleep(pause) => {}
+        () = timer::sleep(pause) => {}
     }
 }
 
@@ -187,7 +187,7 @@ async fn converse(
         Ok::<_, Status>((replies, node))
     };
     let (mut replies, node) =
-        match tokio::time::timeout(2 * shared.options.connect_timeout, answered).await {
+        match timer::timeout(2 * shared.options.connect_timeout, answered).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(status)) => return refused(&status),
             Err(_) => return Down::Broken("no answer to the handshake".to_owned()),

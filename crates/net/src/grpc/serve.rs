@@ -82,7 +82,7 @@ impl transport_server::Transport for Service {
         request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let mut requests = request.into_inner();
-        let shaken = tokio::time::timeout(self.shared.options.connect_timeout, requests.message());
+        let shaken = timer::timeout(self.shared.options.connect_timeout, requests.message());
         let first = shaken
             .await
             .map_err(|_| Status::deadline_exceeded("no handshake came"))??

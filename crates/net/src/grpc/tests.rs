@@ -47,7 +47,7 @@ async fn start(info: NodeInfo) -> (Arc<GrpcTransport>, Inbox, String) {
 
 async fn until_up(transport: &GrpcTransport, peer: NodeId) {
     let up = transport.wait_until(peer, |connection| *connection == Connection::Up);
-    tokio::time::timeout(PATIENCE, up).await.expect("connects in time").expect("a known peer");
+    timer::timeout(PATIENCE, up).await.expect("connects in time").expect("a known peer");
 }
 
 /// Waits until the link is down for a reason that contains these words.
@@ -56,12 +56,12 @@ async fn until_down(transport: &GrpcTransport, peer: NodeId, words: &str) {
         Connection::Up => false,
         Connection::Down { reason } => reason.contains(words),
     });
-    let waited = tokio::time::timeout(PATIENCE, down).await;
+    let waited = timer::timeout(PATIENCE, down).await;
     waited.unwrap_or_else(|_| panic!("{words}: {:?}", transport.peers())).expect("a known peer");
 }
 
 async fn next(inbox: &mut Inbox) -> Frame {
-    let next = tokio::time::timeout(PATIENCE, inbox.recv());
+    let next = timer::timeout(PATIENCE, inbox.recv());
     next.await.expect("a frame comes in time").expect("the transport lives")
 }
 
@@ -114,8 +114,7 @@ async fn a_restarted_peer_is_found_again() {
     until_down(&a, B, "").await;
     assert_eq!(a.send(B, Bytes::new()), Err(SendError::NotConnected(B)));
     // The listener closes some moments after the transport ends.
-    let (_b, mut from_a, _) =
-        tokio::time::timeout(PATIENCE, restart(&address_b)).await.expect("free");
+    let (_b, mut from_a, _) = timer::timeout(PATIENCE, restart(&address_b)).await.expect("free");
     until_up(&a, B).await;
     a.send(B, Bytes::from_static(b"again")).expect("connected");
     assert_eq!(next(&mut from_a).await.payload, "again");

@@ -8,7 +8,7 @@ use keys::NodeId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Pace, pace::VIRTUAL_TICK_NANOS};
+use crate::{Pace, pace::tick_nanos};
 
 /// Frames in flight on a link before the newest are dropped.
 const QUEUE_FRAMES: usize = 65_536;
@@ -206,14 +206,16 @@ impl Link {
 
 /// How late, for a number drawn from 0..1: whole ticks, since a paused clock stops nowhere else.
 fn late_by(drawn: f64) -> u64 {
-    (drawn * LATE_MAX.as_millis() as f64) as u64 * VIRTUAL_TICK_NANOS
+    let tick = tick_nanos();
+    (drawn * nanos(LATE_MAX) as f64) as u64 / tick * tick
 }
 
 /// One of the two ticks around a moment, drawn so that the mean is the moment.
 fn to_tick(exact: u64, rounding: f64) -> u64 {
-    let (tick, beyond) = (exact / VIRTUAL_TICK_NANOS, exact % VIRTUAL_TICK_NANOS);
-    let up = rounding * (VIRTUAL_TICK_NANOS as f64) < beyond as f64;
-    (tick + u64::from(up)) * VIRTUAL_TICK_NANOS
+    let tick = tick_nanos();
+    let (whole, beyond) = (exact / tick, exact % tick);
+    let up = rounding * (tick as f64) < beyond as f64;
+    (whole + u64::from(up)) * tick
 }
 
 fn nanos(duration: Duration) -> u64 {

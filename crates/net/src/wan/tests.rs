@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use keys::NodeId;
-use tokio::time::Instant;
+use timer::Instant;
 
 use super::{LATE_MAX, LinkSpec, MeasureError, SimTransport, SimWan};
 use crate::{Connection, Frame, Inbox, Pace, SendError, Transport};
@@ -49,9 +49,9 @@ async fn trace(seed: u64, spec: LinkSpec, frames: u32) -> Vec<(u32, Duration)> {
     let sender = tokio::spawn(async move {
         for index in 0..frames {
             a.send(B, payload(index)).expect("the queue is not full");
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            timer::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(spec.delay + spec.jitter + 2 * LATE_MAX).await;
+        timer::sleep(spec.delay + spec.jitter + 2 * LATE_MAX).await;
         wan.detach(B);
     });
     let mut arrived = Vec::new();

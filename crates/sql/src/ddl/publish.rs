@@ -136,11 +136,11 @@ fn learn(
 /// run out.
 pub(crate) async fn adopted(database: &Database, version: SchemaVersion) {
     let lease = database.0.config.schema_lease;
-    let since = tokio::time::Instant::now();
+    let since = timer::Instant::now();
     if !database.0.cluster.schema_changed(version).await {
         // Whoever read the catalog before the change did so before now.
         let epsilon = database.0.coordinator.clock().now().epsilon();
-        tokio::time::sleep_until(since + lease + 2 * epsilon).await;
+        timer::sleep_until(since + lease + 2 * epsilon).await;
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn split_table(
 async fn split_at(
     database: &Database,
     key: &Key,
-    deadline: tokio::time::Instant,
+    deadline: timer::Instant,
 ) -> Result<(), SqlError> {
     let span = keys::Span::point(key.clone());
     let router = &database.0.router;
@@ -150,7 +150,7 @@ async fn transfer(
     database: &Database,
     range: &std::sync::Arc<Descriptor>,
     to: NodeId,
-    deadline: tokio::time::Instant,
+    deadline: timer::Instant,
 ) -> Result<(), SqlError> {
     let request = Request::TransferLeader { to };
     let reply = database.0.router.send_to_leader(range, request, deadline).await;

@@ -33,12 +33,12 @@ pub(super) fn start(database: &Database) {
         return;
     }
     let database = database.clone();
-    tokio::spawn(async move {
+    tokio::spawn(clock::inherit(async move {
         if let Err(failure) = sweep(&database).await {
             tracing::warn!("rows of dropped tables are left for later: {failure:?}");
         }
         database.0.sweeping.store(false, Ordering::Release);
-    });
+    }));
 }
 
 /// Deletes the rows of all tables that are noted, also of those noted meanwhile.

@@ -90,7 +90,7 @@ async fn answer(exec: &mut Exec<'_>, name: &str, args: &[Datum]) -> Outcome<Datu
         }
         ("pg_sleep", [Datum::Float(seconds)]) => {
             let seconds = seconds.clamp(0.0, 86_400.0);
-            tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+            timer::sleep(Duration::from_secs_f64(seconds)).await;
             Datum::text("")
         }
         ("pg_cancel_backend", [Datum::Int(pid)]) => {
@@ -128,7 +128,7 @@ async fn is_blocked(exec: &Exec<'_>, pid: i64, others: &[i64]) -> Outcome<bool> 
 async fn locks_of(
     database: &Database,
     session: &Shared,
-    deadline: tokio::time::Instant,
+    deadline: timer::Instant,
 ) -> Outcome<Vec<LockInfo>> {
     let mut all = Vec::new();
     for (table, _) in session.used() {
@@ -147,7 +147,7 @@ async fn locks_of(
 pub(crate) async fn locks_in(
     database: &Database,
     span: &Span,
-    deadline: tokio::time::Instant,
+    deadline: timer::Instant,
 ) -> Outcome<Vec<Outcome<Vec<LockInfo>>>> {
     let router = &database.0.router;
     let ranges = router.ranges_of(span, deadline).await?;

@@ -23,7 +23,7 @@ use std::time::Duration;
 use clock::Timestamp;
 use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Volatility};
 use futures::{FutureExt, future::BoxFuture};
-use tokio::time::Instant;
+use timer::Instant;
 use txn::Txn;
 
 use crate::{

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use clock::Timestamp;
 use expr::{Datum, SqlError, SqlState, Type};
 use keys::{SchemaVersion, TableId};
-use tokio::time::Instant;
+use timer::Instant;
 use txn::{Access, Isolation, Retriable, Txn, TxnOptions};
 
 use super::{
@@ -409,7 +409,7 @@ pub(super) async fn guarded<T>(
             SqlState::QUERY_CANCELED,
             "canceling statement due to user request",
         ).into()),
-        () = tokio::time::sleep_until(deadline + TIMER_MARGIN) => Err(SqlError::new(
+        () = timer::sleep_until(deadline + TIMER_MARGIN) => Err(SqlError::new(
             SqlState::QUERY_CANCELED,
             "canceling statement due to statement timeout",
         ).into()),

@@ -230,7 +230,7 @@ impl Session {
     }
 
     /// When a statement that begins now must be done.
-    pub(crate) fn statement_deadline(&self) -> tokio::time::Instant {
+    pub(crate) fn statement_deadline(&self) -> timer::Instant {
         self.deadline()
     }
 

@@ -8,7 +8,7 @@ use expr::{Datum, SqlError, SqlState, Type};
 use futures::future::join_all;
 use keys::{Span, layout};
 use kv::LockInfo;
-use tokio::time::Instant;
+use timer::Instant;
 use txn::CommitInfo;
 
 use crate::{

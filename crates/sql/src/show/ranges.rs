@@ -7,7 +7,7 @@ use expr::{Datum, SqlError};
 use futures::future::join_all;
 use keys::{NodeId, Span, layout, layout::Section};
 use kv::{Descriptor, Reply, Request};
-use tokio::time::Instant;
+use timer::Instant;
 use txn::{Access, Scan, TxnOptions};
 
 use super::{number, table as table_named};

@@ -46,7 +46,7 @@ async fn a_running_statement_can_be_cancelled() {
     cancel.cancel();
     assert_eq!(ok(&mut session, "SELECT 1").await, ["[1]"]);
     let (code, ()) = tokio::join!(state(&mut session, "SELECT pg_sleep(1000)"), async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        timer::sleep(Duration::from_secs(1)).await;
         cancel.cancel();
     });
     assert_eq!(code, "57014");
@@ -59,7 +59,7 @@ async fn a_statement_that_takes_too_long_is_cancelled() {
     let mut session = session(&world, 0);
     ok(&mut session, "SET statement_timeout = '2s'").await;
     ok(&mut session, "BEGIN").await;
-    let begun = tokio::time::Instant::now();
+    let begun = timer::Instant::now();
     assert_eq!(state(&mut session, "SELECT pg_sleep(1000)").await, "57014");
     // The timer goes off a moment later, so that a range that cannot answer is named first.
     let late = begun.elapsed() - Duration::from_secs(2);
@@ -77,13 +77,13 @@ async fn a_client_that_disconnects_leaves_no_lock() {
     ok(&mut first, "SELECT * FROM t FOR UPDATE").await;
     assert!(!world.naive.holders().is_empty());
     drop(first);
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    timer::sleep(Duration::from_secs(20)).await;
     assert!(world.naive.holders().is_empty());
     let mut second = session(&world, 0);
     ok(&mut second, "BEGIN").await;
     ok(&mut second, "SELECT * FROM t FOR UPDATE").await;
     second.close().await;
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    timer::sleep(Duration::from_secs(20)).await;
     assert!(world.naive.holders().is_empty());
 }
 
@@ -101,7 +101,7 @@ async fn who_waits_for_whom_is_told_honestly() {
     assert_eq!(ok(&mut c, &ask).await, ["[false]"]);
     ok(&mut b, "BEGIN ISOLATION LEVEL READ COMMITTED").await;
     let (waited, ()) = tokio::join!(ok(&mut b, "UPDATE t SET id = 5 WHERE id = 1"), async {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        timer::sleep(Duration::from_millis(10)).await;
         assert_eq!(ok(&mut c, &ask).await, ["[true]"]);
         let locks = ok(&mut c, "SHOW LOCKS").await;
         assert!(locks.iter().any(|lock| lock.contains("waiting")), "{locks:?}");
@@ -120,7 +120,7 @@ async fn read_committed_updates_what_others_left() {
     ok(&mut a, "BEGIN ISOLATION LEVEL READ COMMITTED; UPDATE t SET v = v + 1").await;
     ok(&mut b, "BEGIN ISOLATION LEVEL READ COMMITTED").await;
     let (updated, ()) = tokio::join!(ok(&mut b, "UPDATE t SET v = v + 10 RETURNING v"), async {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        timer::sleep(Duration::from_millis(10)).await;
         ok(&mut a, "COMMIT").await;
     });
     assert_eq!(updated, ["[11]"]);
@@ -143,7 +143,7 @@ async fn single_statements_are_retried_until_they_commit() {
     });
     futures::future::join_all(workers).await;
     assert_eq!(ok(&mut first, "SELECT v FROM t").await, ["[100]"]);
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    timer::sleep(Duration::from_secs(20)).await;
     assert!(world.naive.holders().is_empty());
 }
 
@@ -171,9 +171,9 @@ async fn a_schema_change_waits_for_transactions_that_use_the_table() {
     let (mut a, mut b) = (session(&world, 0), session(&world, 1));
     ok(&mut a, "CREATE TABLE t (id INT PRIMARY KEY, v INT); CREATE TABLE u (id INT)").await;
     ok(&mut b, "BEGIN; INSERT INTO t VALUES (1, 1)").await;
-    let begun = tokio::time::Instant::now();
+    let begun = timer::Instant::now();
     let (_, ()) = tokio::join!(ok(&mut a, "CREATE INDEX t_v ON t (v)"), async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        timer::sleep(Duration::from_secs(1)).await;
         ok(&mut b, "COMMIT").await;
     });
     assert!(begun.elapsed() >= Duration::from_secs(1));
@@ -181,7 +181,7 @@ async fn a_schema_change_waits_for_transactions_that_use_the_table() {
     assert_eq!(ok(&mut a, "SELECT id FROM t WHERE v = 1").await, ["[1]"]);
     // A table that the transaction does not use changes without waiting for it.
     ok(&mut b, "BEGIN; INSERT INTO t VALUES (2, 2)").await;
-    let begun = tokio::time::Instant::now();
+    let begun = timer::Instant::now();
     ok(&mut a, "DROP TABLE u").await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
     ok(&mut b, "COMMIT").await;
@@ -377,7 +377,7 @@ async fn swept(world: &World) {
         if keys_in(world, keys::layout::section(keys::layout::Section::Dropped)).await == 0 {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        timer::sleep(Duration::from_millis(100)).await;
     }
     panic!("the rows of dropped tables stay");
 }
@@ -454,7 +454,7 @@ async fn who_waits_longer_than_lock_timeout_gives_up() {
     ok(&mut old, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await;
     ok(&mut old, "BEGIN; SELECT * FROM t FOR UPDATE").await;
     ok(&mut young, "SET lock_timeout = '300ms'").await;
-    let begun = tokio::time::Instant::now();
+    let begun = timer::Instant::now();
     for sql in ["SELECT * FROM t FOR UPDATE", "BEGIN; SELECT * FROM t FOR UPDATE"] {
         assert_eq!(state(&mut young, sql).await, "55P03");
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use keys::{Key, Span, TxnId};
 use kv::{Descriptor, KvError, Outcome, Request, Resolution, Resolve, TxnMeta};
-use tokio::time::Instant;
+use timer::Instant;
 
 use super::ask_record;
 use crate::{Coordinator, Router, TxnError, router::Partition};

@@ -13,7 +13,8 @@ use clock::Timestamp;
 use goldenscript::{Command, Context, Runner};
 use keys::{Key, NodeId, RangeId, Span};
 use kv::{KvError, LockWait, Push, PushKind, Request, TxnMeta};
-use tokio::{runtime::Runtime, time::Instant};
+use timer::Instant;
+use tokio::runtime::Runtime;
 
 use crate::{
     Coordinator, Isolation, Router, RouterConfig, Scan, Txn, TxnError, TxnOptions,
@@ -138,7 +139,7 @@ impl Script {
     }
 
     fn sleep(&self, time: Duration) {
-        self.runtime.block_on(async { tokio::time::sleep(time).await });
+        self.runtime.block_on(async { timer::sleep(time).await });
     }
 
     fn txn(&mut self, name: &str) -> Result<&mut Txn, Box<dyn Error>> {
@@ -218,7 +219,7 @@ impl Script {
     fn commit_and_leave(&mut self, name: &str, after: u64) -> Result<(), Box<dyn Error>> {
         let mut txn = self.txns.remove(name).ok_or("no such transaction")?;
         self.runtime.block_on(async move {
-            let left = tokio::time::timeout(Duration::from_millis(after), txn.commit()).await;
+            let left = timer::timeout(Duration::from_millis(after), txn.commit()).await;
             assert!(left.is_err(), "it was done before: {left:?}");
         });
         Ok(())

@@ -11,7 +11,7 @@ use keys::{NodeId, RangeId};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply, Request};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use timer::{Instant, sleep_until, timeout_at};
 
 use super::{
     lock,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keys::{Key, Span};
 use kv::Descriptor;
-use tokio::time::Instant;
+use timer::Instant;
 
 use super::Router;
 use crate::TxnError;

@@ -23,7 +23,7 @@ use clock::Timestamp;
 use futures::future::join_all;
 use keys::{Key, RangeId, Span};
 use kv::{Descriptor, KvError, Read, ReadFrom, ReadReply, ReadSpan, Reply, Request, TxnMeta};
-use tokio::time::Instant;
+use timer::Instant;
 
 use super::{Partition, Router};
 use crate::{ReadStats, ScanRows, TxnError};

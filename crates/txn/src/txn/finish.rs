@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use keys::{Key, Span};
 use kv::{Validate, Write};
-use tokio::{task::JoinHandle, time::timeout};
+use timer::timeout;
+use tokio::task::JoinHandle;
 
 use super::{LockState, Phase, Txn};
 use crate::{

@@ -4,7 +4,7 @@ use clock::Timestamp;
 use futures::future::join_all;
 use keys::Key;
 use kv::{ConflictKind, KvError, Lock, LockReply, LockWait, Reply, Request};
-use tokio::time::Instant;
+use timer::Instant;
 
 use super::{LockState, Txn};
 use crate::{Access, Isolation, TxnError, heartbeat::Heartbeat, router::Partition};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use keys::{Key, NodeId, RangeId, Span};
 use kv::LockWait;
-use tokio::time::Instant;
+use timer::Instant;
 
 use crate::{
     Access, Coordinator, Isolation, Scan, ScanRows, Txn, TxnError, TxnOptions, naive::NaiveCluster,

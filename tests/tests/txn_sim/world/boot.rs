@@ -11,7 +11,8 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use range::{Config, Input, Replica};
 use storage::{Engine as _, memory::Disk};
-use tokio::{sync::Notify, time::Instant};
+use timer::Instant;
+use tokio::sync::Notify;
 
 use super::{Lifeline, Node, Shared, SharedWorld, Unsynced, World, router};
 use crate::plan::Plan;

@@ -86,7 +86,7 @@ impl RangeSender for Sender {
                 drop(world);
                 shared.changed.notify_one();
             }
-            let answer = tokio::time::timeout(patience, receiver).await;
+            let answer = timer::timeout(patience, receiver).await;
             if life.is_cut() {
                 // The process is gone: nothing goes on.
                 std::future::pending::<()>().await;

@@ -14,7 +14,7 @@ use std::{
 use keys::{Key, NodeId, RangeId, Span};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::{Instant, sleep};
+use timer::{Instant, sleep};
 
 use super::wire::{Dice, Fate, Wire};
 use crate::{

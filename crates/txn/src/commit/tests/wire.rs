@@ -125,7 +125,7 @@ impl RangeSender for Wire {
                 }
                 Some(Fate::Late(by)) => {
                     let late = async move {
-                        tokio::time::sleep(by).await;
+                        timer::sleep(by).await;
                         cluster.send(to, request).await
                     };
                     // It arrives, whether or not its sender still waits.
@@ -134,7 +134,7 @@ impl RangeSender for Wire {
                 Some(Fate::Twice(by)) => {
                     let answer = cluster.send(to, request.clone()).await;
                     tokio::spawn(async move {
-                        tokio::time::sleep(by).await;
+                        timer::sleep(by).await;
                         // Nobody hears what the second one is answered.
                         let _ = cluster.send(to, request).await;
                     });
