@@ -237,7 +237,11 @@ impl Table {
         }
         html += "\n<thead><tr>";
         for column in &self.columns {
-            let class = if column.is_numeric() { " class=\"n\"" } else { "" };
+            let class = match column.kind {
+                Kind::Text => "",
+                Kind::Count | Kind::Number => " class=\"n\"",
+                Kind::Estimate => " class=\"e\" colspan=\"2\"",
+            };
             let unit = match column.unit.as_str() {
                 "" => String::new(),
                 unit => format!(" <span class=\"unit\">{}</span>", escape(unit)),
@@ -249,13 +253,17 @@ impl Table {
         for row in &self.rows {
             html += "<tr>";
             for ((column, cell), decimals) in self.columns.iter().zip(row).zip(&decimals) {
-                let class = if column.is_numeric() { " class=\"n\"" } else { "" };
                 let (main, around) = shown(cell, *decimals);
-                html += &format!("<td{class}>{}", escape(&main));
-                if let Some(around) = around {
-                    html += &format!(" <span class=\"ci\">{}</span>", escape(&around));
-                }
-                html += "</td>";
+                let main = escape(&main);
+                html += &match column.kind {
+                    Kind::Text => format!("<td>{main}</td>"),
+                    Kind::Count | Kind::Number => format!("<td class=\"n\">{main}</td>"),
+                    // The interval has a column of its own, so that values stay below each other.
+                    Kind::Estimate => {
+                        let around = escape(&around.unwrap_or_default());
+                        format!("<td class=\"e\">{main}</td><td class=\"ci\">{around}</td>")
+                    }
+                };
             }
             html += "</tr>\n";
         }

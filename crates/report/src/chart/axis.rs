@@ -57,7 +57,7 @@ pub(super) struct Placed {
 const GUTTER: f64 = 40.0;
 
 /// How many ticks a linear axis has, roughly.
-const TICKS: f64 = 5.0;
+const TICKS: f64 = 6.0;
 
 impl Axis {
     /// A linear axis from zero, or from the smallest value if that is below.

@@ -146,6 +146,23 @@ impl Bars {
         ends
     }
 
+    /// A value as it stands beside its bar: all with as many digits after the point as the smallest
+    /// needs, but not more than the largest is worth.
+    fn show(&self, value: f64) -> String {
+        let of = |row: &Row| match row {
+            Row::Heading(_) => Vec::new(),
+            Row::Values(_, values) => values.iter().flatten().map(|value| value.value).collect(),
+        };
+        let values: Vec<f64> = self.rows.iter().flat_map(of).collect();
+        let worth = match values.iter().copied().fold(0.0, f64::max) {
+            largest if largest >= 1_000.0 => 0,
+            largest if largest >= 10.0 => 1,
+            largest if largest >= 1.0 => 2,
+            _ => 3,
+        };
+        number::fixed(value, number::decimals_for(values).min(worth))
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().filter_map(|row| match row {
             Row::Heading(_) => None,
@@ -173,7 +190,7 @@ impl Bars {
             let width = (to - from - 1.0).max(0.5);
             let class = format!("fill {}", hue.class());
             svg.rect(&class, (from, y), (width, STACK), Some(&self.tip(name, part, value)));
-            let text = number::short(value.value);
+            let text = self.show(value.value);
             if width_of(&text) + 8.0 < width {
                 let class = format!("on {}", hue.class());
                 let at = ((from + to) / 2.0, y + STACK / 2.0 + FONT * 0.35);
@@ -181,7 +198,7 @@ impl Bars {
             }
         }
         let at = (x.at(total) + 6.0, y + STACK / 2.0 + FONT * 0.35);
-        svg.text("total", at, Anchor::Start, &number::short(total));
+        svg.text("total", at, Anchor::Start, &self.show(total));
     }
 
     fn draw_group(
@@ -211,7 +228,7 @@ impl Bars {
                 }
             }
             let at = (x.at(reach(value)) + 6.0, middle + FONT * 0.35);
-            svg.text("label", at, Anchor::Start, &number::short(value.value));
+            svg.text("label", at, Anchor::Start, &self.show(value.value));
         }
     }
 
@@ -246,7 +263,7 @@ impl Chart for Bars {
         let bottom = top + self.rows.iter().map(|row| self.row_height(row)).sum::<f64>();
         let ends = self.ends();
         let value_width =
-            ends.iter().map(|end| width_of(&number::short(*end))).fold(0.0, f64::max).max(40.0);
+            ends.iter().map(|end| width_of(&self.show(*end))).fold(0.0, f64::max).max(40.0);
         let left = self.names().map(|name| width_of(name).min(NAME)).fold(0.0, f64::max) + 10.0;
         let x = self.axis.place(ends, (left, WIDTH - value_width - 10.0), Ends::AtValues);
         for Tick { at, .. } in x.ticks() {

@@ -56,10 +56,11 @@ pub(super) fn key(
     y: f64,
     entries: &[(Swatch, String)],
 ) -> f64 {
-    const SWATCH: f64 = 26.0;
+    const SWATCH: f64 = 34.0;
     let (mut x, mut row) = (left, 0.0);
     for (swatch, name) in entries {
-        let width = SWATCH + width_of(name) + 14.0;
+        let beside = if let Swatch::Patch(_) = swatch { SWATCH - 10.0 } else { SWATCH };
+        let width = beside + width_of(name) + 14.0;
         if x > left && x + width > right {
             (x, row) = (left, row + 1.0);
         }
@@ -70,12 +71,12 @@ pub(super) fn key(
                 svg.rect(&class, (x, middle - 6.0), (18.0, 12.0), None);
             }
             Swatch::Measured => {
-                svg.line("curve ink", (x, middle), (x + 20.0, middle));
-                svg.mark(0, Hue::Grey, (x + 10.0, middle));
+                svg.line("curve ink", (x, middle), (x + 28.0, middle));
+                svg.mark(0, Hue::Grey, (x + 14.0, middle));
             }
-            Swatch::Theory => svg.line("curve theory ink", (x, middle), (x + 20.0, middle)),
+            Swatch::Theory => svg.line("curve theory ink", (x, middle), (x + 28.0, middle)),
         }
-        svg.text("label", (x + SWATCH, middle + FONT * 0.35), Anchor::Start, name);
+        svg.text("label", (x + beside, middle + FONT * 0.35), Anchor::Start, name);
         x += width;
     }
     if entries.is_empty() { 0.0 } else { (row + 1.0) * LINE }

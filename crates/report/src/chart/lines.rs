@@ -15,8 +15,14 @@ const POINTS: usize = 2_000;
 /// The most points of a series that tell their values.
 const SPOTS: usize = 200;
 
+/// The most marks on a line with a band: it tells where it is by itself.
+const MARKS: usize = 12;
+
 /// The widest name beside a line.
 const NAME: f64 = 210.0;
+
+/// The widest name of an event.
+const EVENT: f64 = 380.0;
 
 /// A chart of lines.
 #[derive(Clone, Debug)]
@@ -102,18 +108,29 @@ impl Lines {
     }
 
     fn hue(&self, index: usize) -> Hue {
-        let taken = self.series[..index].iter().filter(|series| series.hue.is_none());
-        let is_lone_theory = self.series[index].kind == Kind::Theory;
-        let next = if is_lone_theory { Hue::Grey } else { Hue::nth(taken.count()) };
-        self.series[index].hue.unwrap_or(next)
+        let series = &self.series[index];
+        let takes_next = |series: &&Series| series.hue.is_none() && series.kind != Kind::Theory;
+        let next = match series.kind {
+            Kind::Theory => Hue::Grey,
+            Kind::Measured | Kind::Banded | Kind::Trace | Kind::Steps => {
+                Hue::nth(self.series[..index].iter().filter(takes_next).count())
+            }
+        };
+        series.hue.unwrap_or(next)
+    }
+
+    /// The shape of the marks of a series: the first has the first.
+    fn shape(&self, index: usize) -> usize {
+        self.series[..index].iter().filter(|series| series.has_marks()).count()
     }
 
     /// Whether a series is the theory of a measured one, and needs no name.
     fn is_theory_of_another(&self, index: usize) -> bool {
+        let theory = &self.series[index];
         let same = |other: usize| {
-            self.series[other].kind != Kind::Theory && self.hue(other) == self.hue(index)
+            self.series[other].kind != Kind::Theory && Some(self.hue(other)) == theory.hue
         };
-        self.series[index].kind == Kind::Theory && (0..self.series.len()).any(same)
+        theory.kind == Kind::Theory && (0..self.series.len()).any(same)
     }
 
     /// The heads of series, bounds and their hues, but for what is known by its hue.
@@ -151,47 +168,58 @@ impl Lines {
     fn frame(&self, svg: &mut Svg) -> Layout {
         let names = self.names();
         let height = self.height.max(names.len() as f64 * LINE);
-        let keys_height = key(svg, (0.0, WIDTH), 0.0, &self.keys());
-        svg.text("head", (0.0, keys_height + FONT), Anchor::Start, &self.y.heading());
-        let event_rows = self.event_rows();
-        let top = keys_height + LINE + event_rows as f64 * LINE + 8.0;
-        let bottom = top + height;
-        let y = self.y.place(self.all_y(), (bottom, top), Ends::Rounded);
-        let ticks = y.ticks();
+        let place_y = |from_to| self.y.place(self.all_y(), from_to, Ends::Rounded);
+        // How wide ticks are does not depend on where they are.
+        let ticks = place_y((1.0, 0.0)).ticks();
         let tick_width = ticks.iter().map(|tick| width_of(&tick.text)).fold(0.0, f64::max);
         let name_width = names.iter().map(|name| width_of(name).min(NAME)).fold(0.0, f64::max);
         let right = WIDTH - if name_width > 0.0 { name_width + 36.0 } else { 12.0 };
         let x = self.x.place(self.all_x(), (tick_width + 10.0, right), Ends::AtValues);
-        for Tick { at, text } in &ticks {
-            svg.line("grid", (x.from(), *at), (right, *at));
-            svg.text("tick", (x.from() - 7.0, at + FONT * 0.35), Anchor::End, text);
+        let events = self.event_rows(&x);
+        let rows = events.iter().map(|(row, _)| row + 1).max().unwrap_or(0);
+
+        let keys_height = key(svg, (0.0, WIDTH), 0.0, &self.keys());
+        let head = if keys_height > 0.0 { keys_height + 6.0 } else { 0.0 };
+        svg.text("head", (0.0, head + FONT), Anchor::Start, &self.y.heading());
+        let top = head + LINE + rows as f64 * LINE + 8.0;
+        let bottom = top + height;
+        let y = place_y((bottom, top));
+        for Tick { at, text } in y.ticks() {
+            svg.line("grid", (x.from(), at), (right, at));
+            svg.text("tick", (x.from() - 7.0, at + FONT * 0.35), Anchor::End, &text);
         }
         if let Some(at) = y.break_at() {
             let left = x.from();
             svg.line("axis", (left - 4.0, at + 1.0), (left + 4.0, at - 5.0));
             svg.line("axis", (left - 4.0, at + 5.0), (left + 4.0, at - 1.0));
         }
+        for ((row, anchor), (at, name)) in events.into_iter().zip(&self.events) {
+            let (x, middle) = (x.at(*at), top - 4.0 - (row as f64 + 0.5) * LINE);
+            svg.line("event", (x, middle - 6.0), (x, bottom));
+            let dx = if matches!(anchor, Anchor::End) { -5.0 } else { 5.0 };
+            svg.text("note", (x + dx, middle + FONT * 0.35), anchor, &fit(name, EVENT));
+        }
         let axis_bottom = draw_x_axis(svg, &x, bottom, &self.x.heading());
         Layout { x, y, bottom: axis_bottom }
     }
 
-    /// How many rows the names of events take: a name starts a row if it would touch the last.
-    fn event_rows(&self) -> usize {
-        // Names are drawn one row each: few events, and no measuring before there is an axis.
-        self.events.len()
-    }
-
-    fn draw_events(&self, svg: &mut Svg, layout: &Layout) {
-        for (row, (at, name)) in self.events.iter().enumerate() {
-            let x = layout.x.at(*at);
-            let row_middle =
-                layout.y.to() - 8.0 - (self.events.len() - row) as f64 * LINE + LINE / 2.0;
-            svg.line("event", (x, row_middle + 4.0), (x, layout.y.from()));
-            let name = fit(name, WIDTH * 0.6);
-            let is_right = x + width_of(&name) + 6.0 > WIDTH;
-            let (dx, anchor) = if is_right { (5.0, Anchor::End) } else { (-5.0, Anchor::Start) };
-            svg.text("note", (x + dx, row_middle), anchor, &name);
-        }
+    /// The row above the lines that the name of each event has, from below, and the side of its
+    /// line that it begins at: names in one row do not touch.
+    fn event_rows(&self, x: &Placed) -> Vec<(usize, Anchor)> {
+        let mut taken: Vec<Vec<(f64, f64)>> = Vec::new();
+        let mut place = |(value, name): &(f64, String)| {
+            let (at, width) = (x.at(*value), width_of(&fit(name, EVENT)) + 10.0);
+            let is_right = at + width > WIDTH;
+            let (from, to) = if is_right { (at - width, at) } else { (at, at + width) };
+            let is_free = |row: &Vec<(f64, f64)>| row.iter().all(|(a, b)| to <= *a || from >= *b);
+            let row = taken.iter().position(is_free).unwrap_or_else(|| {
+                taken.push(Vec::new());
+                taken.len() - 1
+            });
+            taken[row].push((from, to));
+            (row, if is_right { Anchor::End } else { Anchor::Start })
+        };
+        self.events.iter().map(&mut place).collect()
     }
 
     fn draw_series(&self, svg: &mut Svg, layout: &Layout, index: usize) {
@@ -210,10 +238,12 @@ impl Lines {
             Kind::Trace => svg.polyline(&format!("curve thin {class}"), &places),
             Kind::Steps => svg.polyline(&format!("curve thin {class}"), &stepped(&places)),
         }
-        if !series.has_marks() {
-            return;
-        }
-        for ((x, y), place) in points.iter().zip(&places) {
+        let stride = match series.kind {
+            Kind::Measured => 1,
+            Kind::Banded => points.len().div_ceil(MARKS).max(1),
+            Kind::Theory | Kind::Trace | Kind::Steps => return,
+        };
+        for ((x, y), place) in points.iter().zip(&places).step_by(stride) {
             if let (Kind::Measured, Some(interval)) = (series.kind, y.interval) {
                 let x = layout.x.at(*x);
                 let (low, high) = (layout.y.at(interval.low()), layout.y.at(interval.high()));
@@ -222,7 +252,7 @@ impl Lines {
                 svg.line(&class, (x - 4.0, low), (x + 4.0, low));
                 svg.line(&class, (x - 4.0, high), (x + 4.0, high));
             }
-            svg.mark(index, self.hue(index), *place);
+            svg.mark(self.shape(index), self.hue(index), *place);
         }
     }
 
@@ -244,7 +274,7 @@ impl Lines {
         for (index, series) in self.series.iter().enumerate() {
             if let (false, Some((x, y))) = (self.is_theory_of_another(index), series.points.last())
             {
-                let mark = series.has_marks().then_some(index);
+                let mark = series.has_marks().then(|| self.shape(index));
                 let end = (layout.x.at(*x), layout.y.at(y.value));
                 let series_label = Some((self.hue(index), mark));
                 labels.push(Label { text: series.name.clone(), end, series: series_label });
@@ -285,7 +315,6 @@ impl Chart for Lines {
     fn markup(&self) -> String {
         let mut svg = Svg::default();
         let layout = self.frame(&mut svg);
-        self.draw_events(&mut svg, &layout);
         // Theory is drawn over what was measured, so that it is seen where both agree.
         let is_theory = |index: &usize| self.series[*index].kind == Kind::Theory;
         let (theory, measured): (Vec<_>, Vec<_>) = (0..self.series.len()).partition(is_theory);

@@ -174,10 +174,14 @@ impl Multiples {
                 free_from = middle + half + 6.0;
             }
         }
-        for (name, hue, sample) in &panel.samples {
+        for (at, (name, hue, sample)) in panel.samples.iter().enumerate() {
+            // Broad below narrow, so that curves that agree are all seen.
+            let class = if at + 1 < panel.samples.len() { "curve under" } else { "curve" };
             match self.kind {
                 Kind::Histogram => self.draw_bins(&mut svg, (x, y), bins, (name, *hue, sample)),
-                Kind::Cumulative => self.draw_curve(&mut svg, (x, y), (name, *hue, sample)),
+                Kind::Cumulative => {
+                    self.draw_curve(&mut svg, class, (x, y), (name, *hue, sample));
+                }
             }
         }
         svg.line("axis", (left, base), (right, base));
@@ -216,6 +220,7 @@ impl Multiples {
     fn draw_curve(
         &self,
         svg: &mut Svg,
+        class: &str,
         (x, y): (&Placed, &Placed),
         (name, hue, sample): (&str, Hue, &Sample),
     ) {
@@ -231,7 +236,7 @@ impl Multiples {
             places.extend([(at, last), (at, y.at(share))]);
         }
         places.push((x.to(), y.at(100.0)));
-        svg.polyline(&format!("curve {}", hue.class()), &places);
+        svg.polyline(&format!("{class} {}", hue.class()), &places);
         for percent in TOLD {
             let percentile = Percentile::new(percent);
             let value = sample.percentile(percentile);

@@ -126,6 +126,35 @@ fn theory_shares_the_name_of_what_it_explains() {
 }
 
 #[test]
+fn names_of_events_have_rows_where_they_would_touch() {
+    let chart = |second: f64| {
+        let lines = Lines::new("t", Axis::linear("x"), Axis::linear("y"))
+            .series(Series::trace("", [(0.0, 1.0), (100.0, 1.0)]));
+        lines.event(50.0, "an event").event(second, "another").event(100.0, "the last").markup()
+    };
+    let heights = |drawn: String| -> Vec<String> {
+        let notes = drawn.split("<text class=\"note\"").skip(1);
+        notes.map(|note| note.split('"').nth(3).expect("a height").to_owned()).collect()
+    };
+    let apart = heights(chart(10.0));
+    assert!(apart[0] == apart[1] && apart[1] == apart[2], "{apart:?}");
+    let close = heights(chart(51.0));
+    assert!(close[0] != close[1] && close[0] == close[2], "{close:?}");
+}
+
+#[test]
+fn a_law_is_nobodys_theory_for_its_colour() {
+    let mut chart = Lines::new("t", Axis::linear("x"), Axis::linear("y"))
+        .series(Series::theory("a law", [(0.0, 3.0), (1.0, 3.0)]));
+    for index in 0..7 {
+        chart = chart.series(Series::measured(format!("s{index}"), [(0.0, 1.0)]));
+    }
+    let drawn = chart.markup();
+    assert!(drawn.contains(">a law</text>") && !drawn.contains(">theory</text>"), "{drawn}");
+    assert!(drawn.contains("mark grey"), "the seventh is grey too: {drawn}");
+}
+
+#[test]
 fn a_long_series_keeps_its_spikes() {
     let mut points: Vec<(f64, f64)> = (0..100_000).map(|at| (f64::from(at), 1.0)).collect();
     points[54_321].1 = 77.0;
@@ -166,8 +195,8 @@ fn bars_are_as_long_as_their_values() {
     let unit = (width("blue", 0) + 1.0) / 10.0;
     assert!((width("blue", 1) + 1.0 - 20.0 * unit).abs() < 0.3, "{drawn}");
     assert!((width("sky", 0) + 1.0 - 30.0 * unit).abs() < 0.3, "{drawn}");
-    assert!(drawn.contains("text-anchor=\"middle\">30</text>"), "parts tell their values");
-    assert!(drawn.contains(">40</text>"), "and the whole its sum: {drawn}");
+    assert!(drawn.contains("text-anchor=\"middle\">30.0</text>"), "parts tell their values");
+    assert!(drawn.contains(">40.0</text>"), "and the whole its sum: {drawn}");
 }
 
 #[test]

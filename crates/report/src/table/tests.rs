@@ -58,7 +58,8 @@ fn pages_get_escaped_text() {
     let html = table().to_html("a < b");
     assert!(html.contains("<caption>a &lt; b</caption>"), "{html}");
     assert!(html.contains("<td>&lt;three&gt;</td>") && !html.contains("<three>"), "{html}");
-    assert!(html.contains("<td class=\"n\">14.4 <span class=\"ci\">14.2\u{2013}14.5</span>"));
+    assert!(html.contains("<th scope=\"col\" class=\"e\" colspan=\"2\">p50"), "{html}");
+    assert!(html.contains("<td class=\"e\">14.4</td><td class=\"ci\">14.2\u{2013}14.5</td>"));
 }
 
 #[test]
