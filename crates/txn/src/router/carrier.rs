@@ -22,6 +22,9 @@ use crate::{RouterConfig, cache::RoutingCache};
 /// How much longer than a request's deadline its answer is waited for.
 const ANSWER_GRACE: Duration = Duration::from_millis(250);
 
+/// How often, while a leader does not answer, the others are asked whether one of them leads.
+const SUCCESSOR_LOOK: Duration = Duration::from_millis(300);
+
 /// The outcome of a request to a leader.
 #[derive(Debug)]
 pub(crate) struct Sent {
@@ -113,7 +116,19 @@ impl Carrier {
                 return Sent { result: Err(heard.unavailable(range)), lost };
             }
             let end = deadline.min(begun + self.config.attempt_timeout);
-            let error = match self.once(node, range.id, request.clone(), end).await {
+            let answer = self.once(node, range.id, request.clone(), end);
+            let answer = tokio::select! {
+                biased;
+                answer = answer => answer,
+                successor = self.successor(range, node) => {
+                    lost = Some(format!("no answer from {node}, and {successor} leads by now"));
+                    self.led_by(range.id, Some(node), Some(successor));
+                    tour.failed(node);
+                    tour.not_leader(node, Some(successor));
+                    continue;
+                }
+            };
+            let error = match answer {
                 Ok(reply) => {
                     self.led_by(range.id, hint, Some(node));
                     return Sent { result: Ok(reply), lost };
@@ -148,6 +163,27 @@ impl Carrier {
                 }
             }
             heard.0.insert(node, error.to_string());
+        }
+    }
+
+    /// Resolves once another replica than the one that was asked says that itself it leads: two
+    /// leases never overlap (P2), so the other one's answer need not be waited for. It may have
+    /// done what it was asked; whoever asks again must know.
+    async fn successor(&self, range: &Descriptor, asked: NodeId) -> NodeId {
+        loop {
+            sleep_until(Instant::now() + SUCCESSOR_LOOK).await;
+            let others = range.voters.iter().copied().filter(|voter| *voter != asked);
+            let questions = others.map(async |voter| {
+                let end = Instant::now() + SUCCESSOR_LOOK;
+                match self.once(voter, range.id, Request::Status, end).await {
+                    Ok(Reply::Status(status)) if status.leader == Some(voter) => Some(voter),
+                    _ => None,
+                }
+            });
+            let answers = futures::future::join_all(questions).await;
+            if let Some(leader) = answers.into_iter().flatten().next() {
+                return leader;
+            }
         }
     }
 
