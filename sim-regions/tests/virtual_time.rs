@@ -142,6 +142,53 @@ fn a_broken_clock_is_refused_and_the_others_go_on() {
     });
 }
 
+/// The leader of a table's only range, as `SHOW RANGES` says at a node.
+async fn leader_of(cluster: &Cluster, asked: u32, table: &str) -> u32 {
+    let node = cluster.node(NodeId(asked)).expect("it runs");
+    let mut session = node.database().session(sql::SessionOptions::default()).expect("room");
+    let mut shown = Vec::new();
+    let text = format!("SHOW RANGES FROM TABLE {table}");
+    session.simple(&text, &mut |execution| shown.push(execution)).await.expect("it answers");
+    session.close().await;
+    let Some(sql::Execution::Rows { rows, .. }) = shown.pop() else { panic!("SHOW has rows") };
+    match rows[0][4] {
+        sql::Datum::Int(leader) => u32::try_from(leader).expect("nodes are few"),
+        ref other => panic!("a leader comes fifth, not {other:?}"),
+    }
+}
+
+/// A gateway that waits for a dead leader hears of the next one from the others.
+#[test]
+fn a_dead_leader_is_not_waited_for_once_another_leads() {
+    in_virtual_time(13, async |cluster, _| {
+        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        let leader = leader_of(cluster, 1, "t").await;
+        let asked = (1..=9).rev().find(|node| *node != leader).expect("there are nine");
+        run(cluster, asked, "SELECT * FROM t").await;
+        cluster.crash(NodeId(leader)).await;
+        let lease = cluster.topology().settings.lease;
+        timer::sleep(lease + Duration::from_secs(2)).await;
+        let begun = timer::Instant::now();
+        run(cluster, asked, "SELECT * FROM t").await;
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?} for a read with a new leader there");
+    });
+}
+
+/// `TRANSFER LEADER` returns when it has happened.
+#[test]
+fn a_leader_that_was_moved_leads() {
+    in_virtual_time(14, async |cluster, _| {
+        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        let range = range_of(cluster, "t").await.trim_start_matches('r').to_owned();
+        for node in voters(cluster, "t").await.into_iter().rev() {
+            let text = format!("ALTER RANGE {range} TRANSFER LEADER TO NODE {node}");
+            run(cluster, 9, &text).await;
+            assert_eq!(leader_of(cluster, node, "t").await, node);
+        }
+    });
+}
+
 /// Frames that a node has put onto its links.
 fn frames_sent(cluster: &Cluster, node: NodeId) -> u64 {
     let others = cluster.layout().iter().map(|spec| spec.id).filter(|other| *other != node);

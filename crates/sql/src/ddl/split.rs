@@ -1,5 +1,7 @@
 //! Ranges by hand: splits, and where leaders sit.
 
+use std::time::Duration;
+
 use expr::{Datum, SqlError, SqlState};
 use keys::{IndexId, Key, NodeId, RangeId, layout};
 use kv::{Descriptor, Reply, Request};
@@ -155,5 +157,34 @@ async fn transfer(
     let request = Request::TransferLeader { to };
     let reply = database.0.router.send_to_leader(range, request, deadline).await;
     reply.map_err(TxnError::from).map_err(|error| crate::error::from_txn(&error))?;
-    Ok(())
+    taken_over(database, range, to, deadline.min(timer::Instant::now() + TAKE_OVER)).await
 }
+
+/// Waits until a node leads a range whose leader has just given way to it.
+async fn taken_over(
+    database: &Database,
+    range: &std::sync::Arc<Descriptor>,
+    to: NodeId,
+    deadline: timer::Instant,
+) -> Result<(), SqlError> {
+    loop {
+        let asked = database.0.router.send_to(to, range.id, Request::Status, deadline).await;
+        if matches!(&asked, Ok(Reply::Status(status)) if status.leader == Some(to)) {
+            return Ok(());
+        }
+        if timer::Instant::now() >= deadline {
+            return Err(SqlError::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("{to} has not taken over range {} yet", range.id.0),
+            )
+            .with_hint("The leader before has given way; who leads now is told by SHOW RANGES."));
+        }
+        timer::sleep(TAKE_OVER_LOOK).await;
+    }
+}
+
+/// How long a node may take to lead after the leader before gave way.
+const TAKE_OVER: Duration = Duration::from_secs(3);
+
+/// How often it is asked whether it leads.
+const TAKE_OVER_LOOK: Duration = Duration::from_millis(5);

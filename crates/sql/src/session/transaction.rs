@@ -458,7 +458,8 @@ impl Session {
     }
 
     /// The breakdown of the last commit.
-    pub(crate) fn last_commit_info(&self) -> Option<CommitInfo> {
+    #[must_use]
+    pub fn last_commit_info(&self) -> Option<CommitInfo> {
         self.last_stats
     }
 
