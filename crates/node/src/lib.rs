@@ -36,5 +36,7 @@ pub use gateway::Gateway;
 pub use identity::{Freshness, Identity, IdentityError, read as stored_identity};
 pub use incarnation::{DataLost, Incarnation};
 pub use members::{LIVE_WINDOW, Member, Members, found_system_range};
-pub use start::{DEFAULT_REPLICATION, Node, NodeConfig, NodeFailure, Seams, Seed, StartError};
+pub use start::{
+    DEFAULT_REPLICATION, Node, NodeConfig, NodeFailure, Seams, Seed, StartError, Work,
+};
 pub use time::NodeClock;

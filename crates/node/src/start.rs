@@ -59,6 +59,16 @@ pub struct NodeConfig {
     pub txn: txn::Config,
     /// Settings of the SQL layer.
     pub sql: sql::Config,
+    /// What the store's work costs in a simulation, where computation takes no time by itself.
+    pub work: Work,
+}
+
+/// What computation costs where time is virtual. Nothing, unless an experiment wants queues: a store
+/// that works does not listen, so messages wait for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// For each message or request that the store takes in.
+    pub message: Duration,
 }
 
 /// Voters per range unless told otherwise.
@@ -77,6 +87,7 @@ impl NodeConfig {
             range: range::Config::default(),
             txn: txn::Config::default(),
             sql: sql::Config::default(),
+            work: Work::default(),
         }
     }
 }
@@ -175,6 +186,7 @@ impl Node {
             factory: Arc::new(expr::pushdown::Programs) as Arc<dyn PushdownFactory>,
             config: Arc::new(config.range.clone()),
             asker: asker(router),
+            work: config.work,
         };
         let store = Store::open(parts, store_inputs, inputs.downgrade())?;
         let (failure, failed) = watch::channel(None);

@@ -45,6 +45,7 @@ use crate::{
     disk::Disk,
     incarnation::{self, Admission, Incarnation},
     message::{CallId, NodeFrame, NodeMessage},
+    start::Work,
     time::NodeClock,
 };
 
@@ -94,6 +95,8 @@ pub struct StoreParts {
     pub config: Arc<range::Config>,
     /// How replicas ask other ranges.
     pub asker: Arc<Asker>,
+    /// What its work costs.
+    pub work: Work,
 }
 
 /// Who waits for an answer.
@@ -201,6 +204,10 @@ impl Store {
                     return Ok(());
                 },
                 () = timer::sleep(timer) => {},
+            }
+            let work = work_on(&round, self.parts.work);
+            if !work.is_zero() {
+                timer::sleep(work).await;
             }
             let now = self.parts.clock.now();
             if let Some(outcome) = synced {
@@ -501,6 +508,16 @@ impl Store {
 
 /// Ticks of all replicas at one and the same moment, at most. Asserted.
 const TICKS_AT_ONCE: u32 = 100_000;
+
+/// How long the work on these inputs takes, where a simulation says that it takes time.
+fn work_on(inputs: &[StoreInput], work: Work) -> Duration {
+    let messages = |input: &StoreInput| match input {
+        StoreInput::Peer(_, messages) => messages.len(),
+        _ => 1,
+    };
+    let count: usize = inputs.iter().map(messages).sum();
+    work.message.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
 
 /// How long the store sleeps at most with nothing to do.
 const IDLE: Duration = Duration::from_secs(1);
