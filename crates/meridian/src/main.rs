@@ -1,4 +1,4 @@
-//! The one binary: `meridian demo`, `start`, `sql`, `workload`.
+//! The one binary: `meridian demo`, `start`, `sql`, `workload`, `sim`, `experiment`, `check`.
 //!
 //! This crate is where Meridian meets the machine: processes, sockets, data folders, the operating
 //! system's clock and randomness. Everything behind the four seams is elsewhere.
@@ -9,6 +9,7 @@
 mod check;
 mod demo;
 mod engine;
+mod experiment;
 mod join;
 mod live;
 mod sim;
@@ -19,6 +20,10 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
+
+/// Much of what the program does is to allocate; this allocator does it in less time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// An open, Spanner-style, globally consistent SQL database.
 #[derive(Debug, Parser)]
@@ -41,6 +46,9 @@ enum Command {
     Workload(workload::Command),
     /// Run a cluster in virtual time with clients and faults, and judge its history.
     Sim(sim::Options),
+    /// Ask the database a question whose answer is figures: what ε costs, for one.
+    #[command(subcommand)]
+    Experiment(experiment::Command),
     /// Hold a recorded history, ours or another database's, against a consistency model.
     Check(check::Options),
 }
@@ -98,6 +106,7 @@ fn main() -> ExitCode {
     match &arguments.command {
         // A panic is a finding there, and time is not the machine's: no runtime of its own.
         Command::Sim(options) => return finished(sim::run(options)),
+        Command::Experiment(command) => return finished(experiment::run(command)),
         Command::Check(options) => return finished(check::run(options)),
         Command::Demo(_) | Command::Start(_) | Command::Sql(_) | Command::Workload(_) => {}
     }
@@ -156,7 +165,9 @@ async fn run(command: Command) -> anyhow::Result<Ending> {
             true => Ok(Ending::Clean),
             false => Ok(Ending::Failed),
         },
-        Command::Sim(_) | Command::Check(_) => unreachable!("they run without a runtime"),
+        Command::Sim(_) | Command::Experiment(_) | Command::Check(_) => {
+            unreachable!("they run without a runtime")
+        }
     }
 }
 

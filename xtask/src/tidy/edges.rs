@@ -6,7 +6,7 @@ use super::{Complaint, File};
 
 /// A crate of the workspace and the crates of the workspace it may depend on. Tests may depend on
 /// more; what is shipped may not.
-const ALLOWED: [(&str, &[&str]); 22] = [
+const ALLOWED: [(&str, &[&str]); 23] = [
     ("keys", &[]),
     ("clock", &[]),
     ("timer", &[]),
@@ -30,6 +30,23 @@ const ALLOWED: [(&str, &[&str]); 22] = [
     ),
     ("checker", &[]),
     ("report", &[]),
+    (
+        "experiment",
+        &[
+            "keys",
+            "clock",
+            "timer",
+            "storage",
+            "range",
+            "txn",
+            "sql",
+            "net",
+            "node",
+            "checker",
+            "sim-regions",
+            "report",
+        ],
+    ),
     (
         "sim-regions",
         &[

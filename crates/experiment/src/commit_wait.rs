@@ -1,0 +1,355 @@
+//! What ε costs: commit-wait, the part of it that replication hides, and the part that remains.
+//!
+//! A leader picks s = `TT.now().latest` (T3), replicates the commit, and answers once `TT.after(s)`
+//! (T4). From the choice of s the wait is 2ε, and it runs while the votes travel; so a commit pays
+//! only what is longer, and what is left exposed is max(0, 2ε - replication).
+
+use std::time::Duration;
+
+use clock::{Lean, Offset, format_duration};
+use report::{
+    Axis, Bars, Cell, Column, Confidence, Estimate, Hue, Lines, Multiples, Percentile, Sample,
+    Series, Table,
+};
+use sim_regions::Topology;
+use txn::CommitInfo;
+
+use crate::{Client, ExperimentError, Findings, Lab, Options, Setup};
+
+/// Commits per region and ε.
+const COMMITS: usize = 200;
+
+/// A client's pause between two commits.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// ε where clocks stand apart.
+const APART: Duration = Duration::from_millis(4);
+
+/// What the measured wait may differ from theory.
+const TOLERANCE: f64 = 0.05;
+
+/// Below this a difference is one of rounding: a few ticks.
+const ROUNDING_MS: f64 = 0.05;
+
+const C95: Confidence = Confidence::C95;
+
+/// The commits of one client.
+struct Commits {
+    topology: String,
+    region: String,
+    epsilon: Duration,
+    latency: Sample,
+    paxos: Sample,
+    wait: Sample,
+    hidden: Sample,
+    exposed: Sample,
+}
+
+impl Commits {
+    fn epsilon_ms(&self) -> f64 {
+        millis(self.epsilon)
+    }
+
+    /// How far wait and exposed wait are off theory, the worse of both, as a share.
+    fn off(&self, measured: &[Commits]) -> f64 {
+        let theory = self.theory(replication(measured, self));
+        let waits = [(self.wait.mean(), 2.0 * self.epsilon_ms()), (self.exposed.mean(), theory)];
+        let off = waits.map(|(seen, expected)| {
+            let off = (seen - expected).abs();
+            if off <= ROUNDING_MS { 0.0 } else { off / expected.max(ROUNDING_MS) }
+        });
+        off[0].max(off[1])
+    }
+
+    /// What theory says is left, given how long replication took without any wait.
+    fn theory(&self, replication: f64) -> f64 {
+        (2.0 * self.epsilon_ms() - replication).max(0.0)
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Runs it.
+///
+/// # Errors
+/// If a cluster does not start.
+pub fn run(options: &Options) -> Result<Findings, ExperimentError> {
+    let topologies = options.topologies(&["one-region", "three-regions", "five-regions"])?;
+    let epsilons = options.epsilons_ms(&[0.0, 0.1, 1.0, 4.0, 7.0, 20.0]);
+    let mut measured = Vec::new();
+    for topology in &topologies {
+        for epsilon in &epsilons {
+            let setup = Setup::new(topology.clone(), options.seed).epsilon(*epsilon);
+            let setup = Setup { offset: Offset::Adversarial(Lean::Fast), ..setup };
+            measured.extend(setup.run(async |lab| commits(lab, topology, *epsilon).await)?);
+        }
+    }
+    Ok(findings(options, &topologies, &measured, &apart(options)?))
+}
+
+/// A client in each region commits to a table that its region leads.
+async fn commits(lab: &mut Lab, topology: &Topology, epsilon: Duration) -> Vec<Commits> {
+    let clients = lab.gateways().into_iter().enumerate().map(|(nth, (region, node))| {
+        let client = lab.client(node);
+        async move {
+            let (mut client, table) = (client, format!("t{nth}"));
+            client.run(&format!("CREATE TABLE {table} (k INT8 PRIMARY KEY, v INT8)")).await;
+            timer::sleep(PAUSE).await;
+            let all = insert(&mut client, &table).await;
+            client.hang_up().await;
+            let of = |what: fn(&CommitInfo) -> Duration| {
+                let values = all.iter().map(|(_, commit)| what(commit));
+                Sample::of_milliseconds(values).expect("there were commits")
+            };
+            Commits {
+                topology: topology.name.clone(),
+                region,
+                epsilon,
+                latency: Sample::of_milliseconds(all.iter().map(|(latency, _)| *latency))
+                    .expect("there were commits"),
+                paxos: of(|commit| commit.paxos),
+                wait: of(|commit| commit.commit_wait),
+                hidden: of(|commit| commit.hidden),
+                exposed: of(|commit| commit.commit_wait - commit.hidden),
+            }
+        }
+    });
+    let clients: Vec<_> = clients.collect();
+    futures::future::join_all(clients).await
+}
+
+/// How long replication takes in a region: measured where it hides the least, at the smallest ε.
+fn replication(measured: &[Commits], of: &Commits) -> f64 {
+    let same = |other: &&Commits| other.topology == of.topology && other.region == of.region;
+    let least = measured.iter().filter(same).min_by_key(|other| other.epsilon);
+    least.expect("at least itself").paxos.mean()
+}
+
+fn findings(
+    options: &Options,
+    topologies: &[Topology],
+    measured: &[Commits],
+    apart: &[Apart],
+) -> Findings {
+    let mut found = Findings::begin(
+        "commit-wait",
+        "What clock uncertainty costs",
+        "A commit is told to nobody before its timestamp is definitely past. That takes 2ε from \
+         the choice of the timestamp, while the votes of the replicas travel: only what is longer \
+         is paid for.",
+        &options.command("commit-wait"),
+    );
+    let (wide, narrow) = (table(measured, true), table(measured, false));
+    let furthest = measured.iter().map(|commits| commits.off(measured)).fold(0.0, f64::max);
+    let agrees = format!("measured waits are within {:.1}% of theory", furthest * 100.0);
+    found.note(&format!(
+        "{COMMITS} commits per line; intervals hold with {C95}. Of the wait and of what is left \
+         exposed, {agrees} (differences below {ROUNDING_MS} ms are ticks)."
+    ));
+    found.expect(furthest <= TOLERANCE, &agrees);
+    found.chart(&exposed_chart(topologies, measured));
+    for topology in topologies {
+        found.chart(&parts_chart(topology, measured));
+    }
+    found.chart(&latency_chart(topologies, measured));
+    found.wide_table("commits", "Commits by topology, region and ε", wide, &narrow);
+    clocks_apart(&mut found, apart);
+    found
+}
+
+/// All figures, with their intervals if there is room for them.
+fn table(measured: &[Commits], intervals: bool) -> Table {
+    let column = |name: &str, decimals| {
+        let column = if intervals { Column::estimate(name) } else { Column::number(name) };
+        column.unit("ms").decimals(decimals)
+    };
+    let mut table = Table::new([
+        Column::text("topology"),
+        Column::text("region"),
+        Column::number("ε").unit("ms"),
+        column("p50", 2),
+        column("wait", 2),
+        Column::number("hidden").unit("ms").decimals(2),
+        column("exposed", 2),
+        Column::number("theory").unit("ms").decimals(2),
+    ]);
+    let cell = |estimate: Estimate| {
+        if intervals { Cell::from(estimate) } else { Cell::from(estimate.value) }
+    };
+    for commits in measured {
+        table.row([
+            Cell::from(commits.topology.as_str()),
+            Cell::from(commits.region.as_str()),
+            commits.epsilon_ms().into(),
+            cell(commits.latency.estimate_percentile(Percentile::MEDIAN, C95)),
+            cell(commits.wait.estimate_mean(C95)),
+            commits.hidden.mean().into(),
+            cell(commits.exposed.estimate_mean(C95)),
+            commits.theory(replication(measured, commits)).into(),
+        ]);
+    }
+    table
+}
+
+/// Where clocks are apart, a wait is longer: s lies above the snapshot (X3a), which a fast gateway
+/// took from its own clock.
+fn clocks_apart(found: &mut Findings, apart: &[Apart]) {
+    found.heading("Clocks that stand apart");
+    found.say(&format!(
+        "Above, all clocks stand at the same place in their intervals. Here ε is {} and gateway and \
+         leader, two nodes of one region, stand at opposite ends. The leader may not commit below \
+         the snapshot that the transaction read (X3a); a fast gateway takes that from its own \
+         `latest`, which is up to 2ε ahead of a slow leader's, less the time of the way. The \
+         leader then waits until its own clock is past it: up to 4ε.",
+        format_duration(APART)
+    ));
+    let mut table = Table::new([
+        Column::text("gateway's clock"),
+        Column::text("leader's clock"),
+        Column::estimate("wait").unit("ms").decimals(2),
+        Column::number("2ε").unit("ms"),
+        Column::number("p50 latency").unit("ms").decimals(2),
+    ]);
+    for (gateway, leader, wait, latency) in apart {
+        table.row([
+            Cell::from(end(*gateway)),
+            Cell::from(end(*leader)),
+            wait.estimate_mean(C95).into(),
+            (2.0 * millis(APART)).into(),
+            latency.percentile(Percentile::MEDIAN).into(),
+        ]);
+    }
+    found.table("clocks-apart", "Where the clocks stand", table);
+}
+
+fn end(lean: Lean) -> &'static str {
+    match lean {
+        Lean::Fast => "fast",
+        Lean::Slow => "slow",
+    }
+}
+
+/// The clocks of gateway and leader, the waits, the latencies.
+type Apart = (Lean, Lean, Sample, Sample);
+
+/// Commits in one region with gateway and leader at each end of their intervals.
+fn apart(options: &Options) -> Result<Vec<Apart>, ExperimentError> {
+    let mut all = Vec::new();
+    for (gateway, leader) in [
+        (Lean::Fast, Lean::Fast),
+        (Lean::Slow, Lean::Slow),
+        (Lean::Slow, Lean::Fast),
+        (Lean::Fast, Lean::Slow),
+    ] {
+        let setup = Setup::new(Topology::load("one-region")?, options.seed).epsilon(APART);
+        let setup = Setup { offset: Offset::Adversarial(leader), ..setup };
+        let (wait, latency) = setup.run(async |lab| {
+            let mut owner = lab.client(lab.layout()[0].id);
+            owner.run("CREATE TABLE t (k INT8 PRIMARY KEY, v INT8)").await;
+            owner.hang_up().await;
+            let leads = lab.leaders("t").await[0];
+            let mut others = lab.layout().iter().map(|spec| spec.id).filter(|id| *id != leads);
+            let asked = others.next().expect("there are three nodes");
+            lab.cluster().clock(asked).set_offset(Offset::Adversarial(gateway));
+            timer::sleep(Duration::from_secs(1)).await;
+            let mut client = lab.client(asked);
+            let all = insert(&mut client, "t").await;
+            client.hang_up().await;
+            let wait = all.iter().map(|(_, commit)| commit.commit_wait);
+            let latency = all.iter().map(|(latency, _)| *latency);
+            let sample = "there were commits";
+            (
+                Sample::of_milliseconds(wait).expect(sample),
+                Sample::of_milliseconds(latency).expect(sample),
+            )
+        })?;
+        all.push((gateway, leader, wait, latency));
+    }
+    Ok(all)
+}
+
+/// Commits one row after the other, with pauses.
+async fn insert(client: &mut Client, table: &str) -> Vec<(Duration, CommitInfo)> {
+    let mut all = Vec::with_capacity(COMMITS);
+    for key in 0..COMMITS {
+        let answered = client.run(&format!("INSERT INTO {table} VALUES ({key}, 0)")).await;
+        all.push((answered.latency, answered.commit.expect("it committed")));
+        timer::sleep(PAUSE).await;
+    }
+    all
+}
+
+/// The first region of each topology, by ε.
+fn firsts<'a>(
+    topology: &'a Topology,
+    measured: &'a [Commits],
+) -> impl Iterator<Item = &'a Commits> + use<'a> {
+    let region = topology.regions[0].name.as_str();
+    measured
+        .iter()
+        .filter(move |commits| commits.topology == topology.name && commits.region == region)
+}
+
+fn exposed_chart(topologies: &[Topology], measured: &[Commits]) -> Lines {
+    let mut chart = Lines::new(
+        "What is left of commit-wait",
+        Axis::log("ε").unit("ms"),
+        Axis::linear("exposed commit-wait").unit("ms"),
+    )
+    .caption(
+        "The mean of the wait that is not hidden behind replication, in the first region of each \
+         topology. Dashed: max(0, 2ε - replication), replication as measured at the smallest ε.",
+    );
+    for (nth, topology) in topologies.iter().enumerate() {
+        let hue = Hue::nth(nth);
+        let points = firsts(topology, measured)
+            .map(|commits| (commits.epsilon_ms(), commits.exposed.estimate_mean(C95)));
+        let theory = firsts(topology, measured)
+            .map(|commits| (commits.epsilon_ms(), commits.theory(replication(measured, commits))));
+        chart = chart
+            .series(Series::measured(&topology.name, points).hue(hue))
+            .series(Series::theory(&topology.name, theory).hue(hue));
+    }
+    chart
+}
+
+fn parts_chart(topology: &Topology, measured: &[Commits]) -> Bars {
+    let mut chart = Bars::stacked(
+        format!("Where a commit's time goes: {}", topology.name),
+        Axis::linear("mean").unit("ms"),
+        [("replication", Hue::nth(0)), ("exposed wait", Hue::nth(1)), ("the rest", Hue::nth(2))],
+    )
+    .caption("The rest: the way to the leader and back, and what the gateway does.");
+    for region in &topology.regions {
+        chart = chart.heading(&region.name);
+        let here = measured
+            .iter()
+            .filter(|commits| commits.topology == topology.name && commits.region == region.name);
+        for commits in here {
+            let (paxos, exposed) = (commits.paxos.mean(), commits.exposed.mean());
+            let rest = (commits.latency.mean() - paxos - exposed).max(0.0);
+            let name = format!("ε = {}", format_duration(commits.epsilon));
+            let values = [paxos, exposed, rest].map(|value| Some(Estimate::exact(value)));
+            chart = chart.row(name, values);
+        }
+    }
+    chart
+}
+
+fn latency_chart(topologies: &[Topology], measured: &[Commits]) -> Multiples {
+    let mut chart = Multiples::cumulative(
+        "Distributions of commit latency",
+        Axis::log("commit latency").unit("ms"),
+    )
+    .caption("The first region of each topology; a line per ε.");
+    for topology in topologies {
+        let samples = firsts(topology, measured).enumerate().map(|(nth, commits)| {
+            let name = format!("ε = {}", format_duration(commits.epsilon));
+            (name, Hue::nth(nth), commits.latency.clone())
+        });
+        chart = chart.panel(&topology.name, samples);
+    }
+    chart
+}
