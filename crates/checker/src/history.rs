@@ -244,7 +244,8 @@ pub struct Operation {
     pub timestamps: Timestamps,
     /// `None` for a strong operation. `Some(bound)` for a read of the past (`AS OF SYSTEM TIME`,
     /// bounded staleness): it may miss what was acknowledged within `bound` nanoseconds before it
-    /// began, nothing older. Such reads have no place in real time or in their process's order.
+    /// began, nothing older. It comes before all strong operations that begin after it ended; else it
+    /// has no place in real time, and none in its process's order.
     pub staleness: Option<Nanos>,
     /// Anything a person would like to see in a witness: node, region, error.
     pub note: Option<Arc<str>>,

@@ -31,6 +31,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::{
     Kind, Nanos, Order, Outcome,
     index::{Index, KeyId, Step, TxnId, VersionId},
+    order::in_present,
     report::{Found, Report},
 };
 
@@ -138,7 +139,8 @@ pub(crate) fn judge<'h>(index: &Index<'h>, report: &mut Report<'h>, key: KeyId) 
     }
 }
 
-/// What was done to a register, except what surely did not happen or has no place in real time.
+/// What was done to a register, except what surely did not happen. The moment of a read of the past may
+/// lie anywhere before its end.
 fn calls(index: &Index<'_>, key: KeyId) -> Vec<Call> {
     let mut calls = Vec::new();
     for (at, txn) in index.txns.iter().enumerate() {
@@ -152,9 +154,10 @@ fn calls(index: &Index<'_>, key: KeyId) -> Vec<Call> {
             Outcome::Unknown => writes,
             Outcome::Fail => false,
         };
-        if matters && op.staleness.is_none() {
+        if matters {
             let end = op.completed.filter(|_| op.outcome == Outcome::Ok);
-            calls.push(Call { txn: id, steps, begin: op.invoked, end });
+            let begin = if in_present(index, id) { op.invoked } else { Nanos(0) };
+            calls.push(Call { txn: id, steps, begin, end });
         }
     }
     calls

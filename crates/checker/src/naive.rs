@@ -1,7 +1,8 @@
 //! A second opinion: tries every order of a small history. Slow, and too simple to be wrong.
 //!
 //! It knows the definitions only: a history is serializable if its transactions, run one after the
-//! other in some order, return what they returned; strictly so if the order agrees with real time;
+//! other in some order, return what they returned; strictly so if the order agrees with real time, in
+//! which a read of the past may come before what it missed but not behind what began after its end;
 //! a snapshot history if there are moments of beginning and commit such that each reads what was
 //! committed when it began and no two that overlap write the same key.
 
@@ -27,7 +28,9 @@ fn extend(ops: &[&Operation], done: &mut Vec<bool>, store: &Store, realtime: boo
     }
     for at in 0..ops.len() {
         let must_wait = |other: usize| {
-            is_open(other, done) && ops[other].completed.is_some_and(|end| end < ops[at].invoked)
+            ops[at].staleness.is_none()
+                && is_open(other, done)
+                && ops[other].completed.is_some_and(|end| end < ops[at].invoked)
         };
         if done[at] || (realtime && (0..ops.len()).any(must_wait)) {
             continue;

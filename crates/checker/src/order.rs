@@ -10,9 +10,11 @@
 //! ```
 //!
 //! Who is not in it: unknown outcomes never end, so nothing comes after them (something may come
-//! before: an effect never precedes its own beginning); reads of the past are not bound to the
-//! present. "Before" is strict: an operation that ends at the very moment another begins is
-//! concurrent to it.
+//! before: an effect never precedes its own beginning). Reads of the past are in it by halves: they
+//! may miss what ended before they began, so nothing comes before them; but what they showed was the
+//! past when they ended, so they come before whatever begins afterwards, except other reads of the
+//! past. "Before" is strict: an operation that ends at the very moment another begins is concurrent
+//! to it.
 
 use rustc_hash::FxHashMap;
 
@@ -37,7 +39,7 @@ pub(crate) fn add_realtime(index: &Index<'_>, graph: &mut Builder) {
             }
             moments.push(moment);
         }
-        for txn in &group {
+        for txn in group.iter().filter(|txn| in_present(index, **txn)) {
             let begin = index.op(*txn).invoked;
             let ended_before = ends.partition_point(|(end, _)| *end < begin);
             if ended_before > 0 {
@@ -48,12 +50,13 @@ pub(crate) fn add_realtime(index: &Index<'_>, graph: &mut Builder) {
     }
 }
 
-/// Adds the order in which each process did things.
+/// Adds the order in which each process did things. Reads of the past are not in it: what they owe
+/// to real time, they owe to all processes.
 pub(crate) fn add_processes(index: &Index<'_>, graph: &mut Builder) {
     if index.cut == Cut::PerKey {
         return;
     }
-    let mut txns: Vec<TxnId> = in_time(index).collect();
+    let mut txns: Vec<TxnId> = all(index).filter(|txn| in_present(index, *txn)).collect();
     txns.sort_by_key(|txn| {
         let op = index.op(*txn);
         (op.process, op.invoked, op.index)
@@ -83,19 +86,23 @@ pub(crate) fn end(index: &Index<'_>, txn: TxnId) -> Option<Nanos> {
     op.completed.filter(|_| op.outcome == Outcome::Ok)
 }
 
-/// Those that count and are bound to the present.
-fn in_time<'i>(index: &'i Index<'_>) -> impl Iterator<Item = TxnId> + 'i {
-    let counted = index.counted().map(|(id, _)| id);
-    counted.filter(|txn| index.op(*txn).staleness.is_none())
+/// Those that count.
+fn all<'i>(index: &'i Index<'_>) -> impl Iterator<Item = TxnId> + 'i {
+    index.counted().map(|(id, _)| id)
+}
+
+/// Whether it must not miss what ended before it began.
+pub(crate) fn in_present(index: &Index<'_>, txn: TxnId) -> bool {
+    index.op(txn).staleness.is_none()
 }
 
 fn groups(index: &Index<'_>) -> Vec<Vec<TxnId>> {
     if index.cut == Cut::Whole {
-        return vec![in_time(index).collect()];
+        return vec![all(index).collect()];
     }
     let mut of_key: FxHashMap<KeyId, usize> = FxHashMap::default();
     let mut groups: Vec<Vec<TxnId>> = Vec::new();
-    for txn in in_time(index) {
+    for txn in all(index) {
         let Some(step) = index.txn(txn).steps.first() else { continue };
         let group = *of_key.entry(step.key()).or_insert_with(|| {
             groups.push(Vec::new());

@@ -19,6 +19,7 @@ use crate::{
     Nanos, Outcome, Stamp,
     graph::{About, EdgeKind, Fan},
     index::{KeyId, TxnId, VersionId},
+    order::in_present,
 };
 
 /// A version; `None` is nil, the register's beginning.
@@ -113,10 +114,9 @@ impl Inference<'_, '_> {
         let mut ends: Vec<(Nanos, usize)> = Vec::new();
         for (at, touch) in touches.iter().enumerate() {
             let op = self.index.op(touch.txn);
-            if op.staleness.is_some() {
-                continue;
+            if in_present(self.index, touch.txn) {
+                begins.push((op.invoked, at));
             }
-            begins.push((op.invoked, at));
             if op.outcome == Outcome::Ok {
                 ends.extend(op.completed.map(|end| (end, at)));
             }
@@ -129,7 +129,7 @@ impl Inference<'_, '_> {
             while let Some((end, ending)) = ends.get(next_end).filter(|(end, _)| *end < begin) {
                 next_end += 1;
                 let touch = &touches[*ending];
-                if self.first_known(touch).is_some() {
+                if self.first_known(touch).is_some() && in_present(self.index, touch.txn) {
                     let began = self.index.op(touch.txn).invoked;
                     ended.retain(|_, (end, _)| *end >= began);
                 }

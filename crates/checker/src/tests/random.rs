@@ -28,6 +28,10 @@ enum Bend {
     SwappedReads,
 }
 
+/// The bound of reads of the past: beyond the beginning of any history here, so that only their place
+/// in the order is judged.
+const BOUNDLESS: Nanos = Nanos(1 << 40);
+
 type Store = std::collections::BTreeMap<i64, Vec<i64>>;
 
 /// Runs transactions at moments within their times, one after the other, and bends the outcome.
@@ -64,6 +68,11 @@ fn history(rng: &mut ChaCha8Rng, keys: Keys, bend: Bend, count: u64) -> History 
             (moment - rng.random_range(1..250).min(moment), moment + rng.random_range(1..250));
         let times = (Nanos(times.0), Nanos(times.1));
         let mut op = Operation::txn(index, index, times, steps);
+        let only_reads =
+            matches!(&op.action, Action::Txn(steps) if !steps.iter().any(MicroOp::is_write));
+        if only_reads && rng.random_bool(0.4) {
+            op.staleness = Some(BOUNDLESS);
+        }
         if rng.random_bool(0.15) {
             forget(&mut op);
         }
