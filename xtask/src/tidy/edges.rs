@@ -9,14 +9,15 @@ use super::{Complaint, File};
 const ALLOWED: [(&str, &[&str]); 23] = [
     ("keys", &[]),
     ("clock", &[]),
+    ("rules", &[]),
     ("timer", &[]),
     ("expr", &["keys", "clock", "kv"]),
     ("kv", &["keys", "clock"]),
     ("storage", &["keys", "clock"]),
     ("rocks", &["keys", "clock", "storage"]),
-    ("paxos", &["keys", "clock"]),
-    ("range", &["keys", "clock", "kv", "storage", "paxos"]),
-    ("txn", &["keys", "clock", "timer", "kv"]),
+    ("paxos", &["keys", "clock", "rules"]),
+    ("range", &["keys", "clock", "rules", "kv", "storage", "paxos"]),
+    ("txn", &["keys", "clock", "rules", "timer", "kv"]),
     ("sql", &["keys", "clock", "timer", "kv", "txn", "expr"]),
     ("frontend", &["sql", "expr"]),
     ("proto", &[]),
@@ -64,7 +65,8 @@ const ALLOWED: [(&str, &[&str]); 23] = [
 const ANY: &[&str] = &["*"];
 
 /// The protocol cores: synchronous state machines.
-const CORES: [&str; 8] = ["keys", "clock", "expr", "kv", "storage", "paxos", "range", "checker"];
+const CORES: [&str; 9] =
+    ["keys", "clock", "rules", "expr", "kv", "storage", "paxos", "range", "checker"];
 
 #[derive(Deserialize)]
 struct Manifest {
