@@ -3,6 +3,7 @@
 //! Three nodes; r2 [a - h), r3 [h - p), r4 [p - z) are led by n1, n2, n3; the gateway is on n1.
 //! Every script ends with a look at who still holds locks.
 
+mod bounds;
 mod chaos;
 mod wire;
 
