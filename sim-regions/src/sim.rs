@@ -87,6 +87,8 @@ pub struct Options {
     pub mode: Mode,
     /// How long a leader's lease lasts; `None`: as shipped, or as drawn.
     pub lease: Option<Duration>,
+    /// How often leaders close time, whether they write or not; `None`: as shipped, or as drawn.
+    pub close: Option<Duration>,
     /// Whether settings are drawn from the seed, rather than as shipped.
     pub tempered: bool,
     /// The tick of virtual time: all that happens within one happens at its end.
@@ -112,6 +114,7 @@ impl Options {
             staleness: workload::STALENESS,
             mode: Mode::default(),
             lease: None,
+            close: None,
             tempered: true,
             tick: Tick::MILLISECOND,
         }
@@ -244,6 +247,7 @@ async fn start(
     let mode = options.mode;
     let mut temper = if options.tempered { Temper::draw(rng) } else { Temper::default() };
     temper.lease = options.lease.or(temper.lease);
+    temper.close_always = options.close;
     let cluster = Cluster::start(ClusterOptions {
         topology,
         nodes_per_region: options.nodes_per_region,

@@ -89,14 +89,28 @@ fn no_opening_no_fence() {
     });
 }
 
+/// What gives it away is the end of a read of the past: no timestamps contradict each other.
+#[test]
+fn closed_too_far() {
+    is_found_as("closed-too-far", |report, judgement| {
+        keeps(report, Model::Serializable, true);
+        judgement.verdict.anomalies.iter().any(|found| found.name().ends_with("-realtime"))
+    });
+}
+
 macro_rules! modes {
     ($($test:ident: $name:literal,)*) => {
         $(#[test] fn $test() { is_found($name); })*
 
         #[test]
         fn every_mode_has_a_test() {
-            let tested =
-                ["commit-wait-off", "snapshot-isolation", "no-opening-no-fence", $($name),*];
+            let tested = [
+                "commit-wait-off",
+                "snapshot-isolation",
+                "no-opening-no-fence",
+                "closed-too-far",
+                $($name),*
+            ];
             for spec in MODES {
                 assert!(tested.contains(&spec.name), "{} has no test", spec.name);
             }
@@ -118,4 +132,7 @@ modes! {
     lease_overstayed: "lease-overstayed",
     poison_ignored: "poison-ignored",
     abort_from_refusal: "abort-from-refusal",
+    reads_not_validated: "reads-not-validated",
+    validation_outlived: "validation-outlived",
+    committed_below_prepares: "committed-below-prepares",
 }

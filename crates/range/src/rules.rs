@@ -1,13 +1,7 @@
-//! The rules that may be dropped, to show that something notices.
-//!
-//! A checker that never fails proves nothing. So each place that keeps a rule asks [`Rules::keep`].
-//! In the product the answer is always yes, [`Rules`] holds nothing, and the compiler removes the
-//! question. In this crate's tests, and with the feature `broken-rules`, which only simulators turn
-//! on, it is no for the rules under attack: the schedules must then find a violation.
+//! The rules of a range that may be dropped, to show that something
+//! notices: see [`rules`].
 
-/// A rule that may be dropped. Named after what the code keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+rules::droppable! {
     /// T3: s is at least `TT.now().latest` at the deciding leader.
     Start,
     /// X3a: s is above the snapshot (and every prepare timestamp, R1).
@@ -30,6 +24,10 @@ pub enum Rule {
     ReadWaitsForWrites,
     /// R3: closing time raises `min_next`.
     CloseRaises,
+    /// R3: only what is past is closed.
+    ClosePast,
+    /// T5: a follower's read returns a version only once it is past.
+    FollowerReadWait,
     /// R3: a follower's read waits for intents.
     FollowerIntents,
     /// X1: a newer version makes validation fail.
@@ -52,46 +50,3 @@ pub enum Rule {
     /// so, and not because an older one waits.
     PromiseKept,
 }
-
-/// Which rules are kept: all of them, in the product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// A bit for each rule dropped.
-    #[cfg(any(test, feature = "broken-rules"))]
-    dropped: u32,
-}
-
-impl Rules {
-    /// All but this one.
-    #[cfg(any(test, feature = "broken-rules"))]
-    #[must_use]
-    pub fn without(rule: Rule) -> Rules {
-        Rules::without_all(&[rule])
-    }
-
-    /// All but these.
-    #[cfg(any(test, feature = "broken-rules"))]
-    #[must_use]
-    pub fn without_all(rules: &[Rule]) -> Rules {
-        Rules { dropped: rules.iter().fold(0, |bits, rule| bits | 1 << *rule as u32) }
-    }
-
-    /// Whether this rule is kept.
-    #[inline]
-    #[cfg_attr(
-        not(any(test, feature = "broken-rules")),
-        expect(clippy::unused_self, reason = "the product drops no rules")
-    )]
-    pub(crate) fn keep(self, rule: Rule) -> bool {
-        #[cfg(any(test, feature = "broken-rules"))]
-        return self.dropped & (1 << rule as u32) == 0;
-        #[cfg(not(any(test, feature = "broken-rules")))]
-        {
-            let _: Rule = rule;
-            true
-        }
-    }
-}
-
-#[cfg(not(any(test, feature = "broken-rules")))]
-const _: () = assert!(size_of::<Rules>() == 0, "the product has nothing to drop");

@@ -242,6 +242,48 @@ pub const MODES: &[Spec] = &[
         what: What::Txn(&[txn::Rule::AskTheRecord]),
         stage: |_| {},
     },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "reads-not-validated",
+        rule: "X1",
+        about: "a gateway has nothing validated but what it wrote: write skew",
+        within: 20,
+        what: What::Txn(&[txn::Rule::ValidateReads]),
+        stage: |_| {},
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "validation-outlived",
+        rule: "X3",
+        about: "a transaction commits beyond the lease under which it validated: the next leader \
+                knew no lock, and let another change what it read",
+        within: 20,
+        what: What::Txn(&[txn::Rule::ValidThrough]),
+        stage: stage::leaders_forget_locks,
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "committed-below-prepares",
+        rule: "R1",
+        about: "a commit timestamp below a participant's prepare timestamp: under what that \
+                participant has shown to readers",
+        within: 20,
+        what: What::Txn(&[txn::Rule::AbovePrepares]),
+        stage: |options| {
+            one_region(options, 200);
+            contention(options, &[Workload::Append, Workload::Register, Workload::Skew]);
+        },
+    },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "closed-too-far",
+        rule: "R3, T5",
+        about: "leaders close what is not past yet, and other replicas show it: a read of the past \
+                sees a write, and a strong read that begins afterwards does not",
+        within: 20,
+        what: What::Range(&[range::Rule::ClosePast, range::Rule::FollowerReadWait]),
+        stage: stage::followers_read_the_present,
+    },
 ];
 
 impl Mode {

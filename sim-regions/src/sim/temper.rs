@@ -14,6 +14,8 @@ use rand::{Rng, RngExt as _};
 pub struct Temper {
     /// How long a leader's lease lasts; the times that depend on it follow.
     pub lease: Option<Duration>,
+    /// How often leaders close time, whether they write or not. Never drawn.
+    pub close_always: Option<Duration>,
     horizon_slack: Option<Duration>,
     log_keep_slots: Option<u64>,
     window: Option<u64>,
@@ -34,6 +36,7 @@ impl Temper {
         };
         Temper {
             lease: millis(rng, &[1_000, 1_500, 2_000]),
+            close_always: None,
             horizon_slack: millis(rng, &[200, 1_000]),
             log_keep_slots: rng.random::<bool>().then(|| rng.random_range(8..200)),
             window: rng.random::<bool>().then(|| rng.random_range(2..32)),
@@ -69,6 +72,9 @@ impl Temper {
         }
         if let Some(every) = self.close {
             range.close_active = every;
+        }
+        if let Some(every) = self.close_always {
+            (range.close_active, range.close_idle) = (every, every);
         }
         if let Some(retention) = self.retention {
             range.retention = retention;

@@ -14,6 +14,7 @@
 //! | `comments` | inserts into tables of three regions; others read all three | an insert seen without an acknowledged earlier one |
 //! | `linear` | reads, writes, compares and sets single registers | anything not linearizable |
 //! | `stale` | reads lists and registers as of some seconds ago | reads older than asked for |
+//! | `held` | locks a register for seconds; others read one and write the locked one | what was validated and not kept until the commit |
 //!
 //! Keys end in a number, which says in which region's table they are; so most transactions span
 //! groups led in several regions. Keys are left behind for new ones from time to time: histories stay
@@ -30,6 +31,7 @@ use std::{
 
 use checker::{Call, Value, Workload as Judged};
 use rand::RngExt as _;
+use timer::sleep;
 
 use super::{
     TABLES,
@@ -53,6 +55,9 @@ pub const STALENESS: Duration = Duration::from_secs(6);
 
 /// What a stale read may miss beyond what it asked for: the clock of its node may be behind by ε.
 const CLOCK_SLACK: Duration = Duration::from_millis(600);
+
+/// How long a lock is held, in milliseconds.
+const HELD_MILLIS: std::ops::Range<u64> = 200..3_000;
 
 /// A kind of client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,11 +84,13 @@ pub enum Workload {
     Linear,
     /// Reads of the past.
     Stale,
+    /// Locks held for long.
+    Held,
 }
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(Workload, &'static str); 11] = [
+    pub const ALL: [(Workload, &'static str); 12] = [
         (Workload::Bank, "bank"),
         (Workload::Append, "append"),
         (Workload::Register, "register"),
@@ -95,6 +102,7 @@ impl Workload {
         (Workload::Comments, "comments"),
         (Workload::Linear, "linear"),
         (Workload::Stale, "stale"),
+        (Workload::Held, "held"),
     ];
 
     /// Its name.
@@ -216,6 +224,7 @@ pub async fn step(workload: Workload, shop: &Shop, client: &mut Client) {
         Workload::Comments => comments(shop, client).await,
         Workload::Linear => linear(shop, client).await,
         Workload::Stale => stale(shop, client).await,
+        Workload::Held => held(shop, client).await,
     }
 }
 
@@ -231,6 +240,7 @@ pub async fn read_back(workloads: &[Workload], shop: &Shop, client: &mut Client)
             Workload::Append => (Judged::Txn, 6, Kind::List),
             Workload::Register => (Judged::Txn, 6, Kind::Register),
             Workload::Skew => (Judged::Txn, 8, Kind::Register),
+            Workload::Held => (Judged::Txn, 6, Kind::Register),
             Workload::Monotonic => (Judged::Monotonic, 3, Kind::Register),
             Workload::Comments => (Judged::Comments, 3, Kind::Set),
             _ => continue,
@@ -428,14 +438,39 @@ async fn stale(shop: &Shop, client: &mut Client) {
     let begin = past(shop, client);
     let (lists, registers) = (shop.base(Workload::Append, 6), shop.base(Workload::Register, 6));
     let look = client.rng.random_range(0..4);
+    let count = client.rng.random_range(1..=3);
     let read = client.transact(Judged::Txn, begin, async |txn| -> Result<(), Failure> {
-        for key in look..look + 3 {
+        for key in look..look + count {
             txn.read_list(&format!("append/{}", lists + key)).await?;
             txn.read(&format!("register/{}", registers + key)).await?;
         }
         Ok(())
     });
     read.await;
+}
+
+/// Who writes what another has locked waits for the lock with what it read elsewhere validated and
+/// kept by nothing but another leader's memory (X3).
+async fn held(shop: &Shop, client: &mut Client) {
+    let here = client.rng.random_range(0..6);
+    let there = (here + client.rng.random_range(1..3)) % 6;
+    let base = shop.base(Workload::Held, 6);
+    let [here, there] = [here, there].map(|key| format!("held/{}", base + key));
+    let (does, value) = (client.rng.random_range(0..4), shop.fresh());
+    let held = client.transact(Judged::Txn, shop.begin(), async |txn| match does {
+        0 => {
+            txn.read_for_update(&there).await?;
+            let lasting = txn.rng().random_range(HELD_MILLIS);
+            sleep(Duration::from_millis(lasting)).await;
+            Ok(())
+        }
+        1 => txn.write(&here, value).await,
+        _ => {
+            txn.read(&here).await?;
+            txn.write(&there, value).await
+        }
+    });
+    held.await;
 }
 
 /// A read-only transaction as of some time ago, but not from before the accounts were open.

@@ -239,7 +239,7 @@ impl Machine {
             }
         }
         let until = self.applied.max_timestamp.min(read.at);
-        if self.past(cx, until) {
+        if self.past(cx, until) || !self.rules.keep(Rule::FollowerReadWait) {
             return Ok(Ready::Now);
         }
         Ok(Ready::Parked(Parked::Time(until)))

@@ -86,10 +86,14 @@ impl Machine {
         let (lag, active, idle) =
             (self.config.close_lag, self.config.close_active, self.config.close_idle);
         let raises = self.rules.keep(Rule::CloseRaises);
+        let past = match self.rules.keep(Rule::ClosePast) {
+            true => cx.now.tt.earliest_timestamp(),
+            false => cx.now.tt.latest_timestamp(),
+        };
         let leader = self.leader();
         let pause = if mem::take(&mut leader.wrote) { active } else { idle };
         leader.close_due = cx.now.mono.plus(pause);
-        let mut at = cx.now.tt.earliest_timestamp().minus(lag).min(leader.lease_end.prev());
+        let mut at = past.minus(lag).min(leader.lease_end.prev());
         if let Some(least) = leader.least_queued() {
             at = at.min(least.prev());
         }

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::one_region;
 use crate::sim::{
     Options,
-    faults::{Fault, Planned, Span, Way},
+    faults::{End, Fault, Planned, Span, Way},
     workload::Workload,
 };
 
@@ -40,6 +40,34 @@ pub(super) fn leaders_are_cut_off(options: &mut Options) {
         lasting: span(rng, 8_000, 11_000),
     };
     options.plan = Some(again_and_again(options, 12_000, cut));
+}
+
+/// X3: a transaction that has validated waits for a lock elsewhere, while the leader that keeps what it
+/// validated in memory is cut off, until another has been elected and has let somebody write.
+pub(super) fn leaders_forget_locks(options: &mut Options) {
+    quiet(options, &[Workload::Held], 40);
+    options.nodes_per_region = Some(1);
+    options.lease = Some(Duration::from_millis(500));
+    (options.clients, options.rate) = (36, 80.0);
+    let cut = |nth, rng: &mut ChaCha8Rng| Fault::Partition {
+        nodes: vec![nth % 3 + 1],
+        way: Way::Both,
+        flapping: None,
+        lasting: span(rng, 1_500, 2_500),
+    };
+    options.plan = Some(again_and_again(options, 4_000, cut));
+}
+
+/// R3, T5: replicas that are ahead are asked for what is hardly past to them, while others are behind.
+pub(super) fn followers_read_the_present(options: &mut Options) {
+    one_region(options, 200);
+    quiet(options, &[Workload::Append, Workload::Register, Workload::Stale, Workload::Stale], 20);
+    options.staleness = Duration::from_millis(20);
+    options.close = Some(Duration::from_millis(20));
+    (options.clients, options.rate) = (60, 400.0);
+    let steps = [(1, End::Fast), (2, End::Fast), (3, End::Slow)];
+    let step = |(node, to)| Planned { at: Span::default(), fault: Fault::ClockStep { node, to } };
+    options.plan = Some(steps.map(step).to_vec());
 }
 
 /// Nothing goes wrong but what the stage says, and all settings are as shipped.
