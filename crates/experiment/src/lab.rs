@@ -52,9 +52,10 @@ pub struct Setup {
 /// How long a sync takes unless an experiment says otherwise: a good disk's.
 pub const SYNC: Duration = Duration::from_micros(500);
 
-/// The columns of `SHOW RANGES` that tell the range and its leader.
+/// The columns of `SHOW RANGES` that tell the range, its leader and its voters.
 const RANGE: usize = 0;
 const LEADER: usize = 4;
+const VOTERS: usize = 6;
 
 /// The tick of all labs: a fiftieth of the shortest delay that an experiment looks at.
 pub const TICK: Duration = Duration::from_micros(10);
@@ -158,6 +159,12 @@ impl Lab {
         &mut self.cluster
     }
 
+    /// The shape of the cluster.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        self.cluster.topology()
+    }
+
     /// The nodes.
     #[must_use]
     pub fn layout(&self) -> &[NodeSpec] {
@@ -192,6 +199,17 @@ impl Lab {
         numbers.map(|node| NodeId(u32::try_from(node).expect("nodes are few"))).collect()
     }
 
+    /// The voters of a table's first range.
+    ///
+    /// # Panics
+    /// If it has no range.
+    pub async fn voters(&self, table: &str) -> Vec<NodeId> {
+        let rows = self.rows(&format!("SHOW RANGES FROM TABLE {table}")).await;
+        let Datum::Text(voters) = &rows[0][VOTERS] else { panic!("voters are told as text") };
+        let number = |voter: &str| voter.split(' ').next().and_then(|number| number.parse().ok());
+        voters.split(", ").map(|voter| NodeId(number(voter).expect("a node's number"))).collect()
+    }
+
     /// All ranges, also those with the catalog.
     pub async fn all_ranges(&self) -> Vec<i64> {
         self.numbers("SHOW RANGES", RANGE).await
@@ -199,16 +217,20 @@ impl Lab {
 
     /// A column of numbers.
     async fn numbers(&self, text: &str, column: usize) -> Vec<i64> {
+        let number = |row: &sql::Row| match row[column] {
+            Datum::Int(number) => number,
+            ref other => panic!("a number, not {other:?}"),
+        };
+        self.rows(text).await.iter().map(number).collect()
+    }
+
+    async fn rows(&self, text: &str) -> Vec<sql::Row> {
         let asked = self.cluster.nodes().last().expect("a node runs").id();
         let mut client = self.client(asked);
         let answered = client.run(text).await;
         client.hang_up().await;
         let Execution::Rows { rows, .. } = answered.execution else { panic!("SHOW has rows") };
-        let number = |row: &sql::Row| match row[column] {
-            Datum::Int(number) => number,
-            ref other => panic!("a number, not {other:?}"),
-        };
-        rows.iter().map(number).collect()
+        rows
     }
 
     /// A client beside a node.

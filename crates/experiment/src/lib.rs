@@ -14,10 +14,15 @@
 //! [`EXPERIMENTS`]. It says what it expects ([`Findings::expect`]); what does not hold ends
 //! `meridian experiment` with an error.
 
+mod clock_models;
 mod commit_wait;
+mod contention;
 mod findings;
+mod isolation;
 mod lab;
 mod paper;
+mod placement;
+mod staleness;
 
 pub use findings::Findings;
 pub use lab::{Answered, Client, Lab, SYNC, Setup, TICK};
@@ -64,6 +69,31 @@ pub const EXPERIMENTS: &[Experiment] = &[
         name: "paper-figure6",
         about: "Spanner's figure 6: how ε is distributed over time",
         run: paper::figure6::run,
+    },
+    Experiment {
+        name: "staleness-ladder",
+        about: "one SELECT, strong and ever older, from every region",
+        run: staleness::run,
+    },
+    Experiment {
+        name: "isolation-lab",
+        about: "one script under four promises, and the anomalies that each lets through",
+        run: isolation::run,
+    },
+    Experiment {
+        name: "contention",
+        about: "optimistic transactions against FOR UPDATE, by skew",
+        run: contention::run,
+    },
+    Experiment {
+        name: "placement",
+        about: "latency by the regions of leader and client, predicted and measured",
+        run: placement::run,
+    },
+    Experiment {
+        name: "clock-models",
+        about: "what the clocks of the field cost a commit",
+        run: clock_models::run,
     },
 ];
 

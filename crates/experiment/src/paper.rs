@@ -14,6 +14,7 @@ pub mod table4;
 
 use std::time::Duration;
 
+use keys::NodeId;
 use report::{Estimate, Sample};
 use sim_regions::Topology;
 
@@ -60,6 +61,17 @@ async fn groups(client: &mut Client, table: &str, groups: usize) {
     }
 }
 
+/// Hands all groups over to a node at once, also those with the catalog.
+async fn lead_from(lab: &Lab, node: NodeId) {
+    let handed = lab.all_ranges().await.into_iter().map(async |range| {
+        let mut client = lab.client(lab.layout().last().expect("there are nodes").id);
+        let text = format!("ALTER RANGE {range} TRANSFER LEADER TO NODE {}", node.0);
+        client.run(&text).await;
+        client.hang_up().await;
+    });
+    futures::future::join_all(handed).await;
+}
+
 /// Splits in one statement: it ends in time.
 const SPLITS_AT_ONCE: usize = 10;
 
@@ -68,7 +80,7 @@ fn value(number: usize) -> String {
     format!("{number:0>VALUE$}")
 }
 
-/// A client on a machine of its own beside the first node.
+/// A client on a machine of its own, whose gateway is the first node.
 fn remote_client(lab: &Lab) -> Client {
     lab.client(lab.layout()[0].id).at(CLIENT)
 }

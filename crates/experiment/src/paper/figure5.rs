@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 use keys::NodeId;
 use report::{Axis, Cell, Column, Lines, Series, Table};
 
-use super::{groups, setup};
+use super::{groups, lead_from, setup};
 use crate::{ExperimentError, Findings, Lab, Options};
 
 /// Zones, as in the paper; all leaders are in the first.
@@ -122,17 +122,6 @@ async fn reads(lab: &mut Lab, kill: Kill) -> Vec<usize> {
     };
     futures::future::join(clients, killing).await;
     counted.take()
-}
-
-/// Hands all groups over to a node at once, also those with the catalog.
-async fn lead_from(lab: &Lab, node: NodeId) {
-    let handed = lab.all_ranges().await.into_iter().map(async |range| {
-        let mut client = lab.client(lab.layout()[2].id);
-        let text = format!("ALTER RANGE {range} TRANSFER LEADER TO NODE {}", node.0);
-        client.run(&text).await;
-        client.hang_up().await;
-    });
-    futures::future::join_all(handed).await;
 }
 
 fn findings(options: &Options, runs: &[(Kill, Vec<usize>)]) -> Findings {

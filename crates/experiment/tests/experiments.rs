@@ -1,0 +1,90 @@
+//! Every experiment finds what it expects, with one seed as with another, and one seed gives one
+//! set of figures.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use experiment::{EXPERIMENTS, ExperimentError, Findings, Options};
+
+fn run(name: &str, options: &Options) -> Result<Findings, ExperimentError> {
+    let found = EXPERIMENTS.iter().find(|experiment| experiment.name == name);
+    (found.unwrap_or_else(|| panic!("there is no experiment {name}")).run)(options)
+}
+
+/// Runs it, demands what it expects, and looks at what it writes.
+fn finds(name: &str, seed: u64) {
+    let findings = run(name, &Options { seed, ..Options::default() }).expect("clusters start");
+    assert_eq!(findings.wrong(), Vec::<String>::new(), "{}", findings.text());
+    assert!(findings.text().lines().all(|line| line.chars().count() <= 100), "{}", findings.text());
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{seed}"));
+    let page = findings.write(&folder).expect("the folder takes files");
+    let page = fs::read_to_string(page).expect("it was written");
+    assert!(page.contains(&format!("meridian experiment run {name} --seed {seed}")), "no command");
+    let tables = fs::read_dir(&folder).expect("it was written").filter(|entry| {
+        let path = entry.as_ref().expect("it can be read").path();
+        path.extension().is_some_and(|extension| extension == "csv")
+    });
+    assert!(tables.count() > 0, "{name} wrote no CSV");
+}
+
+#[test]
+fn every_experiment_has_a_test() {
+    let this = include_str!("experiments.rs");
+    for experiment in EXPERIMENTS {
+        assert!(this.contains(&format!("finds(\"{}\"", experiment.name)), "{}", experiment.name);
+    }
+}
+
+#[test]
+fn commit_wait() {
+    finds("commit-wait", 1);
+    finds("commit-wait", 2);
+}
+
+#[test]
+fn paper_tables() {
+    finds("paper-table3", 1);
+    finds("paper-table4", 1);
+}
+
+#[test]
+fn paper_figures() {
+    finds("paper-figure5", 1);
+    finds("paper-figure6", 1);
+}
+
+#[test]
+fn staleness_isolation_placement_clocks() {
+    finds("staleness-ladder", 1);
+    finds("isolation-lab", 1);
+    finds("placement", 1);
+    finds("clock-models", 1);
+}
+
+#[test]
+fn contention() {
+    finds("contention", 1);
+}
+
+#[test]
+fn one_seed_gives_one_set_of_figures() {
+    let text = |seed| {
+        let options = Options { seed, topologies: vec!["one-region".to_owned()], epsilons: vec![] };
+        run("commit-wait", &options).expect("clusters start").text().to_owned()
+    };
+    assert_eq!(text(3), text(3));
+    assert_ne!(text(3), text(4), "the seed does not reach the figures");
+}
+
+/// ε decides the wait, whatever ε.
+#[test]
+fn epsilon_and_topology_can_be_chosen() {
+    let options = Options {
+        seed: 1,
+        topologies: vec!["one-region".to_owned()],
+        epsilons: vec![Duration::from_micros(2_500)],
+    };
+    let findings = run("commit-wait", &options).expect("clusters start");
+    assert!(findings.text().contains("5.01"), "a wait of 2ε and a tick: {}", findings.text());
+    let nowhere = Options { topologies: vec!["moon".to_owned()], ..options };
+    assert!(matches!(run("commit-wait", &nowhere), Err(ExperimentError::Topology(_))));
+}
