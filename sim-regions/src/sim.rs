@@ -21,6 +21,7 @@ pub mod faults;
 mod injector;
 pub mod judge;
 pub mod mode;
+pub mod probe;
 pub mod scenario;
 mod settle;
 mod temper;
@@ -29,7 +30,7 @@ mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use checker::{History, Outcome, World as Known};
+use checker::{History, Model, Outcome, World as Known};
 use clock::{Lean, Offset, Uncertainty};
 use net::{ClusterId, Pace};
 use rand::{RngExt as _, SeedableRng as _};
@@ -43,6 +44,7 @@ use disks::Disks;
 use faults::{FaultKinds, Planned};
 use injector::Injector;
 use mode::Mode;
+use probe::Probe;
 use temper::Temper;
 use workload::{Shop, Workload};
 use world::World;
@@ -77,6 +79,10 @@ pub struct Options {
     pub faults: FaultKinds,
     /// Faults written down.
     pub plan: Option<Vec<Planned>>,
+    /// Statements that must succeed, or fail, at their time.
+    pub probes: Vec<Probe>,
+    /// What the history is held against.
+    pub model: Model,
     /// ε of all clocks; `None`: the topology's clocks.
     pub epsilon: Option<Duration>,
     /// Whether every clock is as far off as it may be, rather than as is drawn.
@@ -109,6 +115,8 @@ impl Options {
             rate: 40.0,
             faults: FaultKinds::all(),
             plan: None,
+            probes: Vec::new(),
+            model: Model::StrictSerializable,
             epsilon: None,
             skewed: false,
             staleness: workload::STALENESS,
@@ -143,6 +151,10 @@ pub struct Report {
     pub story: Vec<String>,
     /// What the cluster waits for that should have made progress; empty: it did.
     pub stuck: Vec<String>,
+    /// Probes that were answered otherwise than they must be.
+    pub missed: Vec<String>,
+    /// What the history is to be held against.
+    pub model: Model,
     /// Virtual time, from the boot to the end.
     pub virtual_time: Duration,
 }
@@ -196,9 +208,9 @@ async fn simulate(
     crew.prepare().await;
     injector.plan(&plan, options.duration);
     let scenario = crew.work(options, progress);
-    let stuck = tokio::select! {
+    let (stuck, missed) = tokio::select! {
         biased;
-        stuck = scenario => stuck,
+        ended = scenario => ended,
         () = injector.run() => unreachable!("it never ends"),
     };
     injector.stop().await;
@@ -212,6 +224,8 @@ async fn simulate(
         history: History { ops: operations, world: Known::Closed, ..History::default() },
         story: world.story(),
         stuck,
+        missed,
+        model: options.model,
         virtual_time: Duration::from_nanos(world.now().0),
     })
 }
@@ -287,6 +301,12 @@ impl Crew {
         Client::new(self.world.clone(), process, home, rng)
     }
 
+    /// A client of a node, by its number.
+    fn client_of(&mut self, node: u32) -> Client {
+        let nth = self.layout.iter().position(|spec| spec.id.0 == node).expect("it was checked");
+        self.client(0, nth)
+    }
+
     /// Before there are faults: tables, each made by a client of the region that is to lead it.
     async fn prepare(&mut self) {
         let regions = self.layout.len();
@@ -301,8 +321,24 @@ impl Crew {
         client.hang_up().await;
     }
 
-    /// Both phases. Answers what the cluster waits for.
-    async fn work(&mut self, options: &Options, progress: &mut dyn FnMut(Progress)) -> Vec<String> {
+    /// The probes of a run, each asked by a client of its own.
+    fn probes(&mut self, options: &Options) -> JoinSet<Option<String>> {
+        let mut probes = JoinSet::new();
+        for probe in options.probes.iter().cloned() {
+            let client = self.client_of(probe.node);
+            let world = self.world.clone();
+            probes.spawn(async move { probe.ask(client, &world).await });
+        }
+        probes
+    }
+
+    /// Both phases. Answers what the cluster waits for, and the probes that were missed.
+    async fn work(
+        &mut self,
+        options: &Options,
+        progress: &mut dyn FnMut(Progress),
+    ) -> (Vec<String>, Vec<String>) {
+        let probes = self.probes(options);
         let end = self.world.now().0 + options.duration.as_nanos() as u64;
         let mut clients = JoinSet::new();
         for nth in 0..options.clients {
@@ -335,10 +371,11 @@ impl Crew {
         };
         if ended.is_err() {
             clients.shutdown().await;
-            return vec!["clients that never heard an answer".to_owned()];
+            return (vec!["clients that never heard an answer".to_owned()], Vec::new());
         }
+        let missed = probes.join_all().await.into_iter().flatten().collect();
         self.world.tell("all clients have ended");
-        settle::settle(self, &options.workloads).await
+        (settle::settle(self, &options.workloads).await, missed)
     }
 }
 

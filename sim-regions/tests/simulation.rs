@@ -25,6 +25,7 @@ fn holds(options: &Options) -> Report {
     let judgement = judge(&report);
     let seed = options.seed;
     assert!(judgement.held(), "seed {seed}:\n{}", judgement.render_text());
+    assert_eq!(report.missed, Vec::<String>::new(), "seed {seed}:\n{}", report.story.join("\n"));
     assert_eq!(report.stuck, Vec::<String>::new(), "seed {seed}:\n{}", report.story.join("\n"));
     report
 }
@@ -134,6 +135,28 @@ fn crashes_of_all_nodes_lose_nothing_acknowledged() {
     assert!(report.count(Outcome::Ok) > 100, "hardly anything ran");
 }
 
+/// Probes are asked at their time and place, and told where they are missed.
+#[test]
+fn probes_notice_what_they_must() {
+    let probe = |fails: bool, at: u32| {
+        format!(
+            "[[probe]]\nat = \"{at}s\"\nnode = 1\nsql = \"SELECT * FROM register0\"\n\
+             within = \"2s\"\nfails = {fails}\n"
+        )
+    };
+    let scenario = |probes: &str| {
+        let text = "about = \"a node alone\"\nduration = \"20s\"\n[[fault]]\nat = \"5s\"\n\
+                    kind = \"partition\"\nnodes = [1]\nfor = \"8s\"\n"
+            .to_owned();
+        Scenario::parse("probes", &(text + probes)).expect("it makes sense").options
+    };
+    holds(&scenario(&(probe(false, 3) + &probe(true, 10) + &probe(false, 17))));
+    let wrong = run(&scenario(&(probe(true, 3) + &probe(false, 10))));
+    assert_eq!(wrong.missed.len(), 2, "{:?}", wrong.missed);
+    assert!(wrong.missed[0].contains("it should fail"), "{:?}", wrong.missed);
+    assert!(wrong.missed[1].contains("n1 at 10s"), "{:?}", wrong.missed);
+}
+
 #[test]
 fn bad_scenarios_are_refused_by_what_is_wrong() {
     let refused = |text: &str| Scenario::parse("s", text).expect_err("it makes no sense");
@@ -145,6 +168,15 @@ fn bad_scenarios_are_refused_by_what_is_wrong() {
         ("about = ''\nmode = 'chaos'", "there is no mode \"chaos\""),
         ("about = ''\nrate = 0", "above zero"),
         ("about = ''\ntick = '3us'", "a tick divides 1ms"),
+        ("about = ''\nmodel = 'linear'", "linear"),
+        (
+            "about = ''\n[[probe]]\nat = '1s'\nnode = 10\nsql = ''\nwithin = '1s'",
+            "no node 10 for a probe",
+        ),
+        (
+            "about = ''\n[[probe]]\nat = '60s'\nnode = 1\nsql = ''\nwithin = '1s'",
+            "does not end within the run",
+        ),
         ("about = ''\n[[fault]]\nat = '1s'\nkind = 'pause'\nnode = 10\nfor = '1s'", "no node 10"),
         ("about = ''\n[[fault]]\nat = '1'\nkind = 'bit-rot'\nnode = 1", "s: "),
     ] {

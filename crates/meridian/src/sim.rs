@@ -277,7 +277,7 @@ fn simulate(
 
 impl Ran {
     fn held(&self) -> bool {
-        self.report.stuck.is_empty() && self.judgement.held()
+        self.report.stuck.is_empty() && self.report.missed.is_empty() && self.judgement.held()
     }
 
     /// The run in a line.
@@ -301,6 +301,9 @@ impl Ran {
         let mut text = String::new();
         for stuck in &self.report.stuck {
             writeln!(text, "no progress: the run waits for {stuck}").expect("strings take all");
+        }
+        for missed in &self.report.missed {
+            writeln!(text, "a probe was missed: {missed}").expect("strings take all");
         }
         text.push_str(&self.judgement.render_text());
         text

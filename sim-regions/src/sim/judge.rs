@@ -7,15 +7,15 @@ use super::{Report, workload};
 /// The verdict on a run's history.
 #[derive(Clone, Debug)]
 pub struct Judgement {
-    /// Against strict serializability, timestamps included.
+    /// Against the run's model, timestamps included.
     pub verdict: Verdict,
 }
 
-/// Holds the history of a run against what Meridian promises: strict serializability, with
-/// timestamps that agree with it.
+/// Holds the history of a run against its model: what Meridian promises unless the run says
+/// otherwise, strict serializability with timestamps that agree with it.
 #[must_use]
 pub fn judge(report: &Report) -> Judgement {
-    Judgement { verdict: against(report, Model::StrictSerializable, true) }
+    Judgement { verdict: against(report, report.model, true) }
 }
 
 /// Holds the history of a run against another model.

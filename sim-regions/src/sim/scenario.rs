@@ -14,11 +14,20 @@
 //! mode = "lease-overstayed"  # breaks the database on purpose
 //! drawn = "clock,network"    # faults drawn from the seed, where no faults are written down
 //!
+//! model = "serializable"     # what the history is held against; without it strict-serializable
+//!
 //! [[fault]]
 //! at = "5s"
 //! kind = "pause"
 //! node = 1
 //! for = "6s"
+//!
+//! [[probe]]                  # a statement at one node that must succeed in time, or must fail
+//! at = "9s"
+//! node = 2
+//! sql = "SELECT * FROM register0"
+//! within = "1s"
+//! fails = false
 //! ```
 
 use std::{fs, time::Duration};
@@ -30,6 +39,7 @@ use super::{
     Options,
     faults::{Planned, Span},
     mode::Mode,
+    probe::Probe,
     workload::Workload,
 };
 use crate::Topology;
@@ -64,7 +74,10 @@ struct File {
     seed: Option<u64>,
     mode: Option<String>,
     drawn: Option<String>,
+    model: Option<String>,
     fault: Option<Vec<Planned>>,
+    #[serde(default)]
+    probe: Vec<Probe>,
 }
 
 impl Scenario {
@@ -116,7 +129,12 @@ impl Scenario {
         if let Some(drawn) = file.drawn {
             options.faults = drawn.parse().map_err(wrong)?;
         }
+        if let Some(model) = file.model {
+            options.model =
+                model.parse::<checker::Model>().map_err(|error| wrong(error.to_string()))?;
+        }
         options.plan = file.fault;
+        options.probes = file.probe;
         check(&options).map_err(wrong)?;
         Ok(Scenario { about: file.about, options })
     }
@@ -137,6 +155,14 @@ fn check(options: &Options) -> Result<(), String> {
         let beyond = planned.fault.nodes().into_iter().find(|n| *n == 0 || *n as usize > nodes);
         if let Some(node) = beyond {
             return Err(format!("there is no node {node} in \"{}\"", planned.fault));
+        }
+    }
+    for probe in &options.probes {
+        if probe.node == 0 || probe.node as usize > nodes {
+            return Err(format!("there is no node {} for a probe", probe.node));
+        }
+        if probe.at.0 + probe.within.0 > options.duration {
+            return Err(format!("the probe at {} does not end within the run", probe.at));
         }
     }
     Ok(())

@@ -116,24 +116,19 @@ impl Carrier {
                 return Sent { result: Err(heard.unavailable(range)), lost };
             }
             let end = deadline.min(begun + self.config.attempt_timeout);
-            let answer = self.once(node, range.id, request.clone(), end);
-            let answer = tokio::select! {
-                biased;
-                answer = answer => answer,
-                successor = self.successor(range, node) => {
+            let error = match self.once_unless_succeeded(node, range, request, end).await {
+                Ok(Ok(reply)) => {
+                    self.led_by(range.id, hint, Some(node));
+                    return Sent { result: Ok(reply), lost };
+                }
+                Ok(Err(error)) => error,
+                Err(successor) => {
                     lost = Some(format!("no answer from {node}, and {successor} leads by now"));
                     self.led_by(range.id, Some(node), Some(successor));
                     tour.failed(node);
                     tour.not_leader(node, Some(successor));
                     continue;
                 }
-            };
-            let error = match answer {
-                Ok(reply) => {
-                    self.led_by(range.id, hint, Some(node));
-                    return Sent { result: Ok(reply), lost };
-                }
-                Err(error) => error,
             };
             match advice(&error) {
                 Advice::AskAnother(named) => tour.not_leader(node, named),
@@ -163,6 +158,21 @@ impl Carrier {
                 }
             }
             heard.0.insert(node, error.to_string());
+        }
+    }
+
+    /// Sends once, and waits for the answer unless another replica leads by now: that one.
+    async fn once_unless_succeeded(
+        &self,
+        node: NodeId,
+        range: &Descriptor,
+        request: &Request,
+        end: Instant,
+    ) -> Result<Result<Reply, KvError>, NodeId> {
+        tokio::select! {
+            biased;
+            answer = self.once(node, range.id, request.clone(), end) => Ok(answer),
+            successor = self.successor(range, node) => Err(successor),
         }
     }
 
