@@ -189,6 +189,51 @@ fn a_leader_that_was_moved_leads() {
     });
 }
 
+/// Bounded staleness: served next door as long as that is fresh enough, also by a region that is
+/// cut off; never older than asked for.
+#[test]
+fn a_bounded_read_is_served_nearby_and_never_too_old() {
+    in_virtual_time(15, async |cluster, _| {
+        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        run(cluster, 1, "INSERT INTO t VALUES (1)").await;
+        let far = voters(cluster, "t").await.into_iter().find(|node| *node >= 7);
+        let far = far.expect("a replica in europe-west");
+        timer::sleep(Duration::from_secs(20)).await;
+        let read = async |bound: &str| {
+            let node = cluster.node(NodeId(far)).expect("it runs");
+            let mut session = node.database().session(sql::SessionOptions::default())?;
+            let (begun, asked) = (timer::Instant::now(), cluster.clock(NodeId(far)).true_nanos());
+            let text = format!("SELECT k FROM t AS OF SYSTEM TIME {bound}");
+            let ran = session.simple(&text, &mut |_| {}).await;
+            let (took, at) = (begun.elapsed(), session.timestamps().1);
+            session.close().await;
+            ran.map(|()| (took, asked.saturating_sub(at.expect("it read").wall)))
+        };
+        // The first one finds the table and its ranges.
+        read("with_max_staleness('10s')").await.expect("nearby");
+        let (took, age) = read("with_max_staleness('10s')").await.expect("nearby");
+        assert!(took <= Duration::from_millis(2), "{took:?}");
+        assert!(age <= 10_000_000_000, "{age} ns old");
+        let (took, age) = read("with_max_staleness('1ms')").await.expect("from the leader");
+        assert!(took >= Duration::from_millis(20), "{took:?} for what nobody nearby knows");
+        // By the gateway's clock, which is off by up to ε.
+        assert!(age <= 1_000_000 + 8_000_000, "{age} ns old");
+        for (here, there) in (7..=9).flat_map(|here| (1..=6).map(move |there| (here, there))) {
+            cluster.wan().cut(NodeId(here), NodeId(there));
+            cluster.wan().cut(NodeId(there), NodeId(here));
+        }
+        // For longer than its catalog is good for, a gateway that is cut off plans nothing.
+        timer::sleep(Duration::from_secs(1)).await;
+        let (took, age) = read("with_max_staleness('10s')").await.expect("nearby, cut off");
+        assert!(took <= Duration::from_millis(2), "{took:?}");
+        assert!((900_000_000..=10_000_000_000).contains(&age), "{age} ns old");
+        let begun = attempt(cluster, far, "BEGIN AS OF SYSTEM TIME with_max_staleness('1s')").await;
+        assert_eq!(begun.expect_err("of one SELECT only").sqlstate.code(), "0A000");
+        let error = read("with_max_staleness()").await.expect_err("no bound");
+        assert_eq!(error.sqlstate.code(), "22023");
+    });
+}
+
 /// Frames that a node has put onto its links.
 fn frames_sent(cluster: &Cluster, node: NodeId) -> u64 {
     let others = cluster.layout().iter().map(|spec| spec.id).filter(|other| *other != node);

@@ -177,6 +177,12 @@ impl Lab {
         self.began.elapsed()
     }
 
+    /// The true time, in nanoseconds since 1970: what no node knows.
+    #[must_use]
+    pub fn true_nanos(&self) -> u64 {
+        self.cluster.clock(self.layout()[0].id).true_nanos()
+    }
+
     /// The regions and the first node of each.
     #[must_use]
     pub fn gateways(&self) -> Vec<(String, NodeId)> {
@@ -260,6 +266,8 @@ pub struct Answered {
     pub latency: Duration,
     /// What became of the commit, if it committed.
     pub commit: Option<CommitInfo>,
+    /// The snapshot that was read.
+    pub read_at: Option<clock::Timestamp>,
 }
 
 impl Client {
@@ -283,7 +291,8 @@ impl Client {
         ran?;
         let execution = last.expect("every statement has a result");
         let commit = self.session.last_commit_info();
-        Ok(Answered { execution, latency: begun.elapsed(), commit })
+        let (_, read_at) = self.session.timestamps();
+        Ok(Answered { execution, latency: begun.elapsed(), commit, read_at })
     }
 
     /// Runs statements that cannot fail in a healthy cluster without contention.

@@ -189,12 +189,67 @@ pub(crate) fn stored_constant(sql: &str, context: &EvalContext) -> Result<Typed,
     Ok(bound)
 }
 
+/// What `AS OF SYSTEM TIME` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Snapshot {
+    /// This one.
+    At(Timestamp),
+    /// `with_max_staleness('10s')`, `with_min_timestamp(..)`: the newest that can be read without
+    /// going far, but none before this.
+    NotBefore(Timestamp),
+}
+
+/// The snapshot, or the bound of it, that `AS OF SYSTEM TIME` asks for.
+///
+/// # Errors
+/// `22023` if it is none, or lies in the future.
+pub(crate) fn snapshot(asked: &AsOf, context: &EvalContext) -> Result<Snapshot, SqlError> {
+    let Some((name, argument)) = bound(&asked.at) else {
+        return as_of(asked, context).map(Snapshot::At);
+    };
+    let Some(argument) = argument else {
+        return Err(SqlError::invalid_parameter(format!("{name} takes one argument")));
+    };
+    let at = match name {
+        MAX_STALENESS => {
+            let (value, ty) = constant_of_any(argument, context)?;
+            let text = expr::text::output(&value, ty, &context.timezone).unwrap_or_default();
+            let back = format!("-{}", text.trim());
+            let back = ast::Expr::Value(ast::Value::SingleQuotedString(back).into());
+            as_of(&AsOf { at: Box::new(back) }, context)?
+        }
+        _ => as_of(&AsOf { at: Box::new(argument.clone()) }, context)?,
+    };
+    Ok(Snapshot::NotBefore(at))
+}
+
+const MAX_STALENESS: &str = "with_max_staleness";
+const MIN_TIMESTAMP: &str = "with_min_timestamp";
+
+/// The function that bounds a snapshot, and its argument if it has one alone.
+fn bound(at: &ast::Expr) -> Option<(&'static str, Option<&ast::Expr>)> {
+    let ast::Expr::Function(function) = at else { return None };
+    let name = function.name.to_string().to_lowercase();
+    let name = [MAX_STALENESS, MIN_TIMESTAMP].into_iter().find(|known| *known == name)?;
+    let ast::FunctionArguments::List(list) = &function.args else { return Some((name, None)) };
+    match list.args.as_slice() {
+        [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))] => {
+            Some((name, Some(argument)))
+        }
+        _ => Some((name, None)),
+    }
+}
+
 /// The snapshot that `AS OF SYSTEM TIME` asks for: a timestamp, an interval back from now
 /// (`'-5s'`), or a timestamp of Meridian's own (`1700000000000000000.0000000000`).
 ///
 /// # Errors
 /// `22023` if it is none of these or lies in the future.
 pub(crate) fn as_of(as_of: &AsOf, context: &EvalContext) -> Result<Timestamp, SqlError> {
+    if bound(&as_of.at).is_some() {
+        return Err(SqlError::unsupported("a bound on a snapshot other than a single SELECT's")
+            .with_hint("Give the snapshot itself, such as '-5s'."));
+    }
     let invalid = |text: &str| {
         SqlError::invalid_parameter(format!("invalid AS OF SYSTEM TIME: \"{text}\"")).with_hint(
             "Give a timestamp, a negative interval such as '-5s', or nanoseconds since 1970.",

@@ -14,6 +14,8 @@ use std::{
 use clock::Timestamp;
 use expr::{SqlError, SqlState};
 use keys::{IndexId, Span, TableId, layout};
+use kv::{Reply, Request};
+use timer::Instant;
 use txn::{Txn, TxnError};
 
 use crate::{
@@ -76,6 +78,36 @@ pub(super) async fn require(
     }
     known.note(&asked, at, &catalog);
     Ok(())
+}
+
+/// Ranges asked at a time for what they serve.
+const ASKED_AT_ONCE: usize = 64;
+
+/// The newest snapshot that the replicas nearest to here serve at once (R4), for bounded staleness;
+/// `least` if they are behind that: then somebody waits, or is farther away.
+pub(super) async fn newest_nearby(
+    database: &Database,
+    plan: &Plan,
+    least: Timestamp,
+    deadline: Instant,
+) -> Result<Timestamp, SqlError> {
+    let router = &database.0.router;
+    let mut newest = database.0.coordinator.clock().now().latest_timestamp();
+    for (table, _) in &plan.tables {
+        let ranges = router.ranges_of(&layout::table_span(*table), deadline).await;
+        let ranges = ranges.map_err(|error| crate::error::from_txn(&error))?;
+        for some in ranges.chunks(ASKED_AT_ONCE) {
+            let asked = some.iter();
+            let asked = asked.map(|range| router.send_nearest(range, Request::Status, deadline));
+            for answer in futures::future::join_all(asked).await {
+                // Who does not answer now will have to be waited for at any snapshot.
+                if let Ok(Reply::Status(status)) = answer {
+                    newest = newest.min(status.safe_time);
+                }
+            }
+        }
+    }
+    Ok(newest.max(least))
 }
 
 fn not_yet(name: &str, at: Timestamp) -> SqlError {

@@ -13,7 +13,7 @@ use super::{
     transaction::{Block, Open},
 };
 use crate::{
-    bind,
+    bind::{self, Snapshot},
     catalog::Catalog,
     database::{PlanKey, is_current},
     error::{Failure, Outcome},
@@ -125,12 +125,19 @@ impl Session {
             return Err(SqlError::unsupported("AS OF SYSTEM TIME inside a transaction block")
                 .with_hint("Use BEGIN AS OF SYSTEM TIME."));
         }
-        let at = bind::as_of(as_of, &self.context())?;
+        let snapshot = bind::snapshot(as_of, &self.context())?;
         let part = statement.part(kind.clone());
         let prepared = self.prepare_part(&part, params).await?;
+        let deadline = self.deadline();
+        let at = match snapshot {
+            Snapshot::At(at) => at,
+            Snapshot::NotBefore(least) => {
+                let plan = self.current_plan(&prepared).await?;
+                past::newest_nearby(&self.database, &plan, least, deadline).await?
+            }
+        };
         let options =
             TxnOptions { access: Access::ReadOnly, as_of: Some(at), ..self.default_options() };
-        let deadline = self.deadline();
         self.run_alone(&prepared, params, options, deadline).await
     }
 
