@@ -34,6 +34,15 @@ use crate::{Interval, Timestamp, format_duration};
 /// Honest clocks differ by at most 2ε of the wider one; this covers ε up to 250 ms.
 pub const DEFAULT_TOLERANCE: Duration = Duration::from_millis(500);
 
+/// The widest ε with which a node is still believed by peers of the usual tolerance: its stamps may be
+/// ahead of the true time by twice that.
+pub const WIDEST_TOLERATED_EPSILON: Duration = Duration::from_millis(250);
+
+const _: () = assert!(
+    WIDEST_TOLERATED_EPSILON.as_millis() * 2 <= DEFAULT_TOLERANCE.as_millis(),
+    "an honest clock is never refused"
+);
+
 /// How far ahead of `latest` the durable bound is put: a restart waits at most this and 2ε, and
 /// the bound is written about every half of it. Must exceed the tolerance by a good deal.
 pub const PERSIST_AHEAD: Duration = Duration::from_secs(3);

@@ -85,9 +85,12 @@ mod uncertainty;
 
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use freeze::{Freezable, Freezer, inherit};
-pub use hlc::{ClockOutOfBounds, DEFAULT_TOLERANCE, Hlc, PERSIST_AHEAD, Restarting, UpperBound};
-pub use offset::{Lean, Offset, OffsetError};
-pub use switchable::SwitchableClock;
+pub use hlc::{
+    ClockOutOfBounds, DEFAULT_TOLERANCE, Hlc, PERSIST_AHEAD, Restarting, UpperBound,
+    WIDEST_TOLERATED_EPSILON,
+};
+pub use offset::{Lean, Offset, OffsetError, format_offset, parse_offset};
+pub use switchable::{Aim, Beyond, BeyondClaim, SwitchableClock};
 pub use timestamp::{Interval, Mono, Now, Timestamp};
 pub use truetime::{ManualTicker, Ticker, TrueTime};
 pub use uncertainty::{MAX_EPSILON, Sawtooth, Uncertainty, UncertaintyError};

@@ -26,6 +26,14 @@ pub enum Offset {
     Walk,
     /// As far as the claim allows: the true time is the very end of the interval.
     Adversarial(Lean),
+    /// Put where somebody wants it, as far as the claim allows: what would lie beyond the edge of
+    /// the interval lies on the edge. So the clock stays honest whatever ε becomes later.
+    Held {
+        /// The offset at the moment when it was set, in nanoseconds; positive is ahead.
+        offset_nanos: i64,
+        /// What is added to it per second since, in parts per million.
+        drift_ppm: i64,
+    },
     /// A clock that lies: off by more than it claims. For experiments only; breaks the guarantees.
     Lie {
         /// The offset at the moment when the lie was set, in nanoseconds; positive is ahead.
@@ -63,7 +71,11 @@ impl Offset {
     #[must_use]
     pub fn is_honest(self) -> bool {
         match self {
-            Offset::Centered | Offset::Uniform | Offset::Walk | Offset::Adversarial(_) => true,
+            Offset::Centered
+            | Offset::Uniform
+            | Offset::Walk
+            | Offset::Adversarial(_)
+            | Offset::Held { .. } => true,
             Offset::Lie { .. } => false,
         }
     }
@@ -76,10 +88,11 @@ impl Offset {
             Offset::Walk => walk(at.seed, at.elapsed_nanos),
             Offset::Adversarial(Lean::Fast) => ONE,
             Offset::Adversarial(Lean::Slow) => -ONE,
-            Offset::Lie { offset_nanos, drift_ppm } => {
-                let drift = i128::from(drift_ppm) * i128::from(at.since_set_nanos) / 1_000_000;
-                return offset_nanos.saturating_add(i64::try_from(drift).unwrap_or(i64::MAX));
+            Offset::Held { offset_nanos, drift_ppm } => {
+                let edge = i64::try_from(at.epsilon_nanos).unwrap_or(i64::MAX);
+                return drifted(offset_nanos, drift_ppm, at).clamp(-edge, edge);
             }
+            Offset::Lie { offset_nanos, drift_ppm } => return drifted(offset_nanos, drift_ppm, at),
         };
         let offset = i128::from(at.epsilon_nanos) * i128::from(fraction) / i128::from(ONE);
         let offset = i64::try_from(offset).expect("an offset within ε fits");
@@ -90,6 +103,13 @@ impl Offset {
         );
         offset
     }
+}
+
+/// An offset that grows since it was set.
+fn drifted(offset_nanos: i64, drift_ppm: i64, at: OffsetAt) -> i64 {
+    let drift = i128::from(drift_ppm) * i128::from(at.since_set_nanos) / 1_000_000;
+    let whole = (i128::from(offset_nanos) + drift).clamp(i64::MIN.into(), i64::MAX.into());
+    i64::try_from(whole).expect("clamped")
 }
 
 /// A fraction of ε between -[`ONE`] and [`ONE`], the `index`-th of a seed.
@@ -123,13 +143,35 @@ impl fmt::Display for Offset {
             Offset::Walk => f.write_str("walk"),
             Offset::Adversarial(Lean::Fast) => f.write_str("fast"),
             Offset::Adversarial(Lean::Slow) => f.write_str("slow"),
+            Offset::Held { offset_nanos, drift_ppm } => {
+                write!(f, "held({}, {drift_ppm}ppm)", format_offset(*offset_nanos))
+            }
             Offset::Lie { offset_nanos, drift_ppm } => {
-                let sign = if *offset_nanos < 0 { '-' } else { '+' };
-                let size = std::time::Duration::from_nanos(offset_nanos.unsigned_abs());
-                write!(f, "lie({sign}{}, {drift_ppm}ppm)", format_duration(size))
+                write!(f, "UNSAFE lie({}, {drift_ppm}ppm)", format_offset(*offset_nanos))
             }
         }
     }
+}
+
+/// Prints an offset with its sign: `+40ms`.
+#[must_use]
+pub fn format_offset(nanos: i64) -> String {
+    let sign = if nanos < 0 { '-' } else { '+' };
+    format!("{sign}{}", format_duration(std::time::Duration::from_nanos(nanos.unsigned_abs())))
+}
+
+/// Reads a duration with a sign: `+40ms`, `-2s`; without a sign it is ahead.
+///
+/// # Errors
+/// If it is no duration, or longer than 292 years.
+pub fn parse_offset(text: &str) -> Result<i64, crate::DurationError> {
+    let text = text.trim();
+    let (sign, size) = match text.strip_prefix('-') {
+        Some(size) => (-1, size),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let size = crate::parse_duration(size)?;
+    Ok(sign * i64::try_from(size.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// Why a text names no offset.
@@ -151,8 +193,8 @@ impl std::error::Error for OffsetError {}
 impl FromStr for Offset {
     type Err = OffsetError;
 
-    /// Reads the honest offsets: `centered`, `uniform`, `walk`, `fast`, `slow`. A lie has no
-    /// spelling: it is told by a program that knows what it does.
+    /// Reads the honest offsets that need no number: `centered`, `uniform`, `walk`, `fast`, `slow`.
+    /// A lie has no spelling: it is told by a program that knows what it does.
     fn from_str(text: &str) -> Result<Offset, OffsetError> {
         match text {
             "centered" => Ok(Offset::Centered),

@@ -10,6 +10,24 @@
 //! so the interval moves with the true time. Its ends may step back: `earliest` when ε is widened,
 //! `latest` at each poll of a sawtooth. No protocol needs more than that each single reading
 //! contains the true time; what must be monotonic uses the [`crate::Hlc`].
+//!
+//! # Turning ε while the database runs
+//!
+//! A change holds for every later reading, in either direction, at once. ε and the offset are read
+//! together, so there is no reading with the one before and the other after the change: an honest
+//! offset is a fraction of ε, or cut to it. Why nothing else has to wait:
+//!
+//! - **T3, T4.** s was `latest` of a reading that contained the true time, so s was not past when it
+//!   was chosen; `after(s)` is asked of another reading that contains the true time, so s is past
+//!   when it holds. Neither half asks what ε was at the other.
+//! - **ε down.** The HLC, and what leaders promised (`min_next`), may lie up to twice the former ε
+//!   ahead. They stay: the HLC counts on from there (T1), and commits above such a promise wait a
+//!   little longer until time has caught up. No timestamp is given twice, none goes back.
+//! - **ε up.** What was past may for a moment not be *definitely* past any more: readers of young
+//!   versions wait again (T5). What was acknowledged stays so: it was past in truth.
+//! - **T2.** A stamp is ahead of the truth by at most twice the sender's ε. Nodes may differ in ε as
+//!   they like, as long as twice the widest stays within [`crate::DEFAULT_TOLERANCE`]: see
+//!   [`crate::WIDEST_TOLERATED_EPSILON`]. Beyond, peers take an honest node for a broken one.
 
 use std::{
     sync::{PoisonError, RwLock},
@@ -49,6 +67,35 @@ struct Settings {
     offset: Offset,
     /// What the ticker read when `offset` was set; a lie drifts from here.
     offset_set_nanos: u64,
+}
+
+/// Where a clock is to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// To this offset from the true time, in nanoseconds; it stays there.
+    At(i64),
+    /// By so many nanoseconds from where it is; a drift goes on.
+    By(i64),
+    /// Nowhere at once, but from now on by so much per second, in parts per million.
+    Drift(i64),
+}
+
+/// Whether a clock may be moved beyond what it claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// No: it stays honest.
+    Forbidden,
+    /// Yes: it becomes a liar.
+    Lie,
+}
+
+/// A clock would have been further off than it claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeyondClaim {
+    /// Where it would have been, in nanoseconds.
+    pub offset_nanos: i64,
+    /// What it claims, in nanoseconds.
+    pub epsilon_nanos: u64,
 }
 
 impl SwitchableClock {
@@ -100,6 +147,41 @@ impl SwitchableClock {
         let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         settings.offset = offset;
         settings.offset_set_nanos = offset_set_nanos;
+    }
+
+    /// Moves the clock by so much from where it is now, and lets it drift from there. Within ε it
+    /// stays honest ([`Offset::Held`]); beyond ε only as a declared liar.
+    ///
+    /// # Errors
+    /// If it would be further off than the clock claims and `beyond` forbids that; nothing changed.
+    ///
+    /// # Panics
+    /// On a real clock: nobody can move that.
+    pub fn move_to(&self, aim: Aim, beyond: Beyond) -> Result<Offset, BeyondClaim> {
+        assert_eq!(self.truth, Truth::Known, "a real clock cannot be moved");
+        let elapsed_nanos = self.time.elapsed_nanos();
+        let (epsilon_nanos, now) = self.error_at(elapsed_nanos);
+        let rate = match self.settings().offset {
+            Offset::Held { drift_ppm, .. } | Offset::Lie { drift_ppm, .. } => drift_ppm,
+            _ => 0,
+        };
+        let (offset_nanos, drift_ppm) = match aim {
+            Aim::At(offset_nanos) => (offset_nanos, 0),
+            Aim::By(step_nanos) => (now.saturating_add(step_nanos), rate),
+            Aim::Drift(drift_ppm) => (now, drift_ppm),
+        };
+        let within = offset_nanos.unsigned_abs() <= epsilon_nanos;
+        let offset = match beyond {
+            Beyond::Forbidden if within => Offset::Held { offset_nanos, drift_ppm },
+            Beyond::Forbidden => return Err(BeyondClaim { offset_nanos, epsilon_nanos }),
+            // It asks for nothing that an honest clock could not do.
+            Beyond::Lie if within && drift_ppm == 0 => Offset::Held { offset_nanos, drift_ppm },
+            Beyond::Lie => Offset::Lie { offset_nanos, drift_ppm },
+        };
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        settings.offset = offset;
+        settings.offset_set_nanos = elapsed_nanos;
+        Ok(offset)
     }
 
     /// The model of uncertainty now in force.

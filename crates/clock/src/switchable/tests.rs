@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
-use super::SwitchableClock;
+use super::{Aim, Beyond, SwitchableClock};
 use crate::{Clock, Lean, ManualTicker, Offset, Sawtooth, Timestamp, TrueTime, Uncertainty};
 
 const ORIGIN: u64 = 1_700_000_000_000_000_000;
@@ -78,8 +78,41 @@ fn a_liar_is_outside_its_claim_and_named() {
     ticker.advance(Duration::from_secs(2));
     assert_eq!(clock.true_offset_nanos(), Some(-11_000_000));
     assert!(clock.now().latest < clock.true_nanos());
-    assert_eq!(clock.source(), "fixed(4ms), lie(-10ms, -500ppm)");
+    assert_eq!(clock.source(), "fixed(4ms), UNSAFE lie(-10ms, -500ppm)");
     assert!(clock.now().before(Timestamp::from_wall(clock.true_nanos())), "believes wrongly");
+}
+
+#[test]
+fn a_clock_held_within_its_claim_stays_honest_when_the_claim_narrows() {
+    let (ticker, clock) = clock(fixed(4), Offset::Centered, 1);
+    clock.move_to(Aim::At(3_000_000), Beyond::Forbidden).expect("within 4 ms");
+    assert_eq!(clock.true_offset_nanos(), Some(3_000_000));
+    clock.set_uncertainty(fixed(1));
+    assert_eq!(clock.true_offset_nanos(), Some(1_000_000), "cut to the edge");
+    clock.set_uncertainty(fixed(4));
+    assert_eq!(clock.true_offset_nanos(), Some(3_000_000));
+    clock.move_to(Aim::Drift(500), Beyond::Forbidden).expect("a drift ends at the edge");
+    ticker.advance(Duration::from_secs(1));
+    assert_eq!(clock.true_offset_nanos(), Some(3_500_000));
+    ticker.advance(Duration::from_secs(60));
+    assert_eq!(clock.true_offset_nanos(), Some(4_000_000));
+    assert_eq!(clock.source(), "fixed(4ms)");
+}
+
+#[test]
+fn beyond_its_claim_a_clock_moves_only_as_a_liar() {
+    let (ticker, clock) = clock(fixed(4), Offset::Adversarial(Lean::Fast), 1);
+    let refused = clock.move_to(Aim::By(1), Beyond::Forbidden).expect_err("it is at the edge");
+    assert_eq!((refused.offset_nanos, refused.epsilon_nanos), (4_000_001, 4_000_000));
+    assert_eq!(clock.offset(), Offset::Adversarial(Lean::Fast), "nothing changed");
+    let lie = clock.move_to(Aim::By(-2_000_000_000), Beyond::Lie).expect("it may");
+    assert!(!lie.is_honest());
+    assert_eq!(clock.true_offset_nanos(), Some(-1_996_000_000));
+    clock.move_to(Aim::Drift(100), Beyond::Lie).expect("it may");
+    ticker.advance(Duration::from_secs(10));
+    assert_eq!(clock.true_offset_nanos(), Some(-1_995_000_000));
+    let honest = clock.move_to(Aim::At(0), Beyond::Lie).expect("it may");
+    assert!(honest.is_honest(), "what an honest clock can do makes no liar");
 }
 
 #[test]
@@ -138,6 +171,8 @@ fn honest_offset() -> impl Strategy<Value = Offset> {
         Just(Offset::Walk),
         Just(Offset::Adversarial(Lean::Fast)),
         Just(Offset::Adversarial(Lean::Slow)),
+        (any::<i64>(), -100_000..100_000i64)
+            .prop_map(|(offset_nanos, drift_ppm)| Offset::Held { offset_nanos, drift_ppm }),
     ]
 }
 
