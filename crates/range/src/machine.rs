@@ -205,6 +205,12 @@ impl Machine {
         }
     }
 
+    /// Turns commit-wait on or off (T4, T5). What waits is looked at in the next step. Nothing of it
+    /// is in the log, so replicas may differ.
+    pub fn set_commit_wait(&mut self, commit_wait: crate::CommitWait) {
+        Arc::make_mut(&mut self.config).commit_wait = commit_wait;
+    }
+
     /// The range's own state.
     #[must_use]
     pub fn state(&self) -> &RangeState {

@@ -302,6 +302,12 @@ impl Replica {
         self.descriptor().id
     }
 
+    /// Turns commit-wait on or off, here and in what is split off later; tick the replica afterwards.
+    pub fn set_commit_wait(&mut self, commit_wait: crate::CommitWait) {
+        Arc::make_mut(&mut self.config).commit_wait = commit_wait;
+        self.machine.set_commit_wait(commit_wait);
+    }
+
     /// The range as this replica knows it.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {

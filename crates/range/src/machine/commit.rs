@@ -18,6 +18,7 @@ use super::{
     op::{Deciding, Held, Op, Work},
 };
 use crate::{
+    CommitWait,
     command::Command,
     locks::Acquired,
     recent::Answer,
@@ -186,7 +187,7 @@ impl Machine {
         let deciding = Deciding {
             granted: cx.now.mono,
             epsilon_nanos: nanos(cx.now.tt.epsilon()),
-            wait_nanos: nanos(cx.now.tt.until_after(at)),
+            wait_nanos: self.wait_nanos(cx, at),
         };
         let work = Work::Deciding(Box::new(deciding));
         self.ops.park(id, Op { caller, arrived, deadline, work });
@@ -237,6 +238,14 @@ impl Machine {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// How long T4 will have a commit at this timestamp wait; not at all where it is turned off.
+    fn wait_nanos(&self, cx: &Cx<'_>, at: Timestamp) -> u64 {
+        match self.config.commit_wait {
+            CommitWait::On => nanos(cx.now.tt.until_after(at)),
+            CommitWait::UnsafeOff => 0,
+        }
     }
 
     /// Answers a commit, or whoever asked about one, as the record says (X8), once T4 allows it.

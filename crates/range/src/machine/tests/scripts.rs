@@ -186,6 +186,18 @@ impl Script {
                     self.call(node, |machine, cx| machine.tick(cx))?;
                 }
             }
+            // commit_wait on|off: turned while it runs, on both
+            "commit_wait" => {
+                let commit_wait = match args.next_pos() {
+                    Some("on") => CommitWait::On,
+                    Some("off") => CommitWait::UnsafeOff,
+                    _ => return Err("on or off?".into()),
+                };
+                for node in 0..2 {
+                    self.nodes[node].machine.set_commit_wait(commit_wait);
+                    self.call(node, |machine, cx| machine.tick(cx))?;
+                }
+            }
             // choose [N]: the oldest entries in flight are chosen, all by default
             "choose" => {
                 let count = args.next_pos().map(|arg| arg.parse()).transpose()?;
