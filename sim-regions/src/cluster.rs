@@ -18,7 +18,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use clock::{Freezer, SwitchableClock, TrueTime};
 use keys::NodeId;
 use net::{ClusterId, Pace, SharedTransport, SimWan};
-use node::{Member, Node, NodeConfig, Seams, Seed, StartError, disk::Disk};
+use node::{ClockGuard, Member, Node, NodeConfig, Seams, Seed, StartError, disk::Disk};
+use range::CommitWait;
 use storage::Engine;
 use timer::{Instant, sleep};
 
@@ -50,7 +51,9 @@ pub struct ClusterOptions {
     /// The true time, by the same pace.
     pub time: TrueTime,
     /// Whether commits wait (T4); off only as an experiment.
-    pub commit_wait: range::CommitWait,
+    pub commit_wait: CommitWait,
+    /// The knobs that SQL may turn; [`sql::control::NoControl`] if none.
+    pub control: Arc<dyn sql::control::Control>,
     /// Opens engines.
     pub engines: Arc<EngineFactory>,
     /// Where clients reach each node, for `SHOW NODES`; empty if they do not.
@@ -100,6 +103,10 @@ pub struct Cluster {
     lives: BTreeMap<NodeId, u64>,
     /// What freezes each node in its present life.
     freezers: BTreeMap<NodeId, Freezer>,
+    /// Nodes where commit-wait is not what it was at birth.
+    commit_waits: BTreeMap<NodeId, CommitWait>,
+    /// Nodes whose clock guard was turned off or on.
+    clock_guards: BTreeMap<NodeId, ClockGuard>,
 }
 
 impl Cluster {
@@ -123,7 +130,18 @@ impl Cluster {
         };
         let clocks = layout.iter().map(clock).collect();
         let (nodes, lives, freezers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut cluster = Cluster { layout, members, wan, clocks, nodes, lives, freezers, options };
+        let mut cluster = Cluster {
+            layout,
+            members,
+            wan,
+            clocks,
+            nodes,
+            lives,
+            freezers,
+            commit_waits: BTreeMap::new(),
+            clock_guards: BTreeMap::new(),
+            options,
+        };
         let ids: Vec<NodeId> = cluster.layout.iter().map(|spec| spec.id).collect();
         for id in ids {
             cluster.start_node(id).await?;
@@ -169,7 +187,8 @@ impl Cluster {
         *life += 1;
         let seed = Seed(mix(self.options.seed, u64::from(id.0), *life));
         let clock = Arc::clone(&self.clocks[&id]);
-        let seams = Seams { clock, transport, inbox, engine, disk, seed };
+        let control = Arc::clone(&self.options.control);
+        let seams = Seams { clock, transport, inbox, engine, disk, seed, control };
         let freezer = Freezer::default();
         let start = freezer.wrap(Node::start(self.node_config(&spec, seed), seams));
         self.freezers.insert(id, freezer);
@@ -196,9 +215,12 @@ impl Cluster {
         config.expected_round_trips = self.layout.iter().map(round_trip).collect();
         config.replication = self.options.replication;
         config.sql.seed = seed.0;
-        config.range.commit_wait = self.options.commit_wait;
+        config.range.commit_wait = self.commit_wait(spec.id);
         apply_settings(&mut config, &self.options.topology.settings);
         (self.options.tune)(&mut config);
+        if let Some(guard) = self.clock_guards.get(&spec.id) {
+            config.clock_guard = *guard;
+        }
         config
     }
 
@@ -241,6 +263,46 @@ impl Cluster {
             self.wan.detach(id);
             node.stop().await;
         }
+    }
+
+    /// Turns commit-wait on or off at these nodes, in their lives to come as well.
+    pub async fn set_commit_wait(&mut self, nodes: &[NodeId], commit_wait: CommitWait) {
+        for id in nodes {
+            self.commit_waits.insert(*id, commit_wait);
+            if let Some(node) = self.nodes.get(id)
+                && !self.freezers[id].is_frozen()
+            {
+                node.set_commit_wait(commit_wait).await;
+            }
+        }
+    }
+
+    /// Whether commits wait at a node's ranges.
+    #[must_use]
+    pub fn commit_wait(&self, id: NodeId) -> CommitWait {
+        self.commit_waits.get(&id).copied().unwrap_or(self.options.commit_wait)
+    }
+
+    /// Whether commits waited when the cluster was made.
+    #[must_use]
+    pub fn commit_wait_at_birth(&self) -> CommitWait {
+        self.options.commit_wait
+    }
+
+    /// Turns the clock guard of these nodes on or off, in their lives to come as well.
+    pub fn set_clock_guard(&mut self, nodes: &[NodeId], guard: ClockGuard) {
+        for id in nodes {
+            self.clock_guards.insert(*id, guard);
+            if let Some(node) = self.nodes.get(id) {
+                node.set_clock_guard(guard);
+            }
+        }
+    }
+
+    /// Whether a node's clock guard is on.
+    #[must_use]
+    pub fn clock_guard(&self, id: NodeId) -> ClockGuard {
+        self.clock_guards.get(&id).copied().unwrap_or(ClockGuard::On)
     }
 
     /// The network.

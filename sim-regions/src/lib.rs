@@ -22,6 +22,7 @@
 
 mod cluster;
 pub mod config;
+pub mod operator;
 pub mod sim;
 pub mod time;
 mod topology;

@@ -271,6 +271,7 @@ async fn start(
         pace: Pace::Virtual,
         time: time::simulated(),
         commit_wait: options.mode.commit_wait(),
+        control: sql::control::NoControl::shared(),
         engines: Arc::new(move |id| Ok(opened.open(id))),
         sql_address: Box::new(|_| String::new()),
         trace: Some(trace.clone()),

@@ -46,6 +46,7 @@ async fn nine_nodes(seed: u64, trace: Trace, disks: Disks) -> Cluster {
         pace: Pace::Virtual,
         time: time::simulated(),
         commit_wait: CommitWait::On,
+        control: sql::control::NoControl::shared(),
         engines: Arc::new(move |id| {
             let engine: Arc<dyn Engine> = Arc::new(disks.of(id).crash_losing_unsynced());
             let disk: Arc<dyn Disk> =

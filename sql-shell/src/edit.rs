@@ -1,6 +1,6 @@
 //! Line editing: prompt, history, completion, and knowing when a statement is not finished.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{borrow::Cow, collections::BTreeSet, path::PathBuf};
 
 use reedline::{
     ColumnarMenu, Completer, CompletionResult, Emacs, FileBackedHistory, KeyCode, KeyModifiers,
@@ -8,7 +8,7 @@ use reedline::{
     ReedlineMenu, Span, Suggestion, ValidationResult, Validator, default_emacs_keybindings,
 };
 
-use crate::{lines, meta};
+use crate::{knobs, lines, meta};
 
 /// Lines kept in the history file.
 const HISTORY_LINES: usize = 2000;
@@ -115,11 +115,15 @@ impl Completer for Words {
         if word.is_empty() {
             return CompletionResult::fresh(Vec::new());
         }
-        let commands =
-            meta::COMMANDS.iter().map(|(name, _)| name.split(' ').next().unwrap_or(name));
+        let commands = meta::COMMANDS.iter().chain(knobs::COMMANDS);
+        // Several lines of the help may be about one command.
+        let commands: BTreeSet<&str> =
+            commands.map(|(name, _)| name.split(' ').next().unwrap_or(name)).collect();
         let lower = word.to_lowercase();
-        let candidates =
-            commands.chain(WORDS.iter().copied()).chain(self.tables.iter().map(String::as_str));
+        let candidates = commands
+            .into_iter()
+            .chain(WORDS.iter().copied())
+            .chain(self.tables.iter().map(String::as_str));
         let found = candidates
             .filter(|candidate| candidate.to_lowercase().starts_with(&lower))
             .map(|candidate| Suggestion {

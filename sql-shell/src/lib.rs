@@ -12,13 +12,17 @@
 
 mod client;
 mod edit;
+mod knobs;
 mod lines;
 mod meta;
 mod output;
 mod repl;
 mod tap;
+mod watch;
 
 use std::io::{IsTerminal, Read};
+
+use futures::future::BoxFuture;
 
 pub use client::Client;
 pub use output::Format;
@@ -26,8 +30,22 @@ pub use output::Format;
 /// Where the shell connects if it is not told.
 pub const DEFAULT_URL: &str = "postgresql://root@127.0.0.1:5433/meridian";
 
+/// What the program around the shell can do for it beyond the protocol: `\\workload`, `\\check`.
+pub trait Tools: Send {
+    /// Runs a tool with what was written behind its name; `urls` are the gateways of the cluster.
+    /// Answers with what is to be printed.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    fn run<'a>(
+        &'a mut self,
+        tool: &'a str,
+        arguments: &'a [String],
+        urls: Vec<String>,
+    ) -> BoxFuture<'a, Result<String, String>>;
+}
+
 /// What the shell is to do.
-#[derive(Clone, Debug)]
 pub struct Options {
     /// The server.
     pub url: String,
@@ -35,6 +53,8 @@ pub struct Options {
     pub execute: Vec<String>,
     /// How results are printed; without it tables on a terminal and from `-e`.
     pub format: Option<Format>,
+    /// Tools of the program around it.
+    pub tools: Option<Box<dyn Tools>>,
 }
 
 /// How a shell ended.
@@ -53,7 +73,7 @@ pub enum Ending {
 pub async fn run(options: Options) -> anyhow::Result<Ending> {
     let client = Client::connect(&options.url).await?;
     let format = options.format.unwrap_or(Format::Table);
-    let mut shell = repl::Shell::new(client, format);
+    let mut shell = repl::Shell::new(client, format, options.tools);
     if !options.execute.is_empty() {
         return shell.batch(&options.execute.join(";\n")).await;
     }

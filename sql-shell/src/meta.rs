@@ -1,7 +1,12 @@
 //! Backslash commands. Each is a short word for SQL that any client can send, or a switch of the
 //! shell itself.
 
-use crate::output::Layout;
+use std::time::Duration;
+
+use crate::{
+    knobs::{self, ToolLine},
+    output::Layout,
+};
 
 /// What a backslash command asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +21,10 @@ pub enum Command {
     Timing(Option<Switch>),
     /// Switch, or toggle, the expanded layout.
     Expanded(Option<Switch>),
+    /// Print a line per interval, so many times or until it is interrupted.
+    Watch(Duration, Option<u64>),
+    /// Ask one of the program's tools.
+    Tool(ToolLine),
     /// Print the help.
     Help,
     /// Leave.
@@ -64,6 +73,9 @@ pub const COMMANDS: &[(&str, &str)] = &[
 /// # Errors
 /// What is wrong with it, for people.
 pub fn parse(line: &str) -> Result<Command, String> {
+    if let Some(knob) = knobs::parse(line) {
+        return knob;
+    }
     let mut words = line.split_whitespace();
     let name = words.next().unwrap_or_default();
     let argument = words.next();
@@ -112,8 +124,9 @@ fn switch(name: &str, argument: Option<&str>) -> Result<Option<Switch>, String> 
 /// The help text.
 #[must_use]
 pub fn help() -> String {
-    let width = COMMANDS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines = COMMANDS.iter().map(|(name, what)| format!("  {name:width$}  {what}\n"));
+    let all = || COMMANDS.iter().chain(knobs::COMMANDS);
+    let width = all().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let lines = all().map(|(name, what)| format!("  {name:width$}  {what}\n"));
     let head = "Statements end with a semicolon. Ctrl-C drops the line or cancels a query.\n\n";
     head.to_owned() + &lines.collect::<String>()
 }

@@ -10,12 +10,14 @@ use reedline::Signal;
 use tokio::time::Instant;
 
 use crate::{
-    Ending,
+    Ending, Tools,
     client::{Answer, Client},
     edit::{ShellPrompt, editor},
+    knobs::ToolLine,
     lines::{self, Piece},
     meta::{self, Command, Switch},
     output::{Format, Layout, render},
+    watch::{self, Look},
 };
 
 /// Files that include files: deeper than this is a cycle.
@@ -27,6 +29,7 @@ pub struct Shell {
     format: Format,
     layout: Layout,
     timing: bool,
+    tools: Option<Box<dyn Tools>>,
 }
 
 /// What to do after a piece of input.
@@ -39,8 +42,8 @@ enum Next {
 
 impl Shell {
     /// A shell on a connection.
-    pub fn new(client: Client, format: Format) -> Shell {
-        Shell { client, format, layout: Layout::Rows, timing: false }
+    pub fn new(client: Client, format: Format, tools: Option<Box<dyn Tools>>) -> Shell {
+        Shell { client, format, layout: Layout::Rows, timing: false, tools }
     }
 
     /// Runs a text to its end, or to its first error.
@@ -152,6 +155,8 @@ impl Shell {
         };
         match command {
             Command::Quit => Ok(Next::Quit),
+            Command::Watch(every, count) => self.watch(every, count).await,
+            Command::Tool(line) => self.tool(&line).await,
             Command::Help => print(&meta::help()).map(|()| Next::Go),
             Command::Sql(sql) => self.statement(&sql).await,
             Command::Describe(table) => self.describe(&table).await,
@@ -166,6 +171,76 @@ impl Shell {
                 Ok(Next::Go)
             }
         }
+    }
+
+    /// Prints a line per interval until it has printed so many, or is interrupted.
+    async fn watch(&mut self, every: Duration, count: Option<u64>) -> anyhow::Result<Next> {
+        let Some(first) = self.look().await else { return Ok(Next::Failed) };
+        let (mut last, mut looked, mut lines) = (first.clone(), Instant::now(), 0);
+        while count.is_none_or(|count| lines < count) {
+            let interrupted = tokio::select! {
+                biased;
+                _ = tokio::signal::ctrl_c() => true,
+                () = tokio::time::sleep_until(looked + every) => false,
+            };
+            if interrupted {
+                break;
+            }
+            let lasting = looked.elapsed();
+            looked = Instant::now();
+            let Some(now) = self.look().await else { return Ok(Next::Failed) };
+            if lines % watch::HEAD_EVERY == 0 {
+                print(&watch::head())?;
+            }
+            print(&now.since(&last).line(lasting))?;
+            (last, lines) = (now, lines + 1);
+        }
+        print(&last.since(&first).histogram())?;
+        Ok(Next::Go)
+    }
+
+    async fn look(&self) -> Option<Look> {
+        let answers = self.client.run(watch::SHOW_SQL).await;
+        match answers.and_then(|answers| Look::read(&answers)) {
+            Ok(look) => Some(look),
+            Err(message) => {
+                eprintln!("{message}");
+                None
+            }
+        }
+    }
+
+    async fn tool(&mut self, line: &ToolLine) -> anyhow::Result<Next> {
+        let urls = self.gateways().await;
+        let Some(tools) = &mut self.tools else {
+            eprintln!("\\{} is a tool of the program `meridian`", line.tool);
+            return Ok(Next::Failed);
+        };
+        match tools.run(&line.tool, &line.arguments, urls).await {
+            Ok(text) => print(&text).map(|()| Next::Go),
+            Err(message) => {
+                eprintln!("{message}");
+                Ok(Next::Failed)
+            }
+        }
+    }
+
+    /// Where clients reach the nodes that answer.
+    async fn gateways(&self) -> Vec<String> {
+        let answers = self.client.run("SHOW NODES").await.unwrap_or_default();
+        let nodes = answers.into_iter().find_map(|answer| {
+            let columns = answer.columns?;
+            let column = |name: &str| columns.iter().position(|known| known == name);
+            let (address, live) = (column("sql_address")?, column("live")?);
+            let reached =
+                answer.rows.into_iter().filter(move |row| row[live].as_deref() == Some("t"));
+            Some(reached.filter_map(move |row| row.into_iter().nth(address)?).collect::<Vec<_>>())
+        });
+        let nodes = nodes.unwrap_or_default().into_iter();
+        nodes
+            .filter(|address| !address.is_empty())
+            .map(|address| format!("postgresql://root@{address}/meridian"))
+            .collect()
     }
 
     async fn describe(&mut self, table: &str) -> anyhow::Result<Next> {

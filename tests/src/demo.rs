@@ -1,4 +1,4 @@
-//! A demo of one region in memory, as its own process.
+//! A demo in memory, as its own process.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -16,9 +16,10 @@ const NODES: u16 = 3;
 /// A running demo.
 #[derive(Debug)]
 pub struct Demo {
-    _process: Process,
+    process: Process,
     _folder: Folder,
     first_port: u16,
+    nodes: u16,
 }
 
 impl Demo {
@@ -27,28 +28,35 @@ impl Demo {
     /// # Panics
     /// If it does not come up, with what it printed.
     pub async fn start(purpose: &str) -> Demo {
+        Demo::start_with(purpose, NODES, &["--topology=one-region", "--clock=zero"]).await
+    }
+
+    /// The same of so many nodes, with these arguments.
+    ///
+    /// # Panics
+    /// If it does not come up, with what it printed.
+    pub async fn start_with(purpose: &str, nodes: u16, more: &[&str]) -> Demo {
         let folder = Folder::new(purpose);
-        let first_port = free_row();
+        let first_port = free_row(nodes);
         let ready = folder.path().join("ready");
-        let arguments = [
+        let mut arguments = vec![
             "demo".to_owned(),
-            "--topology=one-region".to_owned(),
             "--engine=memory".to_owned(),
-            "--clock=zero".to_owned(),
             format!("--sql-port={first_port}"),
             "--no-shell".to_owned(),
             format!("--ready-file={}", ready.display()),
         ];
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         let mut process = Process::start(&arguments, &folder.path().join("demo.log"));
         eventually("the demo is ready", PATIENCE, async || {
             assert!(process.is_running(), "the demo ended: {}", process.printed());
             match std::fs::read_to_string(&ready) {
-                Ok(urls) if urls.lines().count() == usize::from(NODES) => Ok(()),
+                Ok(urls) if urls.lines().count() == usize::from(nodes) => Ok(()),
                 other => Err(format!("{other:?}; it printed {}", process.printed())),
             }
         })
         .await;
-        Demo { _process: process, _folder: folder, first_port }
+        Demo { process, _folder: folder, first_port, nodes }
     }
 
     /// The port where a node serves SQL; nodes count from 0.
@@ -57,8 +65,22 @@ impl Demo {
     /// If there is no such node.
     #[must_use]
     pub fn sql_port(&self, node: u16) -> u16 {
-        assert!(node < NODES, "the demo has {NODES} nodes");
+        assert!(node < self.nodes, "the demo has {} nodes", self.nodes);
         self.first_port + node
+    }
+
+    /// What it printed and logged so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        self.process.printed()
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Panics
+    /// If the system does not tell.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     /// A connection to a node.
@@ -71,14 +93,14 @@ impl Demo {
     }
 }
 
-/// The first of as many free ports in a row as there are nodes.
-fn free_row() -> u16 {
+/// The first of so many free ports in a row.
+fn free_row(nodes: u16) -> u16 {
     let listen = |port: u16| TcpListener::bind(("127.0.0.1", port));
     loop {
         let any = listen(0).expect("a free port");
         let first = any.local_addr().expect("bound").port();
         let free = |more: u16| first.checked_add(more).is_some_and(|port| listen(port).is_ok());
-        if (1..NODES).all(free) {
+        if (1..nodes).all(free) {
             return first;
         }
     }

@@ -12,15 +12,23 @@ pub struct Refused {
     pub state: String,
     /// The message.
     pub message: String,
+    /// What would help; empty if nothing was said.
+    pub hint: String,
 }
 
 impl From<tokio_postgres::Error> for Refused {
     fn from(error: tokio_postgres::Error) -> Refused {
         match error.as_db_error() {
-            Some(db) => {
-                Refused { state: db.code().code().to_owned(), message: db.message().to_owned() }
-            }
-            None => Refused { state: "08006".to_owned(), message: error.to_string() },
+            Some(db) => Refused {
+                state: db.code().code().to_owned(),
+                message: db.message().to_owned(),
+                hint: db.hint().unwrap_or_default().to_owned(),
+            },
+            None => Refused {
+                state: "08006".to_owned(),
+                message: error.to_string(),
+                hint: String::new(),
+            },
         }
     }
 }

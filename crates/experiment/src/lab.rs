@@ -126,6 +126,7 @@ impl Setup {
             pace: Pace::Virtual,
             time: time::simulated(),
             commit_wait: self.commit_wait,
+            control: sql::control::NoControl::shared(),
             engines: Arc::new(move |id| {
                 let mut disks = disks.lock().expect("nobody panics with it");
                 let disk = disks.entry(id).or_default();

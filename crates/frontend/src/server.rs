@@ -62,10 +62,11 @@ pub async fn serve(
         };
         let server = server.clone();
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            connections.spawn(async move {
+            // A connection belongs to the node: it stands still when the node does.
+            connections.spawn(clock::inherit(async move {
                 let _place = place;
                 server.connection(stream).await;
-            });
+            }));
         } else if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
             connections.spawn(async move {
                 let _place = place;

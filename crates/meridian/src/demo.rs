@@ -1,6 +1,10 @@
-//! `meridian demo`: a whole cluster in this process, over the simulated wide-area network.
+//! `meridian demo`: a whole cluster in this process, over the simulated wide-area network, with
+//! knobs that any client can turn ([`sim_regions::operator`]).
+
+mod front;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,14 +16,19 @@ use clock::Uncertainty;
 use keys::NodeId;
 use net::{ClusterId, Pace};
 use range::CommitWait;
-use sim_regions::{Cluster, ClusterOptions, NodeSpec, Topology};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use sim_regions::{
+    Cluster, ClusterOptions, NodeSpec, Topology,
+    operator::{self, Operator},
+};
+use tokio::net::TcpListener;
 
 use crate::{
     Ending,
     engine::{self, Opener},
     live,
+    tools::Workbench,
 };
+use front::Sockets;
 
 /// `meridian demo`.
 #[derive(Debug, Args)]
@@ -131,6 +140,7 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
     let cluster_id = cluster_id(folder.path())?;
     let (opener, root) = (Opener::new(options.engine), folder.path().to_owned());
     let port = options.sql_port;
+    let (desk, orders) = operator::desk();
     let cluster = Cluster::start(ClusterOptions {
         topology,
         nodes_per_region,
@@ -140,6 +150,7 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
         pace: Pace::Live,
         time: sim_regions::time::live(),
         commit_wait,
+        control: Arc::new(desk),
         engines: Arc::new(move |id| {
             let opened = opener.open(&root.join(format!("node-{}", id.0)), id);
             opened.map_err(|error| format!("{error:#}"))
@@ -153,8 +164,12 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
     if options.self_check {
         self_check(&cluster).await?;
     }
-    let ending = serve(&cluster, listeners, &options, commit_wait).await;
-    cluster.stop().await;
+    let front = Sockets::new(listeners, port);
+    let mut operator = Operator::new(cluster, orders, Box::new(front))
+        .await
+        .map_err(|error| anyhow::anyhow!(error))?;
+    let ending = serve(&mut operator, &options, commit_wait).await;
+    operator.stop().await;
     drop(folder);
     ending
 }
@@ -173,20 +188,21 @@ fn sql_port(first: u16, node: NodeId) -> u16 {
 }
 
 /// Binds every node's SQL port before anything else starts: a port in use is told at once.
-async fn listen(layout: &[NodeSpec], first: u16) -> anyhow::Result<Vec<TcpListener>> {
+async fn listen(layout: &[NodeSpec], first: u16) -> anyhow::Result<BTreeMap<NodeId, TcpListener>> {
     let last = usize::from(first) + layout.len() - 1;
     ensure!(
         last <= usize::from(u16::MAX),
         "--sql-port {first}: no room for {} ports",
         layout.len()
     );
-    let mut listeners = Vec::new();
+    let mut listeners = BTreeMap::new();
     for spec in layout {
         let address = format!("127.0.0.1:{}", sql_port(first, spec.id));
         let listener = TcpListener::bind(&address).await;
-        listeners.push(listener.with_context(|| {
+        let listener = listener.with_context(|| {
             format!("SQL port of node {}: {address} (choose another with --sql-port)", spec.id.0)
-        })?);
+        })?;
+        listeners.insert(spec.id, listener);
     }
     Ok(listeners)
 }
@@ -199,41 +215,23 @@ async fn self_check(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 async fn serve(
-    cluster: &Cluster,
-    listeners: Vec<TcpListener>,
+    operator: &mut Operator,
     options: &Options,
     commit_wait: CommitWait,
 ) -> anyhow::Result<Ending> {
-    let (stop, stopping) = watch::channel(false);
-    let mut servers = JoinSet::new();
-    for (node, listener) in cluster.nodes().zip(listeners) {
-        let options =
-            frontend::Options { secret_seed: live::random() as u64, ..Default::default() };
-        servers.spawn(frontend::serve(
-            listener,
-            node.database().clone(),
-            options,
-            stopping.clone(),
-        ));
-    }
-    print!("{}", banner(cluster, options, commit_wait));
+    print!("{}", banner(operator.cluster(), options, commit_wait));
     if let Some(file) = &options.ready_file {
-        write_ready_file(cluster, options.sql_port, file)?;
+        write_ready_file(operator.cluster(), options.sql_port, file)?;
     }
     let url = url(options.sql_port);
-    let failures = cluster.nodes().map(|node| Box::pin(node.failed()));
-    let failed = futures::future::select_all(failures);
-    let ending = tokio::select! {
+    tokio::select! {
         biased;
-        (failure, ..) = failed => {
+        failure = operator.run() => {
             eprintln!("meridian: {failure}");
             Ok(Ending::Failed)
         }
         ended = sit(url, options.no_shell) => ended,
-    };
-    stop.send_replace(true);
-    while servers.join_next().await.is_some() {}
-    ending
+    }
 }
 
 /// Until the user leaves.
@@ -242,7 +240,8 @@ async fn sit(url: String, no_shell: bool) -> anyhow::Result<Ending> {
         live::asked_to_stop().await?;
         return Ok(Ending::Clean);
     }
-    let shell = sql_shell::Options { url, execute: Vec::new(), format: None };
+    let tools = Some(Box::<Workbench>::default() as Box<dyn sql_shell::Tools>);
+    let shell = sql_shell::Options { url, execute: Vec::new(), format: None, tools };
     match sql_shell::run(shell).await? {
         sql_shell::Ending::Clean => Ok(Ending::Clean),
         sql_shell::Ending::Failed => Ok(Ending::Failed),

@@ -1,13 +1,17 @@
 //! Which engine, and where its data lies.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context;
 use clap::ValueEnum;
 use keys::NodeId;
 use node::disk::{Disk, SyncThread};
 use sim_regions::EngineKind;
-use storage::Engine;
+use storage::{Engine, MemEngine};
 
 /// A storage engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,6 +62,8 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub struct Opener {
     kind: Kind,
+    /// What nodes keep in memory: a node that is started again finds what it had synced.
+    disks: Arc<Mutex<BTreeMap<NodeId, MemEngine>>>,
     #[cfg(feature = "rocksdb")]
     memory: rocks::Memory,
 }
@@ -67,6 +73,7 @@ impl Opener {
     pub fn new(kind: Kind) -> Opener {
         Opener {
             kind,
+            disks: Arc::default(),
             #[cfg(feature = "rocksdb")]
             memory: rocks::Memory::default(),
         }
@@ -81,7 +88,10 @@ impl Opener {
         let engine: Arc<dyn Engine> = match self.kind {
             Kind::Memory => {
                 tracing::debug!("{} is not used: data is kept in memory", folder.display());
-                Arc::new(storage::MemEngine::new())
+                let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+                let disk = disks.entry(node).or_default();
+                *disk = disk.disk().crash_losing_unsynced();
+                Arc::new(disk.clone())
             }
             #[cfg(feature = "rocksdb")]
             Kind::Rocksdb => {

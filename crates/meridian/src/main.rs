@@ -14,6 +14,7 @@ mod join;
 mod live;
 mod sim;
 mod start;
+mod tools;
 mod workload;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -174,7 +175,14 @@ async fn run(command: Command) -> anyhow::Result<Ending> {
 async fn sql(options: SqlOptions) -> anyhow::Result<Ending> {
     let SqlOptions { url, execute, format } = options;
     let format = format.map(Into::into);
-    match sql_shell::run(sql_shell::Options { url, execute, format }).await? {
+    match sql_shell::run(sql_shell::Options {
+        url,
+        execute,
+        format,
+        tools: Some(Box::<tools::Workbench>::default()),
+    })
+    .await?
+    {
         sql_shell::Ending::Clean => Ok(Ending::Clean),
         sql_shell::Ending::Failed => Ok(Ending::Failed),
     }

@@ -1,5 +1,7 @@
 //! `meridian start`: one node as a process of its own, over gRPC.
 
+mod knobs;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,6 +24,7 @@ use crate::{
     engine::{self, Opener},
     join, live,
 };
+use knobs::OwnClock;
 
 /// `meridian start`.
 #[derive(Debug, Args)]
@@ -120,7 +123,8 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
     let clock = SwitchableClock::real(sim_regions::time::live(), settings.uncertainty);
     let clock = Arc::new(clock);
     let way: Arc<dyn Transport> = transport.clone();
-    let seams = Seams { clock, transport: way, inbox, engine, disk, seed };
+    let control = Arc::new(OwnClock::new(settings.id, Arc::clone(&clock), settings.uncertainty));
+    let seams = Seams { clock, transport: way, inbox, engine, disk, seed, control };
     let node = Node::start(config, seams).await?;
     // The identity is durable now, so the others may learn of the cluster from this node.
     transport.set_cluster(joined.cluster);

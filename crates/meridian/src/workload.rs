@@ -6,11 +6,17 @@
 //! goes to the next address.
 
 mod bank;
-mod client;
+pub mod client;
 mod kv;
 mod report;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use clap::{Args, Subcommand, ValueEnum};
 use tokio::time::Instant;
@@ -76,10 +82,44 @@ pub struct Options {
     /// How to print the result.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+    /// Ends the run before its time.
+    #[arg(skip)]
+    pub stop: Stop,
+}
+
+/// Ends a run before its time. Cheap to clone: all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Ends the run.
+    pub fn now(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to end.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     clock::parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// Makes the tables and runs the workload until it is stopped, or its time is over.
+pub async fn run_until_stopped(options: Options) -> anyhow::Result<String> {
+    let report = match options.kind {
+        Kind::Kv => {
+            kv::init(&options).await?;
+            drive(&options, kv::client).await?
+        }
+        Kind::Bank => {
+            bank::init(&options).await?;
+            bank::run(&options).await?
+        }
+    };
+    Ok(report.text())
 }
 
 /// Runs the command. `Ok(false)`: it ran, and found that the database broke a promise.
@@ -105,20 +145,26 @@ pub async fn run(command: Command) -> anyhow::Result<bool> {
 }
 
 /// When a run starts to count and when it ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Window {
     start: Instant,
     end: Instant,
+    stop: Stop,
 }
 
 impl Window {
     fn open(options: &Options) -> Window {
         let start = Instant::now() + options.warmup;
-        Window { start, end: start + options.duration }
+        Window { start, end: start + options.duration, stop: options.stop.clone() }
     }
 
     fn over(&self) -> bool {
-        Instant::now() >= self.end
+        self.stop.is_asked() || Instant::now() >= self.end
+    }
+
+    /// How long of it is over.
+    fn lasted(&self) -> Duration {
+        Instant::now().min(self.end).saturating_duration_since(self.start)
     }
 }
 
@@ -131,12 +177,12 @@ where
     let options = Arc::new(options.clone());
     let window = Window::open(&options);
     let tasks: Vec<_> = (0..options.clients)
-        .map(|number| tokio::spawn(client(Arc::clone(&options), number, window)))
+        .map(|number| tokio::spawn(client(Arc::clone(&options), number, window.clone())))
         .collect();
     let mut total = Report::new();
     for task in tasks {
         total.add(task.await??);
+        total.seconds = window.lasted().as_secs_f64();
     }
-    total.seconds = options.duration.as_secs_f64();
     Ok(total)
 }

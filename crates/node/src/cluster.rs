@@ -6,10 +6,12 @@ use expr::{SqlError, SqlState};
 use futures::future::{BoxFuture, join_all};
 use keys::{NodeId, SchemaVersion};
 use kv::Descriptor;
-use sql::{ClockInfo, Cluster, NodeInfo, Placement};
+use sql::{ClockInfo, Cluster, CommitStats, NodeInfo, Placement, Stopped, control::Control};
+use txn::CommitInfo;
 
 use crate::{
-    gateway::Gateway,
+    gateway::{Gateway, Watches},
+    guard::ADVICE,
     members::Members,
     message::{NodeAnswer, NodeQuestion},
     time::NodeClock,
@@ -29,6 +31,8 @@ pub struct NodeCluster {
     clock: Arc<NodeClock>,
     gateway: Gateway,
     replication: usize,
+    watches: Watches,
+    control: Arc<dyn Control>,
 }
 
 impl NodeCluster {
@@ -40,8 +44,18 @@ impl NodeCluster {
         clock: Arc<NodeClock>,
         gateway: Gateway,
         replication: usize,
+        watches: Watches,
+        control: Arc<dyn Control>,
     ) -> NodeCluster {
-        NodeCluster { members, clock, gateway, replication }
+        NodeCluster { members, clock, gateway, replication, watches, control }
+    }
+
+    /// Why a node does not serve: this one by what it knows, others by what they said last.
+    fn why_stopped(&self, node: NodeId) -> Option<String> {
+        if node == self.members.local().id {
+            return self.watches.guard.distrust().map(|why| why.to_string());
+        }
+        self.members.why_stopped(node)
     }
 }
 
@@ -63,6 +77,7 @@ impl Cluster for NodeCluster {
             address: m.address.clone(),
             sql_address: m.sql_address.clone(),
             live: self.members.is_live(m.id, now),
+            stopped: self.why_stopped(m.id),
         };
         self.members.iter().map(info).collect()
     }
@@ -83,6 +98,7 @@ impl Cluster for NodeCluster {
                         epsilon: reading.interval.epsilon(),
                         source: reading.source,
                         true_offset_nanos: reading.true_offset_nanos,
+                        distrust: reading.distrust,
                     })
                 }
             });
@@ -117,9 +133,8 @@ impl Cluster for NodeCluster {
                 let why = match answer {
                     Some(NodeAnswer::Done) => continue,
                     Some(NodeAnswer::Refused(why)) => why,
-                    Some(NodeAnswer::Pong(_) | NodeAnswer::KnownAs(_)) | None => {
-                        "no answer".to_owned()
-                    }
+                    Some(NodeAnswer::Pong(_) | NodeAnswer::KnownAs(_) | NodeAnswer::Stats(_))
+                    | None => "no answer".to_owned(),
                 };
                 let message = format!("{node} did not make a replica of {}: {why}", range.id);
                 return Err(SqlError::new(SqlState::CONNECTION_FAILURE, message));
@@ -141,6 +156,39 @@ impl Cluster for NodeCluster {
                 }
             });
             join_all(asked).await.into_iter().all(|confirmed| confirmed)
+        })
+    }
+
+    fn control(&self) -> Arc<dyn Control> {
+        Arc::clone(&self.control)
+    }
+
+    fn stopped(&self) -> Option<Stopped> {
+        // Asked before every statement: the cheap look first.
+        if !self.watches.guard.stops() {
+            return None;
+        }
+        let why = self.watches.guard.distrust()?.to_string();
+        Some(Stopped { why, advice: ADVICE.to_owned() })
+    }
+
+    fn committed(&self, info: &CommitInfo) {
+        self.watches.meter.committed(info);
+    }
+
+    fn commit_stats(&self) -> BoxFuture<'static, Vec<(NodeId, CommitStats)>> {
+        let gateway = self.gateway.clone();
+        let nodes: Vec<NodeId> = self.members.iter().map(|m| m.id).collect();
+        Box::pin(async move {
+            let asked = nodes.into_iter().map(|node| {
+                let gateway = gateway.clone();
+                async move {
+                    let answer = gateway.ask(node, NodeQuestion::Stats, CLOCK_PATIENCE).await?;
+                    let NodeAnswer::Stats(stats) = answer else { return None };
+                    Some((node, *stats))
+                }
+            });
+            join_all(asked).await.into_iter().flatten().collect()
         })
     }
 }

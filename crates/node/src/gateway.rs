@@ -1,14 +1,17 @@
 //! A node's outgoing side: requests to replicas here and elsewhere, questions to other nodes, and
 //! the task that reads what comes in.
 //!
-//! T2: a frame whose clock stamp lies beyond the bound is dropped whole, and its sender named in
-//! the log: its clock, or ours, is broken, and nothing it says may drag our clock forward.
+//! T2: a frame whose clock stamp lies beyond the bound is dropped, and its sender named in the log:
+//! its clock, or ours, is broken, and nothing it says may drag our clock forward. Pings in it and
+//! their answers are heard all the same: they change nothing but what the guard knows, and only by
+//! them does a node learn that it is the one that is wrong ([`crate::guard`]).
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     calls::{CallGuard, Calls, MAX_CALLS},
+    guard::{Guard, Opinion},
     incarnation::{Admission, DataLost, Incarnation},
     members::Members,
     message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
@@ -61,7 +65,22 @@ struct Shared {
     admission: watch::Receiver<Admission>,
     /// The last frame was dropped because this node's own clock bound was not durable yet.
     behind: AtomicBool,
+    /// Peers whose last frame was refused since its stamp lies too far ahead: each is told once.
+    refused: Mutex<BTreeSet<NodeId>>,
+    /// How many they are.
+    refusing: AtomicUsize,
     schema: Mutex<Option<Arc<SchemaListener>>>,
+    guard: Arc<Guard>,
+    meter: Arc<sql::Meter>,
+}
+
+/// What a node knows of itself and tells who asks.
+#[derive(Clone, Debug)]
+pub struct Watches {
+    /// Whether its clock can be trusted.
+    pub guard: Arc<Guard>,
+    /// What commits through it took.
+    pub meter: Arc<sql::Meter>,
 }
 
 /// The node's outgoing side. Cheap to clone.
@@ -86,6 +105,7 @@ impl Gateway {
         store: mpsc::Sender<StoreInput>,
         system: Descriptor,
         admission: watch::Receiver<Admission>,
+        watches: Watches,
     ) -> Gateway {
         // Above all ids of this node's former lives: see `Calls::starting_at`.
         let first = clock.stamp().wall;
@@ -99,7 +119,11 @@ impl Gateway {
             system,
             admission,
             behind: AtomicBool::new(false),
+            refused: Mutex::default(),
+            refusing: AtomicUsize::new(0),
             schema: Mutex::new(None),
+            guard: watches.guard,
+            meter: watches.meter,
         };
         Gateway { shared: Arc::new(shared) }
     }
@@ -140,8 +164,10 @@ impl Gateway {
                     interval: clock.now(),
                     source: clock.source(),
                     true_offset_nanos: clock.true_offset_nanos(),
+                    distrust: self.shared.guard.distrust().map(|why| why.to_string()),
                 })
             }
+            NodeQuestion::Stats => NodeAnswer::Stats(Box::new(self.shared.meter.read())),
             NodeQuestion::CreateRange(descriptor) => {
                 match timeout(ADMISSION_PATIENCE, self.create(descriptor)).await {
                     Ok(Some(())) => NodeAnswer::Done,
@@ -205,7 +231,8 @@ impl Gateway {
                 Some(NodeAnswer::KnownAs(known)) => {
                     return Err(DataLost { node, peer, known, found });
                 }
-                Some(NodeAnswer::Pong(_) | NodeAnswer::Refused(_)) | None => {}
+                Some(NodeAnswer::Pong(_) | NodeAnswer::Refused(_) | NodeAnswer::Stats(_))
+                | None => {}
             }
             timer::sleep(patience).await;
             patience = INTRODUCTION_MAX.min(patience * 2);
@@ -226,8 +253,13 @@ impl Gateway {
             };
             let pings = others.into_iter().map(|id| self.ping(id, PING_PATIENCE));
             let answered = futures::future::join_all(pings).await;
+            let now = self.shared.clock.now();
+            let disputed = self.shared.guard.judge(now.tt.epsilon(), now.mono);
             timer::sleep(pause).await;
-            pause = if answered.into_iter().all(|answered| answered) {
+            pause = if disputed {
+                // It should not last longer than it must, whoever is wrong.
+                every / 8
+            } else if answered.into_iter().all(|answered| answered) {
                 every
             } else {
                 every.min(pause * 2)
@@ -236,16 +268,18 @@ impl Gateway {
     }
 
     async fn ping(&self, node: NodeId, patience: Duration) -> bool {
-        let sent = self.shared.clock.now().mono;
+        let before = self.shared.clock.now();
         let answer = self.ask(node, NodeQuestion::Ping, patience).await;
-        let answered = matches!(answer, Some(NodeAnswer::Pong(_)));
-        let now = self.shared.clock.now().mono;
-        if answered {
-            self.shared.members.measured(node, now.since(sent), now);
-        } else {
+        let after = self.shared.clock.now();
+        let Some(NodeAnswer::Pong(reading)) = answer else {
             self.shared.members.silent(node);
-        }
-        answered
+            return false;
+        };
+        self.shared.members.measured(node, after.mono.since(before.mono), after.mono);
+        self.shared.members.stopped(node, reading.distrust);
+        let opinion = Opinion::new(before.tt, reading.interval, after.tt);
+        self.shared.guard.heard(node, opinion, after.mono);
+        true
     }
 
     /// Reads frames until the transport ends.
@@ -261,9 +295,17 @@ impl Gateway {
     fn frame(&self, from: NodeId, frame: NodeFrame) {
         if let Err(error) = self.shared.clock.merge(frame.clock) {
             self.refused(from, &error);
+            self.pings_only(from, frame.messages);
             return;
         }
         self.shared.behind.store(false, Ordering::Relaxed);
+        if self.shared.refusing.load(Ordering::Relaxed) > 0 {
+            self.shared.note_refused(from, Stamp::Fits);
+        }
+        if self.shared.guard.stops() {
+            self.pings_only(from, frame.messages);
+            return;
+        }
         let mut for_store = Vec::new();
         for message in frame.messages {
             match message {
@@ -278,13 +320,40 @@ impl Gateway {
         }
     }
 
-    /// T2: named in the log with both ends; whoever waits for an answer times out. A bound of our own
-    /// that is late is nobody's broken clock: it is told once, until it has caught up.
+    /// What is heard although the time is in dispute. Whoever asks for something else is sent on: it
+    /// did not happen here.
+    fn pings_only(&self, from: NodeId, messages: Vec<NodeMessage>) {
+        for message in messages {
+            match message {
+                NodeMessage::Ask(id, question @ NodeQuestion::Ping) => {
+                    self.answer_later(from, id, question);
+                }
+                NodeMessage::Answer(id, answer @ NodeAnswer::Pong(_)) => {
+                    self.shared.questions.answer(from, id, answer);
+                }
+                NodeMessage::Request(id, request) if self.shared.guard.stops() => {
+                    let error = KvError::NotLeader { range: request.range, leader: None };
+                    self.shared.send_or_lose(from, NodeMessage::Response(id, Err(error)));
+                }
+                NodeMessage::Group(..)
+                | NodeMessage::Request(..)
+                | NodeMessage::Response(..)
+                | NodeMessage::Ask(..)
+                | NodeMessage::Answer(..) => {}
+            }
+        }
+    }
+
+    /// T2: named in the log with both ends, once until a frame of that peer fits again; whoever waits for
+    /// an answer times out. A bound of our own that is late is nobody's broken clock: it is told once as
+    /// well, until it has caught up.
     fn refused(&self, from: NodeId, error: &ClockOutOfBounds) {
         let local = self.shared.members.local().id;
         match error {
             ClockOutOfBounds::BrokenClock { .. } => {
-                tracing::error!(node = %local, %from, "message refused: {error}");
+                if self.shared.note_refused(from, Stamp::TooFarAhead) {
+                    tracing::error!(node = %local, %from, "messages are refused: {error}");
+                }
             }
             ClockOutOfBounds::BoundNotDurable { .. } => {
                 if !self.shared.behind.swap(true, Ordering::Relaxed) {
@@ -317,7 +386,25 @@ impl Gateway {
     }
 }
 
+/// What a frame's clock stamp is to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stamp {
+    Fits,
+    TooFarAhead,
+}
+
 impl Shared {
+    /// Notes whether a peer's frames are refused; whether that is news.
+    fn note_refused(&self, from: NodeId, stamp: Stamp) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = match stamp {
+            Stamp::Fits => refused.remove(&from),
+            Stamp::TooFarAhead => refused.insert(from),
+        };
+        self.refusing.store(refused.len(), Ordering::Relaxed);
+        news
+    }
+
     fn send(&self, to: NodeId, message: NodeMessage) -> Result<(), net::SendError> {
         let frame = NodeFrame { clock: self.clock.stamp(), messages: vec![message] };
         self.transport.send(to, frame.encode())
@@ -375,6 +462,10 @@ impl RangeSender for Gateway {
     ) -> BoxFuture<'static, Result<Reply, KvError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
+            if let Some(why) = shared.guard.distrust() {
+                let missing = format!("{} does not serve: {why}", shared.members.local().id);
+                return Err(KvError::Unavailable { range: request.range, missing });
+            }
             if to == shared.members.local().id {
                 shared.send_local(request).await
             } else {

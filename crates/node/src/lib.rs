@@ -24,6 +24,7 @@ mod calls;
 mod cluster;
 pub mod disk;
 mod gateway;
+mod guard;
 mod identity;
 mod incarnation;
 mod members;
@@ -33,6 +34,7 @@ mod store;
 mod time;
 
 pub use gateway::Gateway;
+pub use guard::{ClockGuard, Distrust};
 pub use identity::{Freshness, Identity, IdentityError, read as stored_identity};
 pub use incarnation::{DataLost, Incarnation};
 pub use members::{LIVE_WINDOW, Member, Members, found_system_range};

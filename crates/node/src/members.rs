@@ -30,12 +30,14 @@ pub struct Member {
     pub sql_address: String,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Contact {
     round_trip: Duration,
     heard: Option<Mono>,
     /// It did not answer the last ping.
     silent: bool,
+    /// Why it does not serve, as it answered the last ping.
+    stopped: Option<String>,
 }
 
 /// All members, with what this node has learnt about each.
@@ -56,7 +58,12 @@ impl Members {
         members: Vec<Member>,
         expected: impl Fn(&Member) -> Duration,
     ) -> Members {
-        let contact = |m: &Member| Contact { round_trip: expected(m), heard: None, silent: false };
+        let contact = |m: &Member| Contact {
+            round_trip: expected(m),
+            heard: None,
+            silent: false,
+            stopped: None,
+        };
         let contacts = members.iter().map(|m| (m.id, contact(m))).collect();
         let all: BTreeMap<_, _> = members.into_iter().map(|m| (m.id, m)).collect();
         assert!(all.contains_key(&local), "{local} is not a member of its own cluster");
@@ -104,6 +111,19 @@ impl Members {
             contact.heard = Some(now);
             contact.silent = false;
         }
+    }
+
+    /// A node said why it does not serve, or that it does.
+    pub fn stopped(&self, node: NodeId, why: Option<String>) {
+        if let Some(contact) = self.contacts().get_mut(&node) {
+            contact.stopped = why;
+        }
+    }
+
+    /// Why a node does not serve, as far as it told.
+    #[must_use]
+    pub fn why_stopped(&self, node: NodeId) -> Option<String> {
+        self.contacts().get(&node).and_then(|contact| contact.stopped.clone())
     }
 
     /// A ping was not answered.

@@ -44,6 +44,8 @@ pub enum NodeQuestion {
     /// The asking node uses its data folder for the first time: remember it. Answered once the
     /// asked node has done so durably, or with what it remembers instead.
     Introduce(Incarnation),
+    /// What have commits through your gateway taken since you started?
+    Stats,
 }
 
 /// The answers.
@@ -57,6 +59,8 @@ pub enum NodeAnswer {
     KnownAs(Incarnation),
     /// Not done, and why, for people.
     Refused(String),
+    /// To `Stats`.
+    Stats(Box<sql::CommitStats>),
 }
 
 /// A node's clock, as it answers a ping.
@@ -68,6 +72,8 @@ pub struct ClockReading {
     pub source: String,
     /// Where true time is known: how far the reading is off, in nanoseconds.
     pub true_offset_nanos: Option<i64>,
+    /// Why the node distrusts its own clock and does not serve; `None`: it trusts it.
+    pub distrust: Option<String>,
 }
 
 /// Everything one node had to say to another at one moment.

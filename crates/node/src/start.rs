@@ -21,7 +21,8 @@ use txn::{Coordinator, Router};
 use crate::{
     cluster::NodeCluster,
     disk::Disk,
-    gateway::{Gateway, SchemaListener},
+    gateway::{Gateway, SchemaListener, Watches},
+    guard::{ClockGuard, Guard},
     identity::{self, Identity, IdentityError},
     incarnation::{self, Admission, DataLost, Incarnation},
     members::{Member, Members, found_system_range},
@@ -53,6 +54,8 @@ pub struct NodeConfig {
     pub expected_round_trips: Vec<(NodeId, Duration)>,
     /// Voters per range, where there are as many nodes.
     pub replication: usize,
+    /// Whether the node stops serving when its peers prove that its clock is wrong.
+    pub clock_guard: ClockGuard,
     /// Settings of the replicas.
     pub range: range::Config,
     /// Settings of the transaction coordinator.
@@ -84,6 +87,7 @@ impl NodeConfig {
             members,
             expected_round_trips: Vec::new(),
             replication: DEFAULT_REPLICATION,
+            clock_guard: ClockGuard::On,
             range: range::Config::default(),
             txn: txn::Config::default(),
             sql: sql::Config::default(),
@@ -106,6 +110,8 @@ pub struct Seams {
     pub disk: Arc<dyn Disk>,
     /// Randomness.
     pub seed: Seed,
+    /// The knobs of the process around the node.
+    pub control: Arc<dyn sql::control::Control>,
 }
 
 /// Why a node could not start.
@@ -136,6 +142,9 @@ pub struct Node {
     database: Database,
     gateway: Gateway,
     clock: Arc<NodeClock>,
+    guard: Arc<Guard>,
+    /// To the store; it must not keep it alive.
+    store_inputs: mpsc::WeakSender<StoreInput>,
     failed: watch::Receiver<Option<NodeFailure>>,
     admission: watch::Receiver<Admission>,
     tasks: Vec<JoinHandle<()>>,
@@ -151,7 +160,7 @@ impl Node {
     /// Starts a node. When it returns, the node serves; whether its ranges have leaders is another
     /// matter, and a node whose folder is new makes no replica before it is [`Node::admitted`].
     pub async fn start(config: NodeConfig, seams: Seams) -> Result<Node, StartError> {
-        let Seams { clock, transport, inbox, engine, disk, seed } = seams;
+        let Seams { clock, transport, inbox, engine, disk, seed, control } = seams;
         let system = claim(&config, engine.as_ref())?;
         let hlc = identity::start_clock(engine.as_ref(), clock.as_ref()).await?;
         let clock = Arc::new(NodeClock::new(clock, hlc));
@@ -160,6 +169,8 @@ impl Node {
         let (admit, admission) = watch::channel(incarnation::admission(engine.as_ref())?);
         let members = Arc::new(members(&config));
         let (inputs, store_inputs) = mpsc::channel(INBOX);
+        let guard = Arc::new(Guard::new(config.node, config.clock_guard));
+        let watches = Watches { guard: Arc::clone(&guard), meter: Arc::default() };
         let gateway = Gateway::new(
             Arc::clone(&members),
             Arc::clone(&clock),
@@ -167,14 +178,21 @@ impl Node {
             inputs.clone(),
             system.clone(),
             admission.clone(),
+            watches.clone(),
         );
         let sender: Arc<dyn RangeSender> = Arc::new(gateway.clone());
         let source = Arc::clone(clock.source());
         let router =
             Router::new(sender, Arc::clone(&source), txn::RouterConfig::default(), seed.0 ^ 1);
         let coordinator = Coordinator::new(Arc::clone(&router), source, config.txn.clone(), seed.0);
-        let cluster =
-            NodeCluster::new(members, Arc::clone(&clock), gateway.clone(), config.replication);
+        let cluster = NodeCluster::new(
+            members,
+            Arc::clone(&clock),
+            gateway.clone(),
+            config.replication,
+            watches,
+            control,
+        );
         let database =
             Database::new(coordinator, Arc::clone(&router), Arc::new(cluster), config.sql.clone());
         let parts = StoreParts {
@@ -187,11 +205,23 @@ impl Node {
             config: Arc::new(config.range.clone()),
             asker: asker(router),
             work: config.work,
+            guard: Arc::clone(&guard),
         };
         let store = Store::open(parts, store_inputs, inputs.downgrade())?;
         let (failure, failed) = watch::channel(None);
         let tasks = Vec::new();
-        let mut node = Node { config, database, gateway, clock, failed, admission, tasks };
+        let store_inputs = inputs.downgrade();
+        let mut node = Node {
+            config,
+            database,
+            gateway,
+            clock,
+            guard,
+            store_inputs,
+            failed,
+            admission,
+            tasks,
+        };
         node.spawn_tasks(store, inbox, failure.clone());
         let newcomer = Newcomer { gateway: node.gateway.clone(), inputs, admit, system };
         if *node.admission.borrow() == Admission::Granted {
@@ -264,6 +294,22 @@ impl Node {
     #[must_use]
     pub fn clock(&self) -> &Arc<NodeClock> {
         &self.clock
+    }
+
+    /// Turns commit-wait on or off for the ranges that this node leads, now and later. An experiment:
+    /// without it external consistency does not hold.
+    pub async fn set_commit_wait(&self, commit_wait: range::CommitWait) {
+        let Some(store) = self.store_inputs.upgrade() else { return };
+        let (done, turned) = oneshot::channel();
+        if store.send(StoreInput::CommitWait(commit_wait, done)).await.is_ok() {
+            // If the store ends meanwhile, nothing waits any more.
+            turned.await.unwrap_or_default();
+        }
+    }
+
+    /// Turns the clock guard on or off.
+    pub fn set_clock_guard(&self, mode: ClockGuard) {
+        self.guard.set_mode(mode);
     }
 
     /// Asks a node, over the network, whether it answers.

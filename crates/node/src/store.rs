@@ -43,6 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     disk::Disk,
+    guard::Guard,
     incarnation::{self, Admission, Incarnation},
     message::{CallId, NodeFrame, NodeMessage},
     start::Work,
@@ -72,6 +73,8 @@ pub enum StoreInput {
     Remember(NodeId, Incarnation, oneshot::Sender<Result<(), Incarnation>>),
     /// All others remember this node's folder; answered once that is durable.
     Admit(oneshot::Sender<()>),
+    /// Commit-wait is turned on or off, in every replica there is and every one to come.
+    CommitWait(range::CommitWait, oneshot::Sender<()>),
 }
 
 /// Asks another range on behalf of a replica (it met an intent and wants the record's word).
@@ -97,6 +100,8 @@ pub struct StoreParts {
     pub asker: Arc<Asker>,
     /// What its work costs.
     pub work: Work,
+    /// Whether this node may be heard.
+    pub guard: Arc<Guard>,
 }
 
 /// Who waits for an answer.
@@ -250,7 +255,37 @@ impl Store {
                 self.unsynced.admitted.push(done);
                 Ok(())
             }
+            StoreInput::CommitWait(commit_wait, done) => {
+                self.set_commit_wait(now, commit_wait)?;
+                // Whoever asked may have given up.
+                done.send(()).unwrap_or_default();
+                Ok(())
+            }
         }
+    }
+
+    fn set_commit_wait(
+        &mut self,
+        now: Now,
+        commit_wait: range::CommitWait,
+    ) -> Result<(), EngineError> {
+        Arc::make_mut(&mut self.parts.config).commit_wait = commit_wait;
+        let ranges: Vec<RangeId> = self.replicas.keys().copied().collect();
+        for range in ranges {
+            let replica = self.replicas.get_mut(&range).expect("listed just now");
+            replica.set_commit_wait(commit_wait);
+            // What waits for nothing any more is answered now.
+            self.step(now, range, Input::Tick)?;
+        }
+        for (replica, _) in &mut self.unsynced.created {
+            replica.iter_mut().for_each(|replica| replica.set_commit_wait(commit_wait));
+        }
+        if let Some((waiting, _)) = &mut self.syncing {
+            for (replica, _) in &mut waiting.created {
+                replica.iter_mut().for_each(|replica| replica.set_commit_wait(commit_wait));
+            }
+        }
+        Ok(())
     }
 
     fn remember(
@@ -492,6 +527,12 @@ impl Store {
     /// One frame per peer.
     fn flush(&mut self) {
         if self.outbox.is_empty() {
+            return;
+        }
+        if self.parts.guard.stops() {
+            // Nothing that rests on a clock that is wrong leaves this node: to its peers it is as if
+            // cut off, and the leases it holds run out.
+            self.outbox.clear();
             return;
         }
         let clock = self.parts.clock.stamp();

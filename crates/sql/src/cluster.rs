@@ -4,12 +4,18 @@
 //! The node implements [`Cluster`]; the tests of this crate have a fake one. SQL itself knows key
 //! spans and leaders by name only, it never talks to a replica but through `txn`.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use expr::SqlError;
 use futures::future::BoxFuture;
 use keys::{NodeId, SchemaVersion};
 use kv::Descriptor;
+use txn::CommitInfo;
+
+use crate::{
+    control::{Control, NoControl},
+    meter::CommitStats,
+};
 
 /// The node and its cluster, as SQL sees them.
 pub trait Cluster: Send + Sync + fmt::Debug + 'static {
@@ -34,6 +40,33 @@ pub trait Cluster: Send + Sync + fmt::Debug + 'static {
     /// Asks every gateway to adopt the catalog of this version
     /// ([`crate::Database::adopt_schema`]); `true` if all of them confirmed.
     fn schema_changed(&self, version: SchemaVersion) -> BoxFuture<'static, bool>;
+
+    /// The knobs of the process around the node.
+    fn control(&self) -> Arc<dyn Control> {
+        NoControl::shared()
+    }
+
+    /// Why this node must not serve: it distrusts its own clock, say. `None`: it may.
+    fn stopped(&self) -> Option<Stopped> {
+        None
+    }
+
+    /// A commit of this gateway was acknowledged that wrote something.
+    fn committed(&self, _info: &CommitInfo) {}
+
+    /// What commits took, at every live node's gateway. Nodes that do not answer are left out.
+    fn commit_stats(&self) -> BoxFuture<'static, Vec<(NodeId, CommitStats)>> {
+        Box::pin(async { Vec::new() })
+    }
+}
+
+/// Why a node does not serve, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// What is wrong.
+    pub why: String,
+    /// What to do about it.
+    pub advice: String,
 }
 
 /// A node of the cluster (`SHOW NODES`).
@@ -51,6 +84,8 @@ pub struct NodeInfo {
     pub sql_address: String,
     /// Whether this gateway has heard of it lately.
     pub live: bool,
+    /// Why it said that it does not serve, when it was heard last.
+    pub stopped: Option<String>,
 }
 
 /// The clock of a node (`SHOW CLOCKS`).
@@ -68,6 +103,8 @@ pub struct ClockInfo {
     pub source: String,
     /// Where true time is known (simulation and demo): how far the clock is off, in nanoseconds.
     pub true_offset_nanos: Option<i64>,
+    /// Why the node distrusts it and does not serve.
+    pub distrust: Option<String>,
 }
 
 /// Where a new range lives.

@@ -40,21 +40,24 @@ mod bind;
 pub mod catalog;
 mod cluster;
 mod config;
+pub mod control;
 mod database;
 mod ddl;
 mod error;
 mod exec;
 mod explain;
+mod meter;
 mod parse;
 mod plan;
 mod session;
 mod show;
 mod types;
 
-pub use cluster::{ClockInfo, Cluster, NodeInfo, Placement};
+pub use cluster::{ClockInfo, Cluster, NodeInfo, Placement, Stopped};
 pub use config::Config;
 pub use database::Database;
 pub use expr::{Datum, SqlError, SqlState, Type};
+pub use meter::{CommitStats, Histogram, Meter};
 pub use parse::Statement;
 pub use session::{
     CancelHandle, Execution, Notice, Prepared, ResultColumn, Row, Session, SessionOptions,

@@ -67,6 +67,7 @@ async fn nine_nodes(seed: u64) -> Cluster {
         pace: Pace::Virtual,
         time: time::simulated(),
         commit_wait: CommitWait::On,
+        control: sql::control::NoControl::shared(),
         engines: Arc::new(|_| {
             let engine: Arc<dyn Engine> = Arc::new(MemEngine::new());
             let disk: Arc<dyn Disk> =

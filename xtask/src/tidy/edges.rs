@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 24] = [
     ("range", &["keys", "clock", "rules", "kv", "storage", "paxos"]),
     ("txn", &["keys", "clock", "rules", "timer", "kv"]),
     ("sql", &["keys", "clock", "timer", "kv", "txn", "expr"]),
-    ("frontend", &["sql", "expr"]),
+    ("frontend", &["clock", "sql", "expr"]),
     ("proto", &[]),
     ("net", &["keys", "clock", "timer", "proto"]),
     (

@@ -108,7 +108,7 @@ async fn client(
             let receipt = run + serial * 4096 + i64::from(number);
             serial += 1;
             let transfer = Transfer::draw(&options, &mut rng, receipt);
-            transfer.make(client, window, &ledger, &mut report).await
+            transfer.make(client, &window, &ledger, &mut report).await
         };
         if !connected {
             connection.drop_it();
@@ -136,7 +136,7 @@ impl Transfer {
     async fn make(
         &self,
         client: &Client,
-        window: Window,
+        window: &Window,
         ledger: &Mutex<Ledger>,
         report: &mut Report,
     ) -> bool {

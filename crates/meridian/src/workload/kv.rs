@@ -75,7 +75,7 @@ pub async fn client(options: Arc<Options>, number: u32, window: Window) -> anyho
             }
         }
         let prepared = statements.as_ref().expect("just prepared");
-        if !operation(&options, &mut rng, client, prepared, window, &mut report).await {
+        if !operation(&options, &mut rng, client, prepared, &window, &mut report).await {
             statements = None;
             connection.drop_it();
         }
@@ -89,7 +89,7 @@ async fn operation(
     rng: &mut ChaCha8Rng,
     client: &Client,
     statements: &Statements,
-    window: Window,
+    window: &Window,
     report: &mut Report,
 ) -> bool {
     let key = rng.random_range(0..i64::from(options.rows));

@@ -119,7 +119,8 @@ impl Report {
         })
     }
 
-    fn text(&self) -> String {
+    /// The report for people.
+    pub fn text(&self) -> String {
         let mut out = format!(
             "{} operations in {:.1} s: {:.1} per second\n\
              latency ms: p50 {:.2}  p95 {:.2}  p99 {:.2}  max {:.2}\n\

@@ -24,6 +24,8 @@ pub mod split;
 mod sweep;
 mod table;
 
+pub(crate) use table::no_region;
+
 use expr::{SqlError, SqlState};
 use sqlparser::ast;
 

@@ -85,7 +85,7 @@ pub(super) async fn create(session: &Session, create: &ast::CreateTable) -> Resu
 }
 
 /// An unknown region, and which there are.
-pub(super) fn no_region(session: &Session, region: &str) -> SqlError {
+pub(crate) fn no_region(session: &Session, region: &str) -> SqlError {
     let mut regions: Vec<String> =
         session.database().0.cluster.nodes().into_iter().map(|node| node.region).collect();
     regions.sort();

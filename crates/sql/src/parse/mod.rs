@@ -10,6 +10,7 @@
 //! Places are byte offsets into the whole text, also in the third of three statements.
 
 mod cursor;
+pub(crate) mod knobs;
 mod text;
 mod utility;
 
@@ -139,7 +140,8 @@ fn statement(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Statement, S
 /// What these tokens say.
 fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
     let mut cursor = Cursor::new(source, tokens);
-    if let Some(utility) = utility::read(&mut cursor)? {
+    let knob = knobs::read(&mut cursor)?;
+    if let Some(utility) = knob.map_or_else(|| utility::read(&mut cursor), |knob| Ok(Some(knob)))? {
         cursor.expect_end()?;
         return Ok(Kind::Utility(Box::new(utility)));
     }

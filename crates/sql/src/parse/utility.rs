@@ -6,7 +6,7 @@
 use expr::{SqlError, Type};
 use sqlparser::{ast, tokenizer::Token};
 
-use super::{AsOf, Cursor, Kind, kind, with_parser};
+use super::{AsOf, Cursor, Kind, kind, knobs, with_parser};
 
 /// A statement that is read here.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub enum Utility {
     TransferTable(Vec<String>, String),
     /// `ALTER RANGE id TRANSFER LEADER TO NODE id`.
     TransferRange(u64, u64),
+    /// A knob of the process around the node is turned.
+    Knob(knobs::KnobStatement),
     /// Something that Meridian has no use for and that is harmless to accept: its tag.
     Nothing(&'static str),
 }
@@ -200,6 +202,8 @@ pub enum Show {
     ReadTimestamp,
     /// Where the last commit's time went.
     CommitStats,
+    /// What the knobs are at, and what comes of it.
+    Knobs(knobs::KnobShow),
     /// A checksum per range and replica.
     Checksums(Vec<String>, Option<AsOf>),
 }
@@ -421,6 +425,9 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Show, SqlError> {
         cursor.word("TABLE");
         cursor.dotted_name()
     };
+    if let Some(knobs) = knobs::show(cursor)? {
+        return Ok(Show::Knobs(knobs));
+    }
     Ok(if cursor.word("ALL") {
         Show::All
     } else if cursor.word("RANGES") {

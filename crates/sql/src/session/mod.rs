@@ -20,6 +20,7 @@
 //! disconnects leaves none ([`Session::close`] waits for that).
 
 mod hooks;
+mod knobs;
 pub(crate) mod past;
 mod run;
 pub mod settings;
@@ -44,6 +45,7 @@ use crate::{
     show,
 };
 
+pub(crate) use knobs::unknown_setting;
 pub use shared::Shared;
 use transaction::{Block, Open};
 
@@ -285,6 +287,8 @@ impl Session {
         if failed && !transaction::ends_block(statement) {
             return Err(transaction::aborted());
         }
+        // Planning may read the catalog, which a node that must not serve cannot.
+        self.refuse_if_stopped(statement)?;
         let mut plan = None;
         let (params, columns) = match statement.kind() {
             Kind::Utility(utility) => {
@@ -477,6 +481,7 @@ impl Session {
         {
             return Err(transaction::aborted());
         }
+        self.refuse_if_stopped(&statement)?;
         match statement.kind() {
             Kind::Utility(utility) => self.utility(&statement, utility, params).await,
             Kind::Ast(_) if crate::ddl::is_ddl(&statement) => self.change_schema(&statement).await,

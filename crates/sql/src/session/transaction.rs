@@ -329,6 +329,7 @@ impl Session {
     fn note_commit(&mut self, info: CommitInfo) {
         self.last_commit = self.last_commit.max(info.at);
         self.last_stats = Some(info);
+        self.database.0.cluster.committed(&info);
         if self.shared.with_settings(|settings| settings.is_on("commit_stats")) {
             self.shared.notice(Notice::new(
                 "NOTICE",

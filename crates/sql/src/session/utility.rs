@@ -63,6 +63,7 @@ impl Session {
             Utility::TransferRange(range, node) => {
                 crate::ddl::split::transfer_range(self, *range, *node).await
             }
+            Utility::Knob(knob) => self.turn_knob(knob).await,
             Utility::Nothing(tag) => Ok(Execution::done(*tag)),
         }
     }

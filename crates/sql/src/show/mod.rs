@@ -1,5 +1,6 @@
 //! `SHOW`: settings, tables, and the cluster as it is now.
 
+mod knobs;
 mod ranges;
 
 use std::{sync::Arc, time::Duration};
@@ -52,6 +53,7 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             ("address", T),
             ("sql_address", T),
             ("live", Type::Bool),
+            ("stopped", T),
         ]),
         Show::Clocks => table_of(&[
             ("node_id", I),
@@ -60,6 +62,7 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             ("epsilon_ms", Type::Float8),
             ("source", T),
             ("true_offset_ms", Type::Float8),
+            ("distrust", T),
         ]),
         Show::Columns(_) | Show::Indexes(_) | Show::Constraints(_) | Show::Tables => {
             table_columns(show)
@@ -92,6 +95,7 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             ("hidden_ms", Type::Float8),
             ("total_ms", Type::Float8),
         ]),
+        Show::Knobs(show) => knobs::columns(show),
         Show::Checksums(..) => {
             table_of(&[("range_id", I), ("node_id", I), ("at", T), ("checksum", T), ("rows", I)])
         }
@@ -148,6 +152,7 @@ pub(crate) async fn run(session: &Session, show: &Show) -> Result<Execution, Sql
         Show::CommitTimestamp => vec![vec![stamp(session.timestamps().0)]],
         Show::ReadTimestamp => vec![vec![stamp(session.timestamps().1)]],
         Show::CommitStats => session.last_commit_info().iter().map(stats).collect(),
+        Show::Knobs(show) => knobs::rows(session.database(), show).await?,
         Show::Checksums(name, as_of) => {
             let table = table(session, name).await?;
             ranges::checksums(session, &table, as_of.as_ref()).await?
@@ -241,6 +246,7 @@ fn nodes(database: &Database) -> Vec<Row> {
                 Datum::text(node.address),
                 Datum::text(node.sql_address),
                 Datum::Bool(node.live),
+                node.stopped.map_or(Datum::Null, Datum::text),
             ]
         })
         .collect()
@@ -262,6 +268,7 @@ async fn clocks(database: &Database) -> Vec<Row> {
                 millis(clock.epsilon),
                 Datum::text(clock.source),
                 offset.map_or(Datum::Null, Datum::Float),
+                clock.distrust.map_or(Datum::Null, Datum::text),
             ]
         })
         .collect()

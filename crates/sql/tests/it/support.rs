@@ -86,6 +86,7 @@ impl Cluster for FakeCluster {
                 address: format!("10.0.0.{number}:7000"),
                 sql_address: format!("10.0.0.{number}:5432"),
                 live: true,
+                stopped: None,
             })
             .collect()
     }
@@ -100,6 +101,7 @@ impl Cluster for FakeCluster {
                 epsilon: Duration::from_nanos((now.latest - now.earliest) / 2),
                 source: "naive".to_owned(),
                 true_offset_nanos: None,
+                distrust: None,
             })
             .collect();
         Box::pin(async move { clocks })

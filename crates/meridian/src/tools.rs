@@ -1,0 +1,160 @@
+//! What the shell can do beyond the protocol, run in the shell's process: `\\workload` makes load,
+//! `\\check` records a history and judges it. Both are clients like any other.
+
+mod plan;
+mod record;
+
+use std::{sync::Arc, time::Duration};
+
+use clap::ValueEnum as _;
+use clock::{format_duration, parse_duration};
+use futures::future::BoxFuture;
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::workload::{self, Stop};
+use record::Recording;
+
+/// How long a workload runs that nobody stops.
+const LONGEST_RUN: Duration = Duration::from_secs(24 * 3600);
+
+/// Tools at work. Dropped, they stop.
+#[derive(Default)]
+pub struct Workbench {
+    workload: Option<Load>,
+    recording: Option<Recording>,
+}
+
+/// A workload that runs.
+struct Load {
+    stop: Stop,
+    task: JoinHandle<anyhow::Result<String>>,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.now();
+        self.task.abort();
+    }
+}
+
+impl Workbench {
+    async fn run(
+        &mut self,
+        tool: &str,
+        arguments: &[String],
+        urls: Vec<String>,
+    ) -> Result<String, String> {
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match (tool, words.as_slice()) {
+            ("workload", ["stop"]) => self.stop_workload().await,
+            ("workload", [kind]) => self.start_workload(kind, "16", urls),
+            ("workload", [kind, clients]) => self.start_workload(kind, clients, urls),
+            ("check", ["start"]) => self.start_check(urls).await,
+            ("check", ["report", file @ ..]) => self.report(file).await,
+            ("check", ["run", lasting, file @ ..]) => {
+                let lasting = parse_duration(lasting).map_err(|error| error.to_string())?;
+                self.start_check(urls).await?;
+                sleep(lasting).await;
+                self.report(file).await
+            }
+            ("workload", _) => Err("write \\workload bank 16, or \\workload stop".to_owned()),
+            ("check", _) => {
+                Err("write \\check start, \\check report [FILE.html], or \\check run 5s".to_owned())
+            }
+            _ => Err(format!("there is no tool {tool}")),
+        }
+    }
+
+    fn start_workload(
+        &mut self,
+        kind: &str,
+        clients: &str,
+        urls: Vec<String>,
+    ) -> Result<String, String> {
+        if let Some(load) = &self.workload
+            && !load.task.is_finished()
+        {
+            return Err("a workload runs already; \\workload stop ends it".to_owned());
+        }
+        let kind = workload::Kind::from_str(kind, true)?;
+        let clients = clients.parse().ok().filter(|clients| (1..=4096).contains(clients));
+        let clients = clients.ok_or_else(|| "between 1 and 4096 clients".to_owned())?;
+        let url = some(urls)?;
+        let stop = Stop::default();
+        let options = workload::Options {
+            kind,
+            url,
+            clients,
+            duration: LONGEST_RUN,
+            warmup: Duration::ZERO,
+            rows: 1000,
+            read_percent: 0,
+            value_bytes: 64,
+            ranges: 1,
+            seed: 1,
+            format: workload::Format::Text,
+            stop: stop.clone(),
+        };
+        let task = tokio::spawn(workload::run_until_stopped(options));
+        self.workload = Some(Load { stop, task });
+        Ok(format!("{clients} clients at work over all gateways; \\workload stop ends them\n"))
+    }
+
+    async fn stop_workload(&mut self) -> Result<String, String> {
+        let mut load = self.workload.take().ok_or_else(|| "no workload runs".to_owned())?;
+        load.stop.now();
+        let ended = (&mut load.task).await.map_err(|error| error.to_string())?;
+        ended.map_err(|error| format!("{error:#}"))
+    }
+
+    async fn start_check(&mut self, urls: Vec<String>) -> Result<String, String> {
+        if self.recording.is_some() {
+            return Err("a history is being recorded; \\check report ends and judges it".to_owned());
+        }
+        let recording =
+            Recording::start(some(urls)?).await.map_err(|error| format!("{error:#}"))?;
+        let clients = recording.clients();
+        self.recording = Some(recording);
+        Ok(format!("{clients} clients record a history; \\check report judges it\n"))
+    }
+
+    async fn report(&mut self, file: &[&str]) -> Result<String, String> {
+        let recording = self.recording.take();
+        let recording = recording.ok_or_else(|| "nothing is recorded; \\check start".to_owned())?;
+        let (lasted, history) = recording.end().await;
+        let operations = history.ops.len();
+        // It takes a core for a while, and the terminal is not to wait for it in a runtime's thread.
+        let history = Arc::new(history);
+        let judged = Arc::clone(&history);
+        let options = checker::Options { timestamps: true, ..checker::Options::default() };
+        let verdict = tokio::task::spawn_blocking(move || {
+            checker::check(&judged, checker::Model::StrictSerializable, options)
+        });
+        let verdict = verdict.await.map_err(|error| error.to_string())?;
+        match file {
+            [] => {}
+            [path] => std::fs::write(path, verdict.render_html())
+                .map_err(|error| format!("write {path}: {error}"))?,
+            [_, extra, ..] => return Err(format!("unexpected argument {extra}")),
+        }
+        let lasted = format_duration(Duration::from_millis(
+            u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+        ));
+        Ok(format!("{operations} transactions in {lasted}\n{}", verdict.render_text()))
+    }
+}
+
+fn some(urls: Vec<String>) -> Result<Vec<String>, String> {
+    if urls.is_empty() { Err("no node says where clients reach it".to_owned()) } else { Ok(urls) }
+}
+
+impl sql_shell::Tools for Workbench {
+    fn run<'a>(
+        &'a mut self,
+        tool: &'a str,
+        arguments: &'a [String],
+        urls: Vec<String>,
+    ) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(Workbench::run(self, tool, arguments, urls))
+    }
+}
