@@ -224,13 +224,23 @@ impl Node {
         };
         node.spawn_tasks(store, inbox, failure.clone());
         let newcomer = Newcomer { gateway: node.gateway.clone(), inputs, admit, system };
-        if *node.admission.borrow() == Admission::Granted {
-            newcomer.found(node.config.node).await;
-        } else {
-            let join = newcomer.join(node.config.node, incarnation, failure);
-            node.tasks.push(tokio::spawn(clock::inherit(join)));
-        }
+        node.introduce(newcomer, incarnation, failure).await;
         Ok(node)
+    }
+
+    /// What is done once after the start, behind it unless all others know the folder.
+    async fn introduce(
+        &mut self,
+        newcomer: Newcomer,
+        incarnation: Incarnation,
+        failure: watch::Sender<Option<NodeFailure>>,
+    ) {
+        if *self.admission.borrow() == Admission::Granted {
+            newcomer.found(self.config.node).await;
+        } else {
+            let join = newcomer.join(self.config.node, incarnation, failure);
+            self.tasks.push(tokio::spawn(clock::inherit(join)));
+        }
     }
 
     fn spawn_tasks(

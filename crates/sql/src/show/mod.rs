@@ -46,24 +46,8 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             ("replicas", T),
         ]),
         Show::Regions => table_of(&[("region", T), ("zones", T), ("nodes", I), ("live", I)]),
-        Show::Nodes => table_of(&[
-            ("node_id", I),
-            ("region", T),
-            ("zone", T),
-            ("address", T),
-            ("sql_address", T),
-            ("live", Type::Bool),
-            ("stopped", T),
-        ]),
-        Show::Clocks => table_of(&[
-            ("node_id", I),
-            ("earliest", Type::TimestampTz),
-            ("latest", Type::TimestampTz),
-            ("epsilon_ms", Type::Float8),
-            ("source", T),
-            ("true_offset_ms", Type::Float8),
-            ("distrust", T),
-        ]),
+        Show::Nodes => node_columns(),
+        Show::Clocks => clock_columns(),
         Show::Columns(_) | Show::Indexes(_) | Show::Constraints(_) | Show::Tables => {
             table_columns(show)
         }
@@ -100,6 +84,30 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             table_of(&[("range_id", I), ("node_id", I), ("at", T), ("checksum", T), ("rows", I)])
         }
     }
+}
+
+fn node_columns() -> Arc<[ResultColumn]> {
+    table_of(&[
+        ("node_id", Type::Int8),
+        ("region", Type::Text),
+        ("zone", Type::Text),
+        ("address", Type::Text),
+        ("sql_address", Type::Text),
+        ("live", Type::Bool),
+        ("stopped", Type::Text),
+    ])
+}
+
+fn clock_columns() -> Arc<[ResultColumn]> {
+    table_of(&[
+        ("node_id", Type::Int8),
+        ("earliest", Type::TimestampTz),
+        ("latest", Type::TimestampTz),
+        ("epsilon_ms", Type::Float8),
+        ("source", Type::Text),
+        ("true_offset_ms", Type::Float8),
+        ("distrust", Type::Text),
+    ])
 }
 
 /// The columns of those that are about tables.

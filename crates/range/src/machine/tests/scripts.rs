@@ -167,17 +167,7 @@ impl Script {
                 self.call(leader, |machine, cx| machine.lease_extended(cx, to))?;
             }
             // stop: it leads no more; [lose]: what is in flight is lost
-            "stop" => {
-                let leader = self.leading()?;
-                self.leader = None;
-                self.call(leader, |machine, cx| {
-                    machine.leader_stop(cx);
-                    Ok(())
-                })?;
-                if args.next_pos().is_some_and(|arg| arg == "lose") {
-                    self.inflight.clear();
-                }
-            }
+            "stop" => self.stop(args)?,
             // now MS: time goes on to this, in one step
             "now" => {
                 let to = args.next_pos().ok_or("when?")?;
@@ -187,17 +177,7 @@ impl Script {
                 }
             }
             // commit_wait on|off: turned while it runs, on both
-            "commit_wait" => {
-                let commit_wait = match args.next_pos() {
-                    Some("on") => CommitWait::On,
-                    Some("off") => CommitWait::UnsafeOff,
-                    _ => return Err("on or off?".into()),
-                };
-                for node in 0..2 {
-                    self.nodes[node].machine.set_commit_wait(commit_wait);
-                    self.call(node, |machine, cx| machine.tick(cx))?;
-                }
-            }
+            "commit_wait" => self.turn_commit_wait(args)?,
             // choose [N]: the oldest entries in flight are chosen, all by default
             "choose" => {
                 let count = args.next_pos().map(|arg| arg.parse()).transpose()?;
@@ -232,6 +212,32 @@ impl Script {
                 let (node, request) = self.request(name, args)?;
                 self.send(node, request)?;
             }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<(), Failure> {
+        let leader = self.leading()?;
+        self.leader = None;
+        self.call(leader, |machine, cx| {
+            machine.leader_stop(cx);
+            Ok(())
+        })?;
+        if args.next_pos().is_some_and(|arg| arg == "lose") {
+            self.inflight.clear();
+        }
+        Ok(())
+    }
+
+    fn turn_commit_wait(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<(), Failure> {
+        let commit_wait = match args.next_pos() {
+            Some("on") => CommitWait::On,
+            Some("off") => CommitWait::UnsafeOff,
+            _ => return Err("on or off?".into()),
+        };
+        for node in 0..2 {
+            self.nodes[node].machine.set_commit_wait(commit_wait);
+            self.call(node, |machine, cx| machine.tick(cx))?;
         }
         Ok(())
     }
