@@ -210,7 +210,7 @@ pub const MODES: &[Spec] = &[
         about: "a new leader does not propose again what promises report",
         within: 20,
         what: What::Paxos(&[paxos::Rule::RecoverAccepted]),
-        stage: |_| {},
+        stage: stage::nodes_crash,
     },
     #[cfg(feature = "broken-rules")]
     Spec {

@@ -28,6 +28,12 @@ pub(super) fn leaders_hand_over(options: &mut Options) {
     options.plan = Some(again_and_again(options, 150, transfer));
 }
 
+/// P7: nodes crash while much is in flight, so that new leaders have something to recover.
+pub(super) fn nodes_crash(options: &mut Options) {
+    options.faults = "crash".parse().expect("a kind of fault");
+    options.rate = 150.0;
+}
+
 /// P2: a leader is cut off together with some of its clients, until the others have another one.
 pub(super) fn leaders_are_cut_off(options: &mut Options) {
     quiet(options, &[Workload::Linear, Workload::Monotonic, Workload::Fork], 40);
