@@ -6,19 +6,20 @@ use super::{Complaint, File};
 
 /// A crate of the workspace and the crates of the workspace it may depend on. Tests may depend on
 /// more; what is shipped may not.
-const ALLOWED: [(&str, &[&str]); 24] = [
+const ALLOWED: [(&str, &[&str]); 25] = [
     ("keys", &[]),
     ("clock", &[]),
     ("rules", &[]),
     ("timer", &[]),
     ("expr", &["keys", "clock", "kv"]),
-    ("kv", &["keys", "clock"]),
+    ("trace", &["keys", "clock"]),
+    ("kv", &["keys", "clock", "trace"]),
     ("storage", &["keys", "clock"]),
     ("rocks", &["keys", "clock", "storage"]),
     ("paxos", &["keys", "clock", "rules"]),
     ("range", &["keys", "clock", "rules", "kv", "storage", "paxos"]),
-    ("txn", &["keys", "clock", "rules", "timer", "kv"]),
-    ("sql", &["keys", "clock", "timer", "kv", "txn", "expr"]),
+    ("txn", &["keys", "clock", "rules", "timer", "kv", "trace"]),
+    ("sql", &["keys", "clock", "timer", "kv", "txn", "expr", "trace"]),
     ("frontend", &["clock", "sql", "expr"]),
     ("proto", &[]),
     ("net", &["keys", "clock", "timer", "proto"]),
@@ -26,7 +27,7 @@ const ALLOWED: [(&str, &[&str]); 24] = [
         "node",
         &[
             "keys", "clock", "timer", "expr", "kv", "storage", "paxos", "range", "txn", "sql",
-            "frontend", "net",
+            "frontend", "net", "trace",
         ],
     ),
     ("checker", &[]),
@@ -65,8 +66,8 @@ const ALLOWED: [(&str, &[&str]); 24] = [
 const ANY: &[&str] = &["*"];
 
 /// The protocol cores: synchronous state machines.
-const CORES: [&str; 9] =
-    ["keys", "clock", "rules", "expr", "kv", "storage", "paxos", "range", "checker"];
+const CORES: [&str; 10] =
+    ["keys", "clock", "rules", "expr", "kv", "storage", "paxos", "range", "trace", "checker"];
 
 #[derive(Deserialize)]
 struct Manifest {
