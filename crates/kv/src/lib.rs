@@ -63,6 +63,8 @@ pub struct RangeRequest {
     pub deadline: Duration,
     /// What is asked.
     pub request: Request,
+    /// For whom, if that is traced: a byte on the wire where it is not.
+    pub trace: Option<trace::Context>,
 }
 
 /// Carries requests to replicas on other nodes or on this one. Implemented by the node; a naive

@@ -51,6 +51,8 @@ pub struct ReadReply {
     pub served_by: NodeId,
     /// How long the read waited at the replica (pending writes, intents, safe time, T5).
     pub waited_nanos: u64,
+    /// The part of it that it waited for other transactions: pending writes and intents.
+    pub blocked_nanos: u64,
 }
 
 /// Rows of one span.

@@ -75,6 +75,48 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// What it is, in one word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Request::Read(_) => "read",
+            Request::Lock(_) => "lock",
+            Request::Prepare(_) => "prepare",
+            Request::Commit(_) => "commit",
+            Request::Resolve(_) => "resolve",
+            Request::Push(_) => "push",
+            Request::Heartbeat(_) => "heartbeat",
+            Request::Release { .. } => "release",
+            Request::Split { .. } => "split",
+            Request::TransferLeader { .. } => "transfer",
+            Request::Status => "status",
+            Request::Locks => "locks",
+            Request::Checksum { .. } => "checksum",
+        }
+    }
+
+    /// The transaction whose commands it may put into the log.
+    #[must_use]
+    pub fn txn(&self) -> Option<TxnId> {
+        match self {
+            Request::Prepare(prepare) => Some(prepare.txn.id),
+            Request::Commit(commit) => Some(commit.txn.id),
+            Request::Resolve(resolve) => Some(resolve.txn),
+            Request::Push(push) => Some(push.txn.id),
+            Request::Read(_)
+            | Request::Lock(_)
+            | Request::Heartbeat(_)
+            | Request::Release { .. }
+            | Request::Split { .. }
+            | Request::TransferLeader { .. }
+            | Request::Status
+            | Request::Locks
+            | Request::Checksum { .. } => None,
+        }
+    }
+}
+
 /// A lock-free snapshot read of one range (R2, R3, T5).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Read {

@@ -1,12 +1,13 @@
 //! The node as SQL sees it: members, clocks, placement, new ranges, schema changes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use expr::{SqlError, SqlState};
 use futures::future::{BoxFuture, join_all};
 use keys::{NodeId, SchemaVersion};
 use kv::Descriptor;
 use sql::{ClockInfo, Cluster, CommitStats, NodeInfo, Placement, Stopped, control::Control};
+use trace::{Summary, Timeline, TraceId, Tracer};
 use txn::CommitInfo;
 
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
 
 /// How long the other nodes have to answer a question about clocks.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the other nodes have to tell what they did for a trace.
+const TRACE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a node has to make a replica.
 const CREATE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a gateway has to confirm a schema version; beyond it, its lease is waited out.
@@ -27,29 +30,23 @@ const SCHEMA_PATIENCE: Duration = Duration::from_secs(2);
 /// What SQL needs from the node.
 #[derive(Debug)]
 pub struct NodeCluster {
-    members: Arc<Members>,
-    clock: Arc<NodeClock>,
-    gateway: Gateway,
-    replication: usize,
-    watches: Watches,
-    control: Arc<dyn Control>,
+    /// All nodes.
+    pub members: Arc<Members>,
+    /// This node's time.
+    pub clock: Arc<NodeClock>,
+    /// The way to the others.
+    pub gateway: Gateway,
+    /// New ranges get so many voters where there are as many nodes.
+    pub replication: usize,
+    /// Makes the spans of this node.
+    pub tracer: Arc<Tracer>,
+    /// What it knows of itself.
+    pub watches: Watches,
+    /// The knobs of the process around it.
+    pub control: Arc<dyn Control>,
 }
 
 impl NodeCluster {
-    /// The cluster seen from this node; new ranges get `replication` voters where there are as many
-    /// nodes.
-    #[must_use]
-    pub fn new(
-        members: Arc<Members>,
-        clock: Arc<NodeClock>,
-        gateway: Gateway,
-        replication: usize,
-        watches: Watches,
-        control: Arc<dyn Control>,
-    ) -> NodeCluster {
-        NodeCluster { members, clock, gateway, replication, watches, control }
-    }
-
     /// Why a node does not serve: this one by what it knows, others by what they said last.
     fn why_stopped(&self, node: NodeId) -> Option<String> {
         if node == self.members.local().id {
@@ -133,7 +130,12 @@ impl Cluster for NodeCluster {
                 let why = match answer {
                     Some(NodeAnswer::Done) => continue,
                     Some(NodeAnswer::Refused(why)) => why,
-                    Some(NodeAnswer::Pong(_) | NodeAnswer::KnownAs(_) | NodeAnswer::Stats(_))
+                    Some(
+                        NodeAnswer::Pong(_)
+                        | NodeAnswer::KnownAs(_)
+                        | NodeAnswer::Stats(_)
+                        | NodeAnswer::Spans(..),
+                    )
                     | None => "no answer".to_owned(),
                 };
                 let message = format!("{node} did not make a replica of {}: {why}", range.id);
@@ -189,6 +191,37 @@ impl Cluster for NodeCluster {
                 }
             });
             join_all(asked).await.into_iter().flatten().collect()
+        })
+    }
+
+    fn tracer(&self) -> Option<Arc<Tracer>> {
+        Some(Arc::clone(&self.tracer))
+    }
+
+    fn traces(&self) -> Vec<Summary> {
+        self.gateway.traces().begun_on(self.node_id())
+    }
+
+    fn timeline(&self, id: TraceId) -> BoxFuture<'static, Timeline> {
+        let gateway = self.gateway.clone();
+        let regions = self.members.iter().map(|m| (m.id, m.region.clone()));
+        let regions: BTreeMap<NodeId, String> = regions.collect();
+        Box::pin(async move {
+            let asked = regions.keys().map(|node| {
+                let gateway = gateway.clone();
+                async move { gateway.ask(*node, NodeQuestion::Trace(id), TRACE_PATIENCE).await }
+            });
+            let (mut spans, mut lost, mut silent) = (Vec::new(), 0, Vec::new());
+            for (node, answer) in regions.keys().zip(join_all(asked).await) {
+                match answer {
+                    Some(NodeAnswer::Spans(told, forgotten)) => {
+                        spans.extend(told);
+                        lost = forgotten.max(lost);
+                    }
+                    Some(_) | None => silent.push(*node),
+                }
+            }
+            Timeline { silent, ..Timeline::new(id, spans, lost, regions.clone()) }
         })
     }
 }

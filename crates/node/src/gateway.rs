@@ -72,6 +72,7 @@ struct Shared {
     schema: Mutex<Option<Arc<SchemaListener>>>,
     guard: Arc<Guard>,
     meter: Arc<sql::Meter>,
+    traces: trace::Collector,
 }
 
 /// What a node knows of itself and tells who asks.
@@ -81,6 +82,8 @@ pub struct Watches {
     pub guard: Arc<Guard>,
     /// What commits through it took.
     pub meter: Arc<sql::Meter>,
+    /// The traces that this process has heard of.
+    pub traces: trace::Collector,
 }
 
 /// The node's outgoing side. Cheap to clone.
@@ -124,8 +127,14 @@ impl Gateway {
             schema: Mutex::new(None),
             guard: watches.guard,
             meter: watches.meter,
+            traces: watches.traces,
         };
         Gateway { shared: Arc::new(shared) }
+    }
+
+    /// The traces that this process has heard of.
+    pub fn traces(&self) -> &trace::Collector {
+        &self.shared.traces
     }
 
     /// Who is told of schema changes. Set while the node starts; taken back with `None` when it
@@ -180,6 +189,11 @@ impl Gateway {
                 Some(Err(known)) => NodeAnswer::KnownAs(known),
                 None => NodeAnswer::Refused("the node is stopping".into()),
             },
+            NodeQuestion::Trace(id) => {
+                let local = self.shared.members.local().id;
+                let (spans, lost) = self.shared.traces.of_node(id, local).unwrap_or_default();
+                NodeAnswer::Spans(spans, lost)
+            }
             NodeQuestion::SchemaChanged(version) => match self.schema_listener() {
                 None => NodeAnswer::Refused("the node is starting".into()),
                 Some(listener) => match listener(version).await {
@@ -231,7 +245,12 @@ impl Gateway {
                 Some(NodeAnswer::KnownAs(known)) => {
                     return Err(DataLost { node, peer, known, found });
                 }
-                Some(NodeAnswer::Pong(_) | NodeAnswer::Refused(_) | NodeAnswer::Stats(_))
+                Some(
+                    NodeAnswer::Pong(_)
+                    | NodeAnswer::Refused(_)
+                    | NodeAnswer::Stats(_)
+                    | NodeAnswer::Spans(..),
+                )
                 | None => {}
             }
             timer::sleep(patience).await;
@@ -309,7 +328,9 @@ impl Gateway {
         let mut for_store = Vec::new();
         for message in frame.messages {
             match message {
-                NodeMessage::Group(..) | NodeMessage::Request(..) => for_store.push(message),
+                NodeMessage::Group(..) | NodeMessage::Request(..) | NodeMessage::Traced(..) => {
+                    for_store.push(message);
+                }
                 NodeMessage::Response(id, result) => self.shared.requests.answer(from, id, result),
                 NodeMessage::Answer(id, answer) => self.shared.questions.answer(from, id, answer),
                 NodeMessage::Ask(id, question) => self.answer_later(from, id, question),
@@ -336,6 +357,7 @@ impl Gateway {
                     self.shared.send_or_lose(from, NodeMessage::Response(id, Err(error)));
                 }
                 NodeMessage::Group(..)
+                | NodeMessage::Traced(..)
                 | NodeMessage::Request(..)
                 | NodeMessage::Response(..)
                 | NodeMessage::Ask(..)

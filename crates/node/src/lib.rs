@@ -32,6 +32,7 @@ mod message;
 mod start;
 mod store;
 mod time;
+mod timeline;
 
 pub use gateway::Gateway;
 pub use guard::{ClockGuard, Distrust};

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use clock::{Interval, Timestamp};
 use keys::{NodeId, RangeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, Reply};
+use paxos::Slot;
 use range::GroupMessage;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub enum NodeMessage {
     Ask(CallId, NodeQuestion),
     /// The answer to it.
     Answer(CallId, NodeAnswer),
+    /// This slot of this range, which comes with a message behind this one, is on this timeline.
+    Traced(RangeId, Slot, trace::Context),
 }
 
 /// What a node can be asked that is no business of a single range.
@@ -46,6 +49,8 @@ pub enum NodeQuestion {
     Introduce(Incarnation),
     /// What have commits through your gateway taken since you started?
     Stats,
+    /// What did you do for this trace?
+    Trace(trace::TraceId),
 }
 
 /// The answers.
@@ -61,6 +66,8 @@ pub enum NodeAnswer {
     Refused(String),
     /// To `Stats`.
     Stats(Box<sql::CommitStats>),
+    /// To `Trace`: the node's spans, and how many it lost.
+    Spans(Vec<trace::Record>, u64),
 }
 
 /// A node's clock, as it answers a ping.

@@ -16,6 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
+use trace::Tracer;
 use txn::{Coordinator, Router};
 
 use crate::{
@@ -64,6 +65,23 @@ pub struct NodeConfig {
     pub sql: sql::Config,
     /// What the store's work costs in a simulation, where computation takes no time by itself.
     pub work: Work,
+    /// What this process hears of traces. Whoever runs the node puts its layer into the subscriber
+    /// of `tracing`; else it stays empty.
+    pub traces: trace::Collector,
+}
+
+/// Who carries requests to ranges, and who runs transactions.
+fn gateway_side(
+    gateway: &Gateway,
+    clock: &NodeClock,
+    config: &txn::Config,
+    seed: Seed,
+) -> (Arc<Router>, Arc<Coordinator>) {
+    let sender: Arc<dyn RangeSender> = Arc::new(gateway.clone());
+    let source = Arc::clone(clock.source());
+    let router = Router::new(sender, Arc::clone(&source), txn::RouterConfig::default(), seed.0 ^ 1);
+    let coordinator = Coordinator::new(Arc::clone(&router), source, config.clone(), seed.0);
+    (router, coordinator)
 }
 
 /// What computation costs where time is virtual. Nothing, unless an experiment wants queues: a store
@@ -92,6 +110,7 @@ impl NodeConfig {
             txn: txn::Config::default(),
             sql: sql::Config::default(),
             work: Work::default(),
+            traces: trace::Collector::default(),
         }
     }
 }
@@ -170,7 +189,8 @@ impl Node {
         let members = Arc::new(members(&config));
         let (inputs, store_inputs) = mpsc::channel(INBOX);
         let guard = Arc::new(Guard::new(config.node, config.clock_guard));
-        let watches = Watches { guard: Arc::clone(&guard), meter: Arc::default() };
+        let traces = config.traces.clone();
+        let watches = Watches { guard: Arc::clone(&guard), meter: Arc::default(), traces };
         let gateway = Gateway::new(
             Arc::clone(&members),
             Arc::clone(&clock),
@@ -180,19 +200,18 @@ impl Node {
             admission.clone(),
             watches.clone(),
         );
-        let sender: Arc<dyn RangeSender> = Arc::new(gateway.clone());
-        let source = Arc::clone(clock.source());
-        let router =
-            Router::new(sender, Arc::clone(&source), txn::RouterConfig::default(), seed.0 ^ 1);
-        let coordinator = Coordinator::new(Arc::clone(&router), source, config.txn.clone(), seed.0);
-        let cluster = NodeCluster::new(
+        // Spans are numbered above those of former lives (T1).
+        let tracer = Tracer::new(config.node, Arc::clone(clock.source()), clock.stamp().wall);
+        let (router, coordinator) = gateway_side(&gateway, &clock, &config.txn, seed);
+        let cluster = NodeCluster {
             members,
-            Arc::clone(&clock),
-            gateway.clone(),
-            config.replication,
+            clock: Arc::clone(&clock),
+            gateway: gateway.clone(),
+            replication: config.replication,
+            tracer: Arc::clone(&tracer),
             watches,
             control,
-        );
+        };
         let database =
             Database::new(coordinator, Arc::clone(&router), Arc::new(cluster), config.sql.clone());
         let parts = StoreParts {
@@ -206,6 +225,7 @@ impl Node {
             asker: asker(router),
             work: config.work,
             guard: Arc::clone(&guard),
+            tracer,
         };
         let store = Store::open(parts, store_inputs, inputs.downgrade())?;
         let (failure, failed) = watch::channel(None);

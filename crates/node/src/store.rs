@@ -48,6 +48,7 @@ use crate::{
     message::{CallId, NodeFrame, NodeMessage},
     start::Work,
     time::NodeClock,
+    timeline::Timelines,
 };
 
 /// Inputs that may wait for the store; beyond it group messages are dropped (Paxos sends again) and
@@ -102,6 +103,8 @@ pub struct StoreParts {
     pub work: Work,
     /// Whether this node may be heard.
     pub guard: Arc<Guard>,
+    /// Draws the timelines of what is traced.
+    pub tracer: Arc<trace::Tracer>,
 }
 
 /// Who waits for an answer.
@@ -157,6 +160,7 @@ pub struct Store {
     outbox: BTreeMap<NodeId, Vec<NodeMessage>>,
     unsynced: Unsynced,
     syncing: Option<(Unsynced, BoxFuture<'static, SyncOutcome>)>,
+    timelines: Timelines,
 }
 
 impl Store {
@@ -175,6 +179,7 @@ impl Store {
         }
         let mut store = Store {
             admission: incarnation::admission(parts.engine.as_ref())?,
+            timelines: Timelines::new(Arc::clone(&parts.tracer)),
             parts,
             inputs,
             sender,
@@ -319,6 +324,10 @@ impl Store {
             NodeMessage::Request(call, request) => {
                 self.request(now, request, Caller::Remote(from, call))
             }
+            NodeMessage::Traced(range, slot, context) => {
+                self.timelines.announced(range, slot, context);
+                Ok(())
+            }
             NodeMessage::Response(..) | NodeMessage::Ask(..) | NodeMessage::Answer(..) => {
                 unreachable!("the node keeps these for itself")
             }
@@ -331,7 +340,7 @@ impl Store {
         request: RangeRequest,
         caller: Caller,
     ) -> Result<(), EngineError> {
-        let RangeRequest { range, deadline, request } = request;
+        let RangeRequest { range, deadline, request, trace } = request;
         if !self.replicas.contains_key(&range) {
             let known = Vec::new();
             self.reply(caller, Err(KvError::WrongRange { range, known }));
@@ -340,6 +349,7 @@ impl Store {
         let token = RequestToken(self.next_token);
         self.next_token += 1;
         self.callers.insert(token, caller);
+        self.timelines.request(token, range, &request, trace);
         let deadline = now.mono.plus(deadline);
         self.step(now, range, Input::Request { token, request, deadline })
     }
@@ -377,15 +387,23 @@ impl Store {
             engine: self.parts.engine.as_ref(),
             factory: self.parts.factory.as_ref(),
         };
+        let brought = match &input {
+            Input::Peer { message, .. } => self.timelines.brought(range, message),
+            _ => Vec::new(),
+        };
         replica.step(&context, input, &mut effects)?;
+        let applied = replica.machine().applied().slot;
+        self.timelines.stepped(range, &brought, &effects, applied);
         self.absorb(now, range, effects);
         Ok(())
     }
 
     /// Takes a step's effects into the round.
     fn absorb(&mut self, now: Now, range: RangeId, effects: Effects) {
-        let Effects { send, send_durable, persist, replies, asks, children, events } = effects;
+        let Effects { send, send_durable, persist, replies, asks, children, events, .. } = effects;
         for (to, message) in send {
+            let announced = self.timelines.announcements(range, &message);
+            self.outbox.entry(to).or_default().extend(announced);
             self.outbox.entry(to).or_default().push(NodeMessage::Group(range, message));
         }
         if let Some(token) = persist {
@@ -519,6 +537,7 @@ impl Store {
             self.parts.clock.bound_written(bound);
         }
         for (range, token) in waited.tokens {
+            self.timelines.persisted(range, token);
             self.step(now, range, Input::Persisted(token))?;
         }
         Ok(())

@@ -84,6 +84,18 @@ impl Command {
         postcard::from_bytes(bytes)
     }
 
+    /// The transaction it is part of.
+    #[must_use]
+    pub fn txn(&self) -> Option<TxnId> {
+        match self {
+            Command::Prepare { txn, .. }
+            | Command::Commit { txn, .. }
+            | Command::Poison { txn, .. } => Some(txn.id),
+            Command::Resolve { txn, .. } => Some(*txn),
+            Command::Split { .. } | Command::Gc { .. } | Command::Forget { .. } => None,
+        }
+    }
+
     /// The timestamp it names, for "above every timestamp in its log, resolutions included" (R1).
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {

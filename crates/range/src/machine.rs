@@ -346,9 +346,10 @@ impl Machine {
         self.leader.as_ref()?.next_proposal()
     }
 
-    /// The command last told by [`Machine::next_proposal`] is proposed in this slot.
-    pub fn proposed(&mut self, slot: Slot) {
-        self.leader.as_mut().expect("only a leader proposes").proposed(slot);
+    /// The command last told by [`Machine::next_proposal`] is proposed in this slot. Answers whose
+    /// it is.
+    pub fn proposed(&mut self, slot: Slot) -> Option<keys::TxnId> {
+        self.leader.as_mut().expect("only a leader proposes").proposed(slot)
     }
 
     /// Whether nothing is promised, in the log or waiting: for tests.

@@ -45,7 +45,7 @@ mod tests;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use clock::{Mono, Now, Timestamp};
-use keys::{Key, NodeId, RangeId};
+use keys::{Key, NodeId, RangeId, TxnId};
 use kv::{Descriptor, KvError, PushdownFactory, Reply, Request};
 use paxos::{Ballot, Candidacy, Group, Membership, Slot};
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,8 @@ pub struct Effects {
     pub children: Vec<(Replica, PersistToken)>,
     /// For the log and the metrics.
     pub events: Vec<Event>,
+    /// Commands of transactions that this step proposed: where, and whose. For timelines.
+    pub proposed: Vec<(Slot, TxnId)>,
 }
 
 /// What people may want to know.

@@ -4,12 +4,13 @@
 //! The node implements [`Cluster`]; the tests of this crate have a fake one. SQL itself knows key
 //! spans and leaders by name only, it never talks to a replica but through `txn`.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use expr::SqlError;
 use futures::future::BoxFuture;
 use keys::{NodeId, SchemaVersion};
 use kv::Descriptor;
+use trace::{Summary, Timeline, TraceId, Tracer};
 use txn::CommitInfo;
 
 use crate::{
@@ -57,6 +58,21 @@ pub trait Cluster: Send + Sync + fmt::Debug + 'static {
     /// What commits took, at every live node's gateway. Nodes that do not answer are left out.
     fn commit_stats(&self) -> BoxFuture<'static, Vec<(NodeId, CommitStats)>> {
         Box::pin(async { Vec::new() })
+    }
+
+    /// Makes the spans of this gateway; `None`: it has nobody who would hear of them.
+    fn tracer(&self) -> Option<Arc<Tracer>> {
+        None
+    }
+
+    /// The traces that began at this gateway, newest first.
+    fn traces(&self) -> Vec<Summary> {
+        Vec::new()
+    }
+
+    /// What all nodes tell of a trace; without spans if none knows it.
+    fn timeline(&self, id: TraceId) -> BoxFuture<'static, Timeline> {
+        Box::pin(async move { Timeline::new(id, Vec::new(), 0, BTreeMap::new()) })
     }
 }
 

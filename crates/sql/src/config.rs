@@ -28,6 +28,8 @@ pub struct Config {
     pub seed: u64,
     /// Ids that a node takes from a counter at once.
     pub id_block: u64,
+    /// Whether sessions begin with `trace` on.
+    pub trace: bool,
 }
 
 impl Default for Config {
@@ -43,6 +45,7 @@ impl Default for Config {
             backfill_rows: 1_000,
             seed: 0,
             id_block: 16,
+            trace: false,
         }
     }
 }

@@ -15,6 +15,7 @@ use expr::{SqlError, SqlState};
 use keys::SchemaVersion;
 use rustc_hash::FxHashMap;
 use timer::Instant;
+use trace::Tracer;
 use txn::{Coordinator, Router};
 
 use crate::{
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     pub coordinator: Arc<Coordinator>,
     pub router: Arc<Router>,
     pub cluster: Arc<dyn Cluster>,
+    /// Makes the spans of this gateway.
+    pub tracer: Arc<Tracer>,
     pub config: Config,
     pub cache: Cache,
     pub ids: Blocks,
@@ -79,7 +82,10 @@ impl Database {
         let node = cluster.node_id();
         // Pids differ between nodes, so that a person can tell sessions apart.
         let first_pid = i32::try_from(node.0 % 20_000).unwrap_or(0) * 100_000 + 1;
+        let tracer = cluster.tracer();
+        let alone = || Tracer::new(node, coordinator.clock().clone(), 1);
         Database(Arc::new(Inner {
+            tracer: tracer.unwrap_or_else(alone),
             cache: Cache::new(coordinator.clone(), config.clone()),
             coordinator,
             router,

@@ -1,5 +1,6 @@
 //! `EXPLAIN`: the plan as the key-range operations it will send.
 
+mod analyze;
 mod print;
 
 use std::sync::Arc;
@@ -57,10 +58,14 @@ pub(crate) async fn run(
     if mode == ExplainMode::Analyze {
         let begun = timer::Instant::now();
         let prepared = session.prepare(statement, &[]).await?;
-        let done = Box::pin(session.execute(&prepared, params.to_vec())).await?;
+        session.listen();
+        let done = Box::pin(session.execute(&prepared, params.to_vec())).await;
+        let heard = session.heard();
+        let done = done?;
         let elapsed = begun.elapsed();
         lines.push(format!("result: {}", done.tag()));
         lines.push(format!("time: {:.3} ms", elapsed.as_secs_f64() * 1_000.0));
+        lines.extend(analyze::lines(session.database(), &heard));
     }
     let rows = lines.into_iter().map(|line| vec![Datum::text(line)]).collect();
     Ok(Execution::Rows { columns: columns(), rows, tag: "EXPLAIN".to_owned() })

@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use timer::{Instant, sleep_until};
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle};
+use trace::Kind;
 
 use crate::{CommitInfo, Config, Router, Txn, TxnError, TxnOptions};
 
@@ -61,7 +63,17 @@ impl Coordinator {
     /// Begins a transaction. Nothing is sent and no snapshot is taken yet.
     #[must_use]
     pub fn begin(self: &Arc<Coordinator>, options: TxnOptions) -> Txn {
-        let id = TxnId(self.rng().random());
+        let id = self.draw_id();
+        self.begin_as(id, options)
+    }
+
+    /// An id for a transaction that begins later. Never used twice.
+    #[must_use]
+    pub fn draw_id(&self) -> TxnId {
+        TxnId(self.rng().random())
+    }
+
+    fn begin_as(self: &Arc<Coordinator>, id: TxnId, options: TxnOptions) -> Txn {
         let start = self.clock.now().latest_timestamp();
         Txn::new(self.clone(), id, start, options)
     }
@@ -69,7 +81,7 @@ impl Coordinator {
     /// The attempts of one statement that may be retried by itself.
     #[must_use]
     pub fn attempts(self: &Arc<Coordinator>, options: TxnOptions, deadline: Instant) -> Attempts {
-        Attempts { coordinator: self.clone(), options, tries: 0, deadline }
+        Attempts { coordinator: self.clone(), options, tries: 0, deadline, first: None }
     }
 
     /// Runs `body` in a transaction and commits it, again after conflicts: with the priority of the
@@ -152,8 +164,10 @@ impl Coordinator {
             return None;
         };
         let timeout = self.config.background_timeout;
+        // Open from now on: who waits for the end of the trace waits for this.
+        let span = trace::span(Kind::Operation, || "behind the answer".to_owned());
         Some(runtime.spawn(clock::inherit(async move {
-            if timer::timeout(timeout, work).await.is_err() {
+            if timer::timeout(timeout, trace::within(&span, pin!(work))).await.is_err() {
                 tracing::warn!("a clean-up behind an answer ran out of time");
             }
             drop(permit);
@@ -179,14 +193,23 @@ pub struct Attempts {
     options: TxnOptions,
     tries: u32,
     deadline: Instant,
+    /// The id of the next attempt, if it was drawn before.
+    first: Option<TxnId>,
 }
 
 impl Attempts {
+    /// The next attempt gets this id, which was drawn before ([`Coordinator::draw_id`]).
+    #[must_use]
+    pub fn named(self, id: TxnId) -> Attempts {
+        Attempts { first: Some(id), ..self }
+    }
+
     /// Starts the next attempt.
     #[must_use]
     pub fn begin(&mut self) -> Txn {
         self.tries += 1;
-        let mut txn = self.coordinator.begin(self.options.clone());
+        let id = self.first.take().unwrap_or_else(|| self.coordinator.draw_id());
+        let mut txn = self.coordinator.begin_as(id, self.options.clone());
         txn.set_deadline(Some(self.deadline));
         txn
     }

@@ -25,6 +25,7 @@
 //!
 //! What this module deliberately does not know: transactions.
 
+mod call;
 mod carrier;
 mod partition;
 mod read;

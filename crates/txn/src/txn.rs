@@ -23,7 +23,7 @@
 mod finish;
 mod lock;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use clock::Timestamp;
@@ -31,6 +31,7 @@ use futures::future::join_all;
 use keys::{Key, Span, TxnId};
 use kv::{Conflict, ConflictKind, ReadFrom, ReadSpan, TxnMeta};
 use timer::Instant;
+use trace::{Kind, Span as TraceSpan};
 
 use crate::{
     Access, CommitInfo, Coordinator, Isolation, ReadStats, Scan, ScanRows, TxnError, TxnOptions,
@@ -536,7 +537,18 @@ impl Txn {
     /// # Errors
     /// See [`TxnError`]. The transaction is over, whatever the answer.
     pub async fn commit(&mut self) -> Result<CommitInfo, TxnError> {
-        let result = self.try_commit().await;
+        let mut span = TraceSpan::none();
+        if !self.buffer.is_empty() {
+            span = trace::span(Kind::Commit, || "commit".to_owned());
+        }
+        let result = trace::within(&span, pin!(self.try_commit())).await;
+        match &result {
+            Ok(info) => {
+                span.note("participants", || info.participants);
+                span.note("s", || info.at);
+            }
+            Err(error) => span.note("error", || error),
+        }
         self.phase = Phase::Finished;
         self.heartbeat = None;
         result

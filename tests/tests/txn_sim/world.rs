@@ -276,7 +276,7 @@ impl World {
         call: u64,
         request: RangeRequest,
     ) {
-        let RangeRequest { range, deadline, request } = request;
+        let RangeRequest { range, deadline, request, .. } = request;
         if !self.nodes[&to].up {
             return;
         }
@@ -307,7 +307,7 @@ impl World {
     }
 
     fn absorb(&mut self, shared: &SharedWorld, node: NodeId, range: RangeId, effects: Effects) {
-        let Effects { send, send_durable, persist, replies, asks, children, events } = effects;
+        let Effects { send, send_durable, persist, replies, asks, children, events, .. } = effects;
         for (to, message) in send {
             let peer = || Happening::Peer { from: node, to, range, message: message.clone() };
             self.transmit(node, to, peer);

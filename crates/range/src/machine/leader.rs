@@ -227,12 +227,14 @@ impl Leader {
         self.queue.front().map(|proposal| &proposal.bytes)
     }
 
-    pub fn proposed(&mut self, slot: Slot) {
+    pub fn proposed(&mut self, slot: Slot) -> Option<TxnId> {
         let proposal = self.queue.pop_front().expect("told by next_proposal");
         if let Some((last, _)) = self.inflight.back() {
             assert!(*last < slot, "slots go up: {last} then {slot}");
         }
+        let whose = proposal.command.txn();
         self.inflight.push_back((slot, proposal));
+        whose
     }
 
     /// Takes what was proposed in this slot, if anything.

@@ -137,6 +137,17 @@ pub(super) struct ReadWork {
     pub read: Read,
     /// Sum up instead of reading.
     pub checksum: bool,
+    /// Since when it waits for other transactions' writes; `None`: it does not.
+    pub blocked_since: Option<Mono>,
+    /// How long it waited for them before.
+    pub blocked_nanos: u64,
+}
+
+impl ReadWork {
+    /// A read that has not waited yet.
+    pub fn new(read: Read, checksum: bool) -> ReadWork {
+        ReadWork { read, checksum, blocked_since: None, blocked_nanos: 0 }
+    }
 }
 
 /// A commit in the log.

@@ -44,7 +44,7 @@ impl ReadWork {
             max_rows: 0,
             program: None,
         };
-        ReadWork { read, checksum: true }
+        ReadWork::new(read, true)
     }
 }
 
@@ -107,6 +107,9 @@ impl Machine {
         mut op: Op,
     ) -> Result<(), EngineError> {
         let Work::Read(work) = &mut op.work else { unreachable!("asked by kind") };
+        if let Some(since) = work.blocked_since.take() {
+            work.blocked_nanos += nanos_since(cx, since);
+        }
         if work.checksum && work.read.spans.is_empty() {
             let span = self.state.descriptor.span.clone();
             work.read.spans.push(ReadSpan { span, reverse: false });
@@ -127,9 +130,11 @@ impl Machine {
         Ok(())
     }
 
-    fn park_read(&mut self, cx: &mut Cx<'_>, id: OpId, op: Op, parked: Parked) {
-        let Work::Read(work) = &op.work else { unreachable!("asked by kind") };
+    fn park_read(&mut self, cx: &mut Cx<'_>, id: OpId, mut op: Op, parked: Parked) {
+        let Work::Read(work) = &mut op.work else { unreachable!("asked by kind") };
         let at = work.read.at;
+        let blocked = matches!(parked, Parked::Locks | Parked::Intent);
+        work.blocked_since = blocked.then_some(cx.now.mono);
         if self.ops.reads() >= self.config.parked_reads {
             self.let_go(id);
             let cause = format!("{} reads wait in {}", self.ops.reads(), self.id());
@@ -291,7 +296,9 @@ impl Machine {
             }
         }
         let waited_nanos = nanos_since(cx, arrived);
-        Ok(Ok(Reply::Read(ReadReply { spans, served_by: self.node, waited_nanos })))
+        let blocked_nanos = work.blocked_nanos;
+        let served_by = self.node;
+        Ok(Ok(Reply::Read(ReadReply { spans, served_by, waited_nanos, blocked_nanos })))
     }
 }
 

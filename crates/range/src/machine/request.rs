@@ -54,7 +54,7 @@ impl Machine {
         }
         match request {
             Request::Read(read) => {
-                let work = Work::Read(Box::new(ReadWork { read, checksum: false }));
+                let work = Work::Read(Box::new(ReadWork::new(read, false)));
                 self.read(cx, op(work))
             }
             Request::Checksum { at } => {

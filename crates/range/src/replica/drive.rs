@@ -19,7 +19,7 @@ impl Replica {
         out: &mut Effects,
     ) -> Result<(), EngineError> {
         loop {
-            self.propose(ctx);
+            self.propose(ctx, out);
             self.hand_over(ctx, outputs);
             self.truncate();
             let mut effects = std::mem::take(&mut self.effects);
@@ -45,11 +45,14 @@ impl Replica {
     }
 
     /// Proposes what the machine wants in the log, as far as the window reaches.
-    fn propose(&mut self, ctx: &Context<'_>) {
+    fn propose(&mut self, ctx: &Context<'_>, out: &mut Effects) {
         while let Some(command) = self.machine.next_proposal() {
             let command = command.clone();
             match self.group.propose(ctx.now, command, &mut self.effects) {
-                Ok(slot) => self.machine.proposed(slot),
+                Ok(slot) => {
+                    let whose = self.machine.proposed(slot);
+                    out.proposed.extend(whose.map(|txn| (slot, txn)));
+                }
                 Err(error @ paxos::ProposeError::TooLarge { .. }) => {
                     panic!("a command is checked before it is queued: {error}")
                 }

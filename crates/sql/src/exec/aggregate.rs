@@ -1,5 +1,7 @@
 //! Groups: at the replicas where a scan's rows are all that goes in, else here.
 
+use std::pin::pin;
+
 use expr::{Accumulator, AggCall, Datum, Expr, pushdown::Output, row};
 use rustc_hash::FxHashMap;
 
@@ -109,7 +111,11 @@ async fn merge_partials(
     let layout = layout(settled.table, settled.index, &scan.needed);
     let output = Output::Groups { group_by: group.to_vec(), aggregates: groups.calls.to_vec() };
     let program = settled.program(exec, layout, settled.conditions.clone(), output);
-    for (_, tuple) in scan::run_program(exec, &settled, &program, None).await? {
+    let span = settled.operation(exec);
+    let read = scan::run_program(exec, &settled, &program, None);
+    let tuples = trace::within(&span, pin!(read)).await?;
+    drop(span);
+    for (_, tuple) in tuples {
         let mut values = row::decode_tuple(&tuple)?;
         let mut partials = values.split_off(group.len());
         let calls = groups.calls;

@@ -38,7 +38,7 @@ pub(super) async fn run(
     }
     let keys: Vec<Key> = probes.iter().flatten().map(|(_, key)| key.clone()).collect();
     lock::lock_keys(exec, keys.clone()).await?;
-    let values = if keys.is_empty() { Vec::new() } else { exec.env.txn.get(&keys).await? };
+    let values = super::existing(exec, table, &keys).await?;
     let found: FxHashMap<Key, Bytes> =
         keys.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?))).collect();
     let mut claimed: FxHashSet<Key> = FxHashSet::default();

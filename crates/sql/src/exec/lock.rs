@@ -4,13 +4,15 @@
 //! with its lock held, until nothing moved: the statement then sees what it changes. The stricter
 //! levels do not look again: there a changed row is a conflict.
 
+use std::pin::pin;
+
 use clock::Timestamp;
 use expr::{SqlError, SqlState};
 use keys::Key;
 use kv::LockWait;
 use txn::{Isolation, TxnError};
 
-use super::Exec;
+use super::{Environment, Exec};
 use crate::{
     catalog::{Table, primary_key},
     error::Outcome,
@@ -83,7 +85,15 @@ async fn lock(
     keys: Vec<Key>,
     wait: LockWait,
 ) -> Outcome<Vec<(Key, Timestamp)>> {
-    let env = &mut exec.env;
+    let span = trace::span(trace::Kind::Operation, || format!("lock {} keys", keys.len()));
+    trace::within(&span, pin!(lock_in_time(&mut exec.env, keys, wait))).await
+}
+
+async fn lock_in_time(
+    env: &mut Environment<'_>,
+    keys: Vec<Key>,
+    wait: LockWait,
+) -> Outcome<Vec<(Key, Timestamp)>> {
     let until = env.lock_timeout.map(|timeout| env.database.deadline(Some(timeout)));
     let Some(until) = until.filter(|until| *until < env.deadline) else {
         return Ok(env.txn.lock(keys, wait).await?);

@@ -18,16 +18,19 @@ pub mod scan;
 mod update;
 mod writer;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use bytes::Bytes;
 use clock::Timestamp;
 use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Volatility};
 use futures::{FutureExt, future::BoxFuture};
+use keys::{Key, Span};
 use timer::Instant;
 use txn::Txn;
 
 use crate::{
     bind::SUBQUERY,
+    catalog::Table,
     database::Database,
     error::Outcome,
     plan::{Body, Node, Plan, Subquery, SubqueryKind},
@@ -262,6 +265,47 @@ impl Exec<'_> {
         }
     }
 }
+
+/// Begins the span of a plan's operation, with what it reads; none if nobody traces it.
+pub(crate) fn operation(
+    database: &Database,
+    name: impl FnOnce() -> String,
+    spans: &[Span],
+) -> trace::Span {
+    let mut span = trace::span(trace::Kind::Operation, name);
+    let catalog = || database.0.cache.current().map(|(catalog, _)| catalog);
+    span.note("spans", || {
+        let catalog = catalog();
+        let named = spans.iter().take(MAX_NAMED_SPANS);
+        let mut named: Vec<String> =
+            named.map(|span| crate::error::named_span(span, catalog.as_deref())).collect();
+        if spans.len() > MAX_NAMED_SPANS {
+            named.push(format!("... {} spans in all", spans.len()));
+        }
+        named.join(", ")
+    });
+    span
+}
+
+/// Reads the keys that a write must not find, or must.
+pub(crate) async fn existing(
+    exec: &mut Exec<'_>,
+    table: &Table,
+    keys: &[Key],
+) -> Outcome<Vec<Option<Bytes>>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Named only where somebody traces.
+    let named = if trace::context().is_some() { MAX_NAMED_SPANS + 1 } else { 0 };
+    let points: Vec<Span> = keys.iter().take(named).cloned().map(Span::point).collect();
+    let name = || format!("check keys of {}", table.name);
+    let span = operation(exec.env.database, name, &points);
+    Ok(trace::within(&span, pin!(exec.env.txn.get(keys))).await?)
+}
+
+/// Spans that a timeline names of one operation.
+const MAX_NAMED_SPANS: usize = 4;
 
 /// Which row count is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,8 @@
 //! as they are and run through the very same program here. An index that does not hold all needed
 //! columns is read first for the primary keys, whose rows are then fetched in one round.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use expr::{
     Datum, Expr, SqlError,
@@ -54,11 +56,14 @@ pub(crate) async fn rows(exec: &mut Exec<'_>, scan: &Scan, extra: &[Expr]) -> Ou
     if settled.spans.spans.is_empty() {
         return Ok(Vec::new());
     }
+    let mut span = settled.operation(exec);
     let mut rows = if access::covers(settled.table, settled.index, &scan.needed) {
-        read(exec, &settled, &scan.needed).await?
+        trace::within(&span, pin!(read(exec, &settled, &scan.needed))).await?
     } else {
-        look_up(exec, &settled, &scan.needed).await?
+        trace::within(&span, pin!(look_up(exec, &settled, &scan.needed))).await?
     };
+    span.note("rows", || rows.len());
+    drop(span);
     if settled.unsorted {
         let planned = scan.table.indexes().find(|index| index.id == scan.index);
         sort_as(&mut rows, settled.table, planned.expect("the plan's index exists"), scan.order);
@@ -160,6 +165,14 @@ impl Settled<'_> {
             transaction_time: exec.env.context.transaction_time,
             statement_time: exec.env.context.statement_time,
         }
+    }
+
+    /// The span of reading it, for timelines.
+    pub(crate) fn operation(&self, exec: &Exec<'_>) -> trace::Span {
+        let primary = self.index.id == IndexId::PRIMARY;
+        let index = if primary { "primary" } else { self.index.name.as_str() };
+        let name = || format!("scan {}@{index}", self.table.name);
+        super::operation(exec.env.database, name, &self.spans.spans)
     }
 
     /// Whether every span is one row at most, and few.

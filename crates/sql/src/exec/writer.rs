@@ -1,6 +1,5 @@
 //! Rows into keys: what a changed row means for the indexes, and what forbids it.
 
-use bytes::Bytes;
 use expr::{Datum, ErrorObjects, SqlError, SqlState};
 use keys::Key;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -123,8 +122,7 @@ pub(super) async fn apply(exec: &mut Exec<'_>, table: &Table, changes: &[Change]
     lock::lock_keys(exec, wanted.iter().map(|(_, _, key)| key.clone()).collect()).await?;
     let freed = freed_keys(table, changes);
     let keys: Vec<Key> = wanted.iter().map(|(_, _, key)| key.clone()).collect();
-    let found: Vec<Option<Bytes>> =
-        if keys.is_empty() { Vec::new() } else { exec.env.txn.get(&keys).await? };
+    let found = super::existing(exec, table, &keys).await?;
     let mut taken: FxHashSet<&Key> = FxHashSet::default();
     for ((at, index, key), value) in wanted.iter().zip(&found) {
         let there = value.is_some() && !freed.contains(key);

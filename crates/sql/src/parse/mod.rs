@@ -10,8 +10,10 @@
 //! Places are byte offsets into the whole text, also in the third of three statements.
 
 mod cursor;
+mod explain;
 pub(crate) mod knobs;
 mod text;
+mod trace;
 mod utility;
 
 use std::sync::Arc;
@@ -25,9 +27,11 @@ use sqlparser::{
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError},
 };
 
+pub(crate) use explain::ExplainMode;
+pub(crate) use trace::ShowTrace;
 pub(crate) use utility::{
-    BeginTag, Chain, ExplainMode, IsolationName, Mode, ResetTarget, SetScope, SetValue, Show,
-    TransactionModes, Utility,
+    BeginTag, Chain, IsolationName, Mode, ResetTarget, SetScope, SetValue, Show, TransactionModes,
+    Utility,
 };
 
 use cursor::Cursor;

@@ -6,7 +6,7 @@
 use expr::{SqlError, Type};
 use sqlparser::{ast, tokenizer::Token};
 
-use super::{AsOf, Cursor, Kind, kind, knobs, with_parser};
+use super::{AsOf, Cursor, ExplainMode, Kind, explain, kind, knobs, with_parser};
 
 /// A statement that is read here.
 #[derive(Clone, Debug)]
@@ -73,15 +73,6 @@ pub enum Chain {
     Yes,
     /// None does.
     No,
-}
-
-/// `EXPLAIN` or `EXPLAIN ANALYZE`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExplainMode {
-    /// The plan alone.
-    Plan,
-    /// The statement is run, and what happened is told.
-    Analyze,
 }
 
 /// What `BEGIN` or `SET TRANSACTION` ask of a transaction.
@@ -206,6 +197,10 @@ pub enum Show {
     Knobs(knobs::KnobShow),
     /// A checksum per range and replica.
     Checksums(Vec<String>, Option<AsOf>),
+    /// The spans of a trace.
+    Trace(super::trace::ShowTrace),
+    /// The traces that began here.
+    Traces,
 }
 
 /// Reads a statement if its first words are known here; else the cursor has not moved.
@@ -217,7 +212,7 @@ pub fn read(cursor: &mut Cursor<'_>) -> Result<Option<Utility>, SqlError> {
         return Ok(Some(utility));
     }
     if cursor.word("EXPLAIN") {
-        return explain(cursor).map(Some);
+        return explain::read(cursor).map(Some);
     }
     if cursor.word("PREPARE") {
         return prepare(cursor).map(Some);
@@ -460,6 +455,8 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Show, SqlError> {
         let table = from_table(cursor)?;
         let past = cursor.words(&["AS", "OF", "SYSTEM", "TIME"]);
         Show::Checksums(table, if past { Some(as_of(cursor)?) } else { None })
+    } else if let Some(trace) = super::trace::read(cursor)? {
+        trace
     } else if cursor.words(&["TRANSACTION", "ISOLATION", "LEVEL"]) {
         Show::Setting("transaction_isolation".to_owned())
     } else if cursor.words(&["TIME", "ZONE"]) {
@@ -469,38 +466,6 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Show, SqlError> {
     } else {
         Show::Setting(setting_name(cursor)?)
     })
-}
-
-fn explain(cursor: &mut Cursor<'_>) -> Result<Utility, SqlError> {
-    let mut mode = ExplainMode::Plan;
-    if cursor.token(&Token::LParen) {
-        loop {
-            let option = cursor.name()?;
-            let off = cursor.word("OFF") || cursor.word("FALSE");
-            let _on = !off && (cursor.word("ON") || cursor.word("TRUE"));
-            match option.as_str() {
-                "analyze" if !off => mode = ExplainMode::Analyze,
-                "analyze" | "costs" | "verbose" | "buffers" | "timing" | "summary" => {}
-                "format" if cursor.word("TEXT") => {}
-                other => return Err(SqlError::unsupported(format!("EXPLAIN option \"{other}\""))),
-            }
-            if !cursor.token(&Token::Comma) {
-                break;
-            }
-        }
-        cursor.expect(&Token::RParen)?;
-    } else {
-        if cursor.word("ANALYZE") {
-            mode = ExplainMode::Analyze;
-        }
-        cursor.word("VERBOSE");
-    }
-    let source = cursor.source();
-    let tokens = cursor.rest();
-    if tokens.is_empty() {
-        return Err(cursor.unexpected());
-    }
-    Ok(Utility::Explain(mode, Box::new(kind(source, tokens)?)))
 }
 
 fn prepare(cursor: &mut Cursor<'_>) -> Result<Utility, SqlError> {

@@ -25,6 +25,7 @@ pub(crate) mod past;
 mod run;
 pub mod settings;
 mod shared;
+mod traced;
 mod transaction;
 mod utility;
 
@@ -218,6 +219,7 @@ pub struct Session {
     last_commit: Timestamp,
     last_read: Option<Timestamp>,
     last_stats: Option<CommitInfo>,
+    traces: traced::Traces,
     info: Arc<expr::SessionInfo>,
     hooks: expr::SharedHooks,
 }
@@ -231,6 +233,9 @@ impl Session {
         let start = |settings: &mut settings::Settings| {
             settings.set_user(&options.user);
             settings.set_startup("application_name", &options.application_name)?;
+            if database.0.config.trace {
+                settings.set_startup("trace", "on")?;
+            }
             options
                 .parameters
                 .iter()
@@ -261,6 +266,7 @@ impl Session {
             last_commit: Timestamp::ZERO,
             last_read: None,
             last_stats: None,
+            traces: traced::Traces::default(),
             info,
             hooks,
         })

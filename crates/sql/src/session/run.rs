@@ -1,15 +1,15 @@
 //! Running planned statements: in the open transaction, or in one of their own that is retried.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use clock::Timestamp;
 use expr::{Datum, SqlError, SqlState, Type};
-use keys::{SchemaVersion, TableId};
+use keys::{SchemaVersion, TableId, TxnId};
 use timer::Instant;
 use txn::{Access, Isolation, Retriable, Txn, TxnOptions};
 
 use super::{
-    Execution, Notice, Prepared, Session, past,
+    Execution, Notice, Prepared, Session, past, traced,
     transaction::{Block, Open},
 };
 use crate::{
@@ -156,12 +156,16 @@ impl Session {
         params: &[Datum],
         deadline: Instant,
     ) -> Result<Execution, SqlError> {
-        let plan = self.current_plan(prepared).await?;
+        let mut span = self.statement_span(prepared.statement());
+        let plan = trace::within(&span, pin!(self.current_plan(prepared))).await?;
         let mut open = self.open.take().expect("a transaction is open");
-        let result = self.attempt_in_open(&mut open, &plan, params, deadline).await;
+        let work = self.attempt_in_open(&mut open, &plan, params, deadline);
+        let result = trace::within(&span, pin!(work)).await;
         self.open = Some(open);
         let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
-        result.map_err(|failure| failure.into_sql(catalog.as_deref()))
+        let result = result.map_err(|failure| failure.into_sql(catalog.as_deref()));
+        traced::note(&mut span, &result);
+        result
     }
 
     async fn attempt_in_open(
@@ -208,8 +212,29 @@ impl Session {
         &mut self,
         prepared: &Prepared,
         params: &[Datum],
+        options: TxnOptions,
+        deadline: Instant,
+    ) -> Result<Execution, SqlError> {
+        let (mut span, mut first) = (trace::Span::none(), None);
+        if self.is_traced() {
+            let id = self.database.0.coordinator.draw_id();
+            let text = traced::told(prepared.statement().sql());
+            (span, first) = (self.begin_trace(id, trace::Kind::Statement, text), Some(id));
+        }
+        let work = self.run_attempts(prepared, params, options, deadline, first);
+        let result = trace::within(&span, pin!(work)).await;
+        traced::note(&mut span, &result);
+        result
+    }
+
+    /// The attempts of a statement; the first is named by `first` if that is given.
+    async fn run_attempts(
+        &mut self,
+        prepared: &Prepared,
+        params: &[Datum],
         mut options: TxnOptions,
         deadline: Instant,
+        first: Option<TxnId>,
     ) -> Result<Execution, SqlError> {
         let mut replans = 0;
         let mut plan = self.current_plan(prepared).await?;
@@ -220,6 +245,9 @@ impl Session {
         let coordinator = self.database.0.coordinator.clone();
         let as_of = options.as_of;
         let mut attempts = coordinator.attempts(options, deadline);
+        if let Some(id) = first {
+            attempts = attempts.named(id);
+        }
         let result = loop {
             let mut txn = attempts.begin();
             txn.set_deadline(Some(deadline));

@@ -126,6 +126,7 @@ const DEFINITIONS: &[Definition] = &[
     setting("statement_timeout", "0", Kind::Duration, "Longest time a statement may run."),
     setting("synchronous_commit", "on", Kind::Choice(&["on"]), "A commit is always durable."),
     reported("TimeZone", "UTC", Kind::TimeZone, "Time zone for output and input."),
+    setting("trace", "off", Kind::Bool, "Whether the timelines of transactions are kept."),
     setting("transaction_isolation", "serializable", Kind::Isolation, "Of this transaction."),
     setting("transaction_read_only", "off", Kind::Bool, "Of this transaction."),
     setting("transaction_deferrable", "off", Kind::Bool, "Of this transaction."),

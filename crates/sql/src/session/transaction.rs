@@ -1,5 +1,7 @@
 //! Transaction blocks: their beginning, their end, their savepoints.
 
+use std::pin::pin;
+
 use clock::Timestamp;
 use expr::{SqlError, SqlState};
 use keys::{SchemaVersion, TableId};
@@ -51,6 +53,8 @@ pub struct Open {
     pub savepoints: Vec<String>,
     /// Settings as they were before `SET LOCAL`; `None`: at their default.
     pub former_settings: Vec<(String, Option<String>)>,
+    /// Its timeline; none if it is not traced.
+    pub trace: trace::Span,
 }
 
 /// Whether a statement may run in a block that failed.
@@ -124,7 +128,9 @@ impl Session {
         assert!(self.open.is_none(), "a transaction is open already");
         let txn = self.database.0.coordinator.begin(options.clone());
         self.shared.set_txn(txn.id());
+        let trace = self.begin_trace(txn.id(), trace::Kind::Transaction, "transaction");
         self.open = Some(Open {
+            trace,
             txn,
             block,
             failed: false,
@@ -290,14 +296,20 @@ impl Session {
     pub(super) async fn commit_open(&mut self) -> Result<(), SqlError> {
         let mut open = self.open.take().expect("a transaction is open");
         open.txn.set_deadline(Some(self.deadline()));
-        let result = self.commit_txn(&mut open.txn, &open.used, open.bound).await;
+        let commit = self.commit_txn(&mut open.txn, &open.used, open.bound);
+        let result = trace::within(&open.trace, pin!(commit)).await;
         if result.is_err() && !open.txn.is_finished() {
             open.txn.rollback().await;
         }
         self.shared.end_txn();
         self.restore_settings(&open);
         let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
-        result.map_err(|failure| failure.into_sql(catalog.as_deref()))
+        let result = result.map_err(|failure| failure.into_sql(catalog.as_deref()));
+        match &result {
+            Ok(()) => open.trace.note("answer", || "COMMIT"),
+            Err(error) => open.trace.note("error", || error),
+        }
+        result
     }
 
     /// Commits a transaction that used these tables. If one of them is being changed, whoever changes
@@ -342,8 +354,9 @@ impl Session {
     /// Rolls back the open transaction, if there is one.
     pub(super) async fn rollback_open(&mut self) {
         if let Some(mut open) = self.open.take() {
+            open.trace.note("answer", || "ROLLBACK");
             if !open.txn.is_finished() {
-                open.txn.rollback().await;
+                trace::within(&open.trace, pin!(open.txn.rollback())).await;
             }
             self.shared.end_txn();
             self.restore_settings(&open);

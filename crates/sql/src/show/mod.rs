@@ -2,6 +2,7 @@
 
 mod knobs;
 mod ranges;
+mod trace;
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,6 +81,8 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             ("total_ms", Type::Float8),
         ]),
         Show::Knobs(show) => knobs::columns(show),
+        Show::Trace(what) => trace::columns(what),
+        Show::Traces => trace::list_columns(),
         Show::Checksums(..) => {
             table_of(&[("range_id", I), ("node_id", I), ("at", T), ("checksum", T), ("rows", I)])
         }
@@ -161,6 +164,8 @@ pub(crate) async fn run(session: &Session, show: &Show) -> Result<Execution, Sql
         Show::ReadTimestamp => vec![vec![stamp(session.timestamps().1)]],
         Show::CommitStats => session.last_commit_info().iter().map(stats).collect(),
         Show::Knobs(show) => knobs::rows(session.database(), show).await?,
+        Show::Trace(what) => trace::rows(session, what).await?,
+        Show::Traces => trace::list(session.database()),
         Show::Checksums(name, as_of) => {
             let table = table(session, name).await?;
             ranges::checksums(session, &table, as_of.as_ref()).await?

@@ -58,7 +58,7 @@ impl State {
             let last = spans.last_mut().ok_or_else(|| KvError::Invalid("no span".to_owned()))?;
             last.rows.extend(partial.into_iter().map(|value| (Key::MIN, value)));
         }
-        Ok(Reply::Read(ReadReply { spans, served_by: node, waited_nanos: 0 }))
+        Ok(Reply::Read(ReadReply { spans, served_by: node, waited_nanos: 0, blocked_nanos: 0 }))
     }
 
     /// Waits for intents at or below the snapshot; a holder of locks wounds younger ones (X5a).

@@ -101,7 +101,7 @@ async fn replicas_agree_on_their_checksum() {
     for node in 1..=3 {
         let (range, deadline) = (RangeId(2), Duration::from_secs(1));
         let request = Request::Checksum { at: Timestamp::MAX };
-        let asked = RangeRequest { range, deadline, request };
+        let asked = RangeRequest { range, deadline, request, trace: None };
         match cluster.send(NodeId(node), asked).await {
             Ok(Reply::Checksum { sum, rows }) => sums.push((sum, rows)),
             other => panic!("{other:?}"),
@@ -115,7 +115,7 @@ async fn a_split_is_idempotent_by_its_child() {
     let cluster = cluster().await;
     let split = |at: &str| {
         let request = Request::Split { at: at.into(), child: RangeId(9) };
-        RangeRequest { range: RangeId(2), deadline: Duration::from_secs(1), request }
+        RangeRequest { range: RangeId(2), deadline: Duration::from_secs(1), request, trace: None }
     };
     let first = cluster.send(NodeId(1), split("a3")).await.expect("inside the range");
     let again = cluster.send(NodeId(1), split("a3")).await.expect("known");

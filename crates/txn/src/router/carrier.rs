@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use timer::{Instant, sleep_until, timeout_at};
 
 use super::{
-    lock,
+    call, lock,
     tour::{Step, Tour, nearest_first},
 };
 use crate::{RouterConfig, cache::RoutingCache};
@@ -243,11 +243,16 @@ impl Carrier {
         request: Request,
         deadline: Instant,
     ) -> Result<Reply, KvError> {
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        let answer = self.sender.send(node, RangeRequest { range, deadline: remaining, request });
-        timeout_at(deadline + ANSWER_GRACE, answer).await.unwrap_or_else(|_| {
+        let mut call = call::begin(node, range, &request);
+        let (trace, remaining) =
+            (call.context(), deadline.saturating_duration_since(Instant::now()));
+        let request = RangeRequest { range, deadline: remaining, request, trace };
+        let answer = self.sender.send(node, request);
+        let result = timeout_at(deadline + ANSWER_GRACE, answer).await.unwrap_or_else(|_| {
             Err(KvError::AnswerLost { node, cause: "no answer in time".to_owned() })
-        })
+        });
+        call::note(&mut call, &result);
+        result
     }
 
     /// A pause that doubles with each try, with jitter, and ends at the deadline at the latest.
