@@ -18,6 +18,7 @@ mod meta;
 mod output;
 mod repl;
 mod tap;
+mod timeline;
 mod watch;
 
 use std::io::{IsTerminal, Read};
@@ -26,6 +27,7 @@ use futures::future::BoxFuture;
 
 pub use client::Client;
 pub use output::Format;
+pub use timeline::{Form, draw};
 
 /// Where the shell connects if it is not told.
 pub const DEFAULT_URL: &str = "postgresql://root@127.0.0.1:5433/meridian";

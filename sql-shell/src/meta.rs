@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::{
     knobs::{self, ToolLine},
     output::Layout,
+    timeline,
 };
 
 /// What a backslash command asks for.
@@ -15,6 +16,8 @@ pub enum Command {
     Sql(String),
     /// Describe a table: its columns, its indexes, its ranges.
     Describe(String),
+    /// Draw the timeline of a transaction.
+    Trace(timeline::Wanted),
     /// Run the statements of a file.
     Include(String),
     /// Switch, or toggle, the display of times.
@@ -62,6 +65,10 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("\\clocks", "each node's TrueTime interval, ε and clock source"),
     ("\\locks", "locks held and waited for"),
     ("\\stats", "where the time of this session's last commit went"),
+    (
+        "\\trace [last|ID]",
+        "a transaction's timeline; --html FILE, --chrome FILE, --otlp FILE keep it",
+    ),
     ("\\timing [on|off]", "show how long each statement took"),
     ("\\x [on|off]", "a column on a line instead of a row"),
     ("\\i FILE", "run the statements of a file"),
@@ -78,6 +85,9 @@ pub fn parse(line: &str) -> Result<Command, String> {
     }
     let mut words = line.split_whitespace();
     let name = words.next().unwrap_or_default();
+    if name == "\\trace" {
+        return timeline::parse(words).map(Command::Trace);
+    }
     let argument = words.next();
     if let Some(extra) = words.next() {
         return Err(format!("{name}: unexpected argument {extra}"));

@@ -17,6 +17,7 @@ use crate::{
     lines::{self, Piece},
     meta::{self, Command, Switch},
     output::{Format, Layout, render},
+    timeline::{self, Wanted},
     watch::{self, Look},
 };
 
@@ -160,6 +161,7 @@ impl Shell {
             Command::Help => print(&meta::help()).map(|()| Next::Go),
             Command::Sql(sql) => self.statement(&sql).await,
             Command::Describe(table) => self.describe(&table).await,
+            Command::Trace(wanted) => self.trace(wanted).await,
             Command::Include(file) => self.include(&file, depth).await,
             Command::Timing(switch) => {
                 self.timing = switch.map_or(!self.timing, |switch| switch == Switch::On);
@@ -252,6 +254,25 @@ impl Shell {
             }
         }
         Ok(Next::Go)
+    }
+
+    async fn trace(&mut self, wanted: Wanted) -> anyhow::Result<Next> {
+        let Wanted { id, form, file } = wanted;
+        let drawn = timeline::draw(&self.client, id.as_deref(), form).await;
+        let done = match (drawn, file) {
+            (Ok(drawn), None) => return print(&drawn).map(|()| Next::Go),
+            (Ok(drawn), Some(file)) => std::fs::write(&file, drawn)
+                .map(|()| file.clone())
+                .map_err(|error| format!("{file}: {error}")),
+            (Err(message), _) => Err(message),
+        };
+        match done {
+            Ok(file) => print(&format!("written to {file}\n")).map(|()| Next::Go),
+            Err(message) => {
+                eprintln!("{message}");
+                Ok(Next::Failed)
+            }
+        }
     }
 
     async fn include(&mut self, file: &str, depth: u32) -> anyhow::Result<Next> {

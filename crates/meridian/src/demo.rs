@@ -121,7 +121,7 @@ pub fn uncertainty(
 }
 
 /// Runs the demo.
-pub async fn run(options: Options) -> anyhow::Result<Ending> {
+pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<Ending> {
     let topology = topology(&options)?;
     let commit_wait = match (options.commit_wait, options.r#unsafe) {
         (Switch::On, _) => CommitWait::On,
@@ -157,7 +157,10 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
         }),
         sql_address: Box::new(move |id| format!("127.0.0.1:{}", sql_port(port, id))),
         trace: None,
-        tune: Box::new(|_| {}),
+        tune: Box::new(move |config| {
+            config.traces = traces.clone();
+            config.sql.trace = true;
+        }),
     })
     .await?;
     cluster.boot().await?;

@@ -15,12 +15,13 @@ mod live;
 mod sim;
 mod start;
 mod tools;
+mod trace_command;
 mod workload;
 
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Much of what the program does is to allocate; this allocator does it in less time.
 #[global_allocator]
@@ -42,6 +43,8 @@ enum Command {
     Start(Box<start::Options>),
     /// Open the SQL shell, or run statements.
     Sql(SqlOptions),
+    /// Draw the timeline of a transaction.
+    Trace(trace_command::Options),
     /// Make load through SQL and measure it.
     #[command(subcommand)]
     Workload(workload::Command),
@@ -99,24 +102,29 @@ fn main() -> ExitCode {
     };
     // Logs go to standard error; RUST_LOG chooses, warnings by default.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let log = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
-        .init();
+        .with_filter(filter);
+    let traces = trace::Collector::default();
+    tracing_subscriber::registry().with(log).with(traces.layer()).init();
     match &arguments.command {
         // A panic is a finding there, and time is not the machine's: no runtime of its own.
         Command::Sim(options) => return finished(sim::run(options)),
         Command::Experiment(command) => return finished(experiment::run(command)),
         Command::Check(options) => return finished(check::run(options)),
-        Command::Demo(_) | Command::Start(_) | Command::Sql(_) | Command::Workload(_) => {}
+        Command::Demo(_)
+        | Command::Start(_)
+        | Command::Sql(_)
+        | Command::Trace(_)
+        | Command::Workload(_) => {}
     }
     live::stop_on_panic();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&anyhow::Error::new(error).context("start the runtime")),
     };
-    finished(runtime.block_on(run(arguments.command)))
+    finished(runtime.block_on(run(arguments.command, traces)))
 }
 
 fn finished(ending: anyhow::Result<Ending>) -> ExitCode {
@@ -157,11 +165,12 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn run(command: Command) -> anyhow::Result<Ending> {
+async fn run(command: Command, traces: trace::Collector) -> anyhow::Result<Ending> {
     match command {
-        Command::Demo(options) => demo::run(options).await,
-        Command::Start(options) => start::run(*options).await,
+        Command::Demo(options) => demo::run(options, traces).await,
+        Command::Start(options) => start::run(*options, traces).await,
         Command::Sql(options) => sql(options).await,
+        Command::Trace(options) => trace_command::run(options).await,
         Command::Workload(command) => match workload::run(command).await? {
             true => Ok(Ending::Clean),
             false => Ok(Ending::Failed),

@@ -94,7 +94,7 @@ impl Options {
 
 /// Runs the node until it is asked to stop, its disk fails, or the others refuse it because it came
 /// back without its data.
-pub async fn run(options: Options) -> anyhow::Result<Ending> {
+pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<Ending> {
     ensure!(
         options.insecure,
         "there is no TLS yet and no password: start with --insecure if only trusted hosts reach \
@@ -120,6 +120,7 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
     sim_regions::apply_settings(&mut config, &settings.settings);
     let seed = Seed(live::random() as u64);
     config.sql.seed = seed.0;
+    config.traces = traces;
     let clock = SwitchableClock::real(sim_regions::time::live(), settings.uncertainty);
     let clock = Arc::new(clock);
     let way: Arc<dyn Transport> = transport.clone();
