@@ -21,9 +21,10 @@ mod tap;
 mod timeline;
 mod watch;
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 
 use futures::future::BoxFuture;
+use tokio::io::BufReader;
 
 pub use client::Client;
 pub use output::Format;
@@ -83,7 +84,5 @@ pub async fn run(options: Options) -> anyhow::Result<Ending> {
         shell.interactive().await?;
         return Ok(Ending::Clean);
     }
-    let mut input = String::new();
-    std::io::stdin().read_to_string(&mut input)?;
-    shell.batch(&input).await
+    shell.script(BufReader::new(tokio::io::stdin())).await
 }

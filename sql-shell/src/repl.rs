@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Context;
 use reedline::Signal;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncBufRead, AsyncBufReadExt},
+    time::Instant,
+};
 
 use crate::{
     Ending, Tools,
@@ -55,6 +58,28 @@ impl Shell {
         }
     }
 
+    /// Runs what is piped in, to its end or to its first error. Statements run as they come: who
+    /// writes them may wait for the answers.
+    pub async fn script(&mut self, input: impl AsyncBufRead + Unpin) -> anyhow::Result<Ending> {
+        let (mut lines, mut text) = (input.lines(), String::new());
+        while let Some(line) = lines.next_line().await.context("reading the statements")? {
+            text.push_str(&line);
+            text.push('\n');
+            // Only such a line can end a statement or be a command.
+            if !line.contains(';') && !line.trim_start().starts_with('\\') {
+                continue;
+            }
+            let (pieces, rest) = lines::split(&text);
+            text = rest;
+            match self.pieces(pieces, 0).await? {
+                Next::Go => {}
+                Next::Quit => return Ok(Ending::Clean),
+                Next::Failed => return Ok(Ending::Failed),
+            }
+        }
+        self.batch(&text).await
+    }
+
     /// Reads from the terminal until its end.
     pub async fn interactive(&mut self) -> anyhow::Result<()> {
         let mut editor = editor(self.table_names().await)?;
@@ -95,6 +120,10 @@ impl Shell {
         if !lines::is_blank(&rest) {
             pieces.push(Piece::Statement(rest));
         }
+        self.pieces(pieces, depth).await
+    }
+
+    async fn pieces(&mut self, pieces: Vec<Piece>, depth: u32) -> anyhow::Result<Next> {
         for piece in pieces {
             let next = match piece {
                 Piece::Statement(sql) => self.statement(&sql).await?,

@@ -1,6 +1,6 @@
 //! A demo in memory, as its own process.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, process::ChildStdin, time::Duration};
 
 use crate::{
     process::{Folder, Process, eventually},
@@ -36,18 +36,26 @@ impl Demo {
     /// # Panics
     /// If it does not come up, with what it printed.
     pub async fn start_with(purpose: &str, nodes: u16, more: &[&str]) -> Demo {
-        let folder = Folder::new(purpose);
-        let first_port = free_row(nodes);
-        let ready = folder.path().join("ready");
-        let mut arguments = vec![
-            "demo".to_owned(),
-            "--engine=memory".to_owned(),
-            format!("--sql-port={first_port}"),
-            "--no-shell".to_owned(),
-            format!("--ready-file={}", ready.display()),
-        ];
-        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        let mut process = Process::start(&arguments, &folder.path().join("demo.log"));
+        let (folder, first_port) = (Folder::new(purpose), free_row(nodes));
+        let mut arguments = arguments(&folder, first_port, more);
+        arguments.push("--no-shell".to_owned());
+        let process = Process::start(&arguments, &folder.path().join("demo.log"));
+        Demo::ready(process, folder, first_port, nodes).await
+    }
+
+    /// A demo of one region with its shell, which reads what is written to the second part.
+    ///
+    /// # Panics
+    /// If it does not come up, with what it printed.
+    pub async fn start_piped(purpose: &str) -> (Demo, ChildStdin) {
+        let (folder, first_port) = (Folder::new(purpose), free_row(NODES));
+        let arguments = arguments(&folder, first_port, &["--topology=one-region", "--clock=zero"]);
+        let (process, input) = Process::start_piped(&arguments, &folder.path().join("demo.log"));
+        (Demo::ready(process, folder, first_port, NODES).await, input)
+    }
+
+    async fn ready(mut process: Process, folder: Folder, first_port: u16, nodes: u16) -> Demo {
+        let ready = folder.path().join(READY);
         eventually("the demo is ready", PATIENCE, async || {
             assert!(process.is_running(), "the demo ended: {}", process.printed());
             match std::fs::read_to_string(&ready) {
@@ -91,6 +99,20 @@ impl Demo {
         let port = self.sql_port(node);
         eventually("connect", PATIENCE, async || Sql::connect(port).await).await
     }
+}
+
+/// Where a demo writes that it is ready, in its folder.
+const READY: &str = "ready";
+
+fn arguments(folder: &Folder, first_port: u16, more: &[&str]) -> Vec<String> {
+    let mut arguments = vec![
+        "demo".to_owned(),
+        "--engine=memory".to_owned(),
+        format!("--sql-port={first_port}"),
+        format!("--ready-file={}", folder.path().join(READY).display()),
+    ];
+    arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+    arguments
 }
 
 /// The first of so many free ports in a row.

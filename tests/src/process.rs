@@ -4,7 +4,7 @@ use std::{
     fs::File,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
@@ -82,11 +82,26 @@ impl Process {
     /// If it cannot be started.
     #[must_use]
     pub fn start(arguments: &[String], log: &Path) -> Process {
+        Process::spawn(arguments, log, Stdio::null())
+    }
+
+    /// The same; what is written to the second part is its input.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_piped(arguments: &[String], log: &Path) -> (Process, ChildStdin) {
+        let mut process = Process::spawn(arguments, log, Stdio::piped());
+        let input = process.child.stdin.take().expect("it is piped");
+        (process, input)
+    }
+
+    fn spawn(arguments: &[String], log: &Path, input: Stdio) -> Process {
         let out = File::options().create(true).append(true).open(log).expect("open the log");
         let err = out.try_clone().expect("share the log");
         let child = Command::new(meridian())
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(out)
             .stderr(err)
             .env("RUST_LOG", "info")

@@ -1,7 +1,7 @@
 //! The knobs of a running demo, turned through SQL as any client would: what they do, what they refuse,
 //! and that the database goes on.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use meridian_tests::{
     demo::Demo,
@@ -20,6 +20,31 @@ const COMMITS: u64 = 60;
 /// A demo of three nodes in one region, where nothing hides a commit-wait.
 async fn one_region(purpose: &str) -> Demo {
     Demo::start_with(purpose, 3, &["--topology=one-region", "--clock=fixed", "--epsilon=4ms"]).await
+}
+
+/// Whoever pipes statements into the demo's own shell is answered as they come; the demo's knobs turn
+/// meanwhile, though its shell waits for more.
+#[tokio::test]
+async fn statements_piped_into_the_demo_are_answered_as_they_come() {
+    let (mut demo, mut input) = Demo::start_piped("knobs-piped").await;
+    let statements =
+        "SET CLUSTER SETTING clock.epsilon = '9ms';\n-- a comment; and\nSELECT\n  'no;w';\n";
+    input.write_all(statements.as_bytes()).expect("it reads");
+    eventually("the statements are answered", PATIENCE, async || {
+        let printed = demo.printed();
+        if printed.contains("no;w") { Ok(()) } else { Err(printed) }
+    })
+    .await;
+    let sql = demo.connect(1).await;
+    let epsilons = column(&sql, "SHOW CLOCKS", 3).await;
+    assert_eq!(epsilons, ["9", "9", "9"]);
+    assert!(demo.is_running(), "it ended before its input did: {}", demo.printed());
+    input.write_all(b"SELECT 1/0;\nSELECT 'never';\n").expect("it reads");
+    eventually("the first error ends it", PATIENCE, async || {
+        if demo.is_running() { Err(demo.printed()) } else { Ok(()) }
+    })
+    .await;
+    assert!(!demo.printed().contains("never"), "{}", demo.printed());
 }
 
 /// A column of the rows of a statement, by the place of the column.
@@ -86,10 +111,11 @@ async fn epsilon_turned_live_moves_commit_latencies_by_twice_as_much() {
     }
     println!("median latency and commit-wait in ms, with 0, 20, 0 ms: {medians:?}");
     let [narrow, wide, again] = medians[..] else { unreachable!("three") };
-    // What the round trip of the region hides of the wait is missing from the difference.
-    assert!(wide.0 > 38.0 && wide.0 < narrow.0 + 55.0, "{medians:?}");
+    // 2ε is 40 ms. It may be more where a busy machine wakes whoever waits late, never less; what the
+    // round trip of the region hides of it is missing from the difference of the latencies.
+    assert!(wide.0 > 39.0 && wide.0 < narrow.0 + 80.0, "{medians:?}");
     assert!(narrow.0 < 30.0 && again.0 < 30.0, "{medians:?}");
-    assert!(wide.1 > 38.0 && wide.1 < 50.0, "2ε is 40 ms: {medians:?}");
+    assert!(wide.1 > 39.0 && wide.1 < 75.0, "{medians:?}");
     assert!(narrow.1 < 10.0 && again.1 < 10.0, "{medians:?}");
     assert_eq!(sql.value("SELECT v FROM t WHERE k = 1").await, Ok((3 * COMMITS).to_string()));
     let epsilons = column(&sql, "SHOW CLOCKS", 3).await;

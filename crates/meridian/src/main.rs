@@ -124,7 +124,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&anyhow::Error::new(error).context("start the runtime")),
     };
-    finished(runtime.block_on(run(arguments.command, traces)))
+    let ending = finished(runtime.block_on(run(arguments.command, traces)));
+    // A thread that waits for somebody to type must not keep the program.
+    runtime.shutdown_background();
+    ending
 }
 
 fn finished(ending: anyhow::Result<Ending>) -> ExitCode {
