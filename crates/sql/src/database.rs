@@ -70,6 +70,9 @@ pub(crate) struct PlanKey {
     pub timezone: String,
 }
 
+/// How soon a catalog that is older than announced is read again.
+const ADOPT_AGAIN: Duration = Duration::from_millis(10);
+
 impl Database {
     /// The database of this node.
     #[must_use]
@@ -157,15 +160,22 @@ impl Database {
     /// # Errors
     /// The catalog could not be read, or a transaction did not end within the lease.
     pub async fn adopt_schema(&self, version: SchemaVersion) -> Result<(), SqlError> {
-        // What was announced was committed before: a strong read cannot miss it.
-        let catalog = self.0.cache.strong().await.map_err(|error| error.into_sql(None))?;
-        if catalog.version < version {
-            return Err(SqlError::internal(format!(
-                "the catalog is at {} after {version} was announced",
-                catalog.version
-            )));
-        }
         let deadline = Instant::now() + self.0.config.schema_lease;
+        // What was announced was committed before: a strong read cannot miss it. Only where
+        // commit-wait is off, this node's clock may not have come to it yet.
+        let catalog = loop {
+            let catalog = self.0.cache.strong().await.map_err(|error| error.into_sql(None))?;
+            if catalog.version >= version {
+                break catalog;
+            }
+            if Instant::now() >= deadline {
+                return Err(SqlError::internal(format!(
+                    "the catalog is at {} after {version} was announced",
+                    catalog.version
+                )));
+            }
+            timer::sleep(ADOPT_AGAIN).await;
+        };
         for session in self.sessions() {
             let wait = session.wait_until_free_of(&catalog);
             if timer::timeout_at(deadline, wait).await.is_err() {
