@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// ε where clocks stand apart.
 const APART: Duration = Duration::from_millis(4);
 
+/// ε of the commit that is drawn: about the round trip, so that both parts of the wait are seen.
+const DRAWN: Duration = Duration::from_millis(1);
+
 /// What the measured wait may differ from theory.
 const TOLERANCE: f64 = 0.05;
 
@@ -86,7 +89,7 @@ pub fn run(options: &Options) -> Result<Findings, ExperimentError> {
             measured.extend(setup.run(async |lab| commits(lab, topology, *epsilon).await)?);
         }
     }
-    Ok(findings(options, &topologies, &measured, &apart(options)?))
+    Ok(findings(options, &topologies, &measured, &drawn(options)?, &apart(options)?))
 }
 
 /// A client in each region commits to a table that its region leads.
@@ -131,6 +134,7 @@ fn findings(
     options: &Options,
     topologies: &[Topology],
     measured: &[Commits],
+    drawn: &str,
     apart: &[Apart],
 ) -> Findings {
     let mut found = Findings::begin(
@@ -149,6 +153,15 @@ fn findings(
          exposed, {agrees} (differences below {ROUNDING_MS} ms are ticks)."
     ));
     found.expect(furthest <= TOLERANCE, &agrees);
+    found.heading("One commit");
+    found.say(&format!(
+        "In one region, with ε = {}, on true time. The leader chooses s, its clock's `latest`, when \
+         the log's round trip `=` begins. Commit-wait `~` begins with it, and ends when the leader's \
+         `earliest` has passed s. What of it is longer than the round trip the client waits for.",
+        format_duration(DRAWN)
+    ));
+    found.listing(drawn);
+    found.heading("What it costs");
     found.chart(&exposed_chart(topologies, measured));
     for topology in topologies {
         found.chart(&parts_chart(topology, measured));
@@ -229,6 +242,24 @@ fn end(lean: Lean) -> &'static str {
         Lean::Fast => "fast",
         Lean::Slow => "slow",
     }
+}
+
+/// The timeline of one commit in one region.
+fn drawn(options: &Options) -> Result<String, ExperimentError> {
+    let setup = Setup::new(Topology::load("one-region")?, options.seed).epsilon(DRAWN);
+    let setup = Setup { traced: true, ..setup };
+    let drawn = setup.run(async |lab| {
+        let mut client = lab.client(lab.layout()[0].id);
+        client.run("CREATE TABLE t (k INT8 PRIMARY KEY, v INT8)").await;
+        client.run("INSERT INTO t VALUES (0, 0)").await;
+        timer::sleep(PAUSE).await;
+        client.run("SET trace = on").await;
+        client.run("INSERT INTO t VALUES (1, 0)").await;
+        let drawn = client.timeline().await;
+        client.hang_up().await;
+        drawn
+    })?;
+    Ok(drawn)
 }
 
 /// The clocks of gateway and leader, the waits, the latencies.

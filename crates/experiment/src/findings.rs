@@ -10,6 +10,8 @@ pub struct Findings {
     text: String,
     page: Page,
     tables: Vec<(&'static str, Table)>,
+    /// The figures of the page, in order; `None`: no single drawing.
+    drawings: Vec<Option<String>>,
     wrong: Vec<String>,
 }
 
@@ -20,7 +22,8 @@ impl Findings {
         let mut page = Page::new(title, lead);
         page.command(command);
         let text = format!("{title}\n\n{}\n", terminal::wrap(lead));
-        Findings { name, text, page, tables: Vec::new(), wrong: Vec::new() }
+        let (tables, drawings, wrong) = Default::default();
+        Findings { name, text, page, tables, drawings, wrong }
     }
 
     /// Begins a section.
@@ -39,6 +42,12 @@ impl Findings {
     pub fn note(&mut self, prose: &str) {
         self.page.note(prose);
         self.text += &format!("\n{}\n", terminal::wrap(prose));
+    }
+
+    /// Lines of characters that stand as they are.
+    pub fn listing(&mut self, lines: &str) {
+        self.page.listing(lines);
+        self.text += &format!("\n{lines}");
     }
 
     /// The few numbers that matter most.
@@ -60,9 +69,10 @@ impl Findings {
         self.tables.push((name, wide));
     }
 
-    /// A chart, for the page alone.
+    /// A chart, for the page, and a file of its own if it is one drawing.
     pub fn chart(&mut self, chart: &dyn Chart) {
         self.page.chart(chart);
+        self.drawings.push(report::drawing(chart));
     }
 
     /// Text for the terminal alone.
@@ -89,7 +99,7 @@ impl Findings {
         &self.wrong
     }
 
-    /// Writes the page and a CSV file per table; answers the page's name.
+    /// Writes the page, a CSV file per table and an SVG file per figure; answers the page's name.
     ///
     /// # Errors
     /// If the folder takes no files.
@@ -98,6 +108,11 @@ impl Findings {
         for (table, content) in &self.tables {
             let file = fs::File::create(folder.join(format!("{}-{table}.csv", self.name)))?;
             content.write_csv(io::BufWriter::new(file)).map_err(io::Error::other)?;
+        }
+        for (nth, drawing) in (1..).zip(&self.drawings) {
+            if let Some(drawing) = drawing {
+                fs::write(folder.join(format!("{}-{nth}.svg", self.name)), drawing)?;
+            }
         }
         let page = folder.join(format!("{}.html", self.name));
         fs::write(&page, self.page.render())?;

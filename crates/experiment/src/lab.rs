@@ -22,6 +22,7 @@ use sim_regions::{Cluster, ClusterError, ClusterOptions, NodeSpec, Topology, tim
 use sql::{Datum, Execution, Session, SessionOptions, SqlError};
 use storage::{Engine, memory};
 use timer::{Instant, Tick, sleep};
+use tracing_subscriber::layer::SubscriberExt;
 use txn::CommitInfo;
 
 /// What a lab is made of.
@@ -45,6 +46,8 @@ pub struct Setup {
     pub sync: Duration,
     /// What computation costs.
     pub work: Work,
+    /// Whether timelines are kept, of the sessions that ask for it (`SET trace = on`).
+    pub traced: bool,
     /// Everything random is drawn from this.
     pub seed: u64,
 }
@@ -74,6 +77,7 @@ impl Setup {
             lease: None,
             sync: SYNC,
             work: Work::default(),
+            traced: false,
             seed,
         }
     }
@@ -94,6 +98,9 @@ impl Setup {
     /// If the cluster does not start.
     pub fn run<T>(&self, story: impl AsyncFnOnce(&mut Lab) -> T) -> Result<T, ClusterError> {
         let tick = Tick::new(TICK).expect("it divides a millisecond");
+        let traces = trace::Collector::default();
+        let listener = || tracing_subscriber::registry().with(traces.layer());
+        let _listening = self.traced.then(|| tracing::subscriber::set_default(listener()));
         timer::with_tick(tick, || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()
@@ -101,7 +108,7 @@ impl Setup {
                 .build()
                 .expect("a runtime of one thread needs no resources");
             runtime.block_on(async {
-                let mut lab = Lab { cluster: self.boot().await?, began: Instant::now() };
+                let mut lab = Lab { cluster: self.boot(traces).await?, began: Instant::now() };
                 let told = story(&mut lab).await;
                 lab.cluster.stop().await;
                 Ok(told)
@@ -109,7 +116,7 @@ impl Setup {
         })
     }
 
-    async fn boot(&self) -> Result<Cluster, ClusterError> {
+    async fn boot(&self, traces: trace::Collector) -> Result<Cluster, ClusterError> {
         let mut topology = self.topology.clone();
         topology.clock.uncertainty = self.uncertainty.unwrap_or(topology.clock.uncertainty);
         topology.clock.offset = self.offset;
@@ -139,6 +146,7 @@ impl Setup {
             trace: None,
             tune: Box::new(move |config| {
                 config.work = work;
+                config.traces = traces.clone();
                 config.range.paxos.renew_every = config.range.paxos.lease / 3;
             }),
         })
@@ -302,6 +310,20 @@ impl Client {
     /// If they fail.
     pub async fn run(&mut self, text: &str) -> Answered {
         self.try_run(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"))
+    }
+
+    /// The timeline of this session's last transaction, drawn for a terminal. The lab must be traced.
+    ///
+    /// # Panics
+    /// If the transaction was not traced.
+    pub async fn timeline(&mut self) -> String {
+        let drawn = self.run("SHOW TRACE LAST AS TEXT").await.execution;
+        let Execution::Rows { rows, .. } = drawn else { panic!("SHOW has rows") };
+        let line = |row: &sql::Row| match &row[0] {
+            Datum::Text(line) => format!("{line}\n"),
+            other => panic!("a line, not {other:?}"),
+        };
+        rows.iter().map(line).collect()
     }
 
     /// Ends the session.

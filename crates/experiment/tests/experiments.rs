@@ -40,6 +40,42 @@ fn commit_wait() {
     finds("commit-wait", 2);
 }
 
+/// docs/commit-wait.md shows what the experiment draws: its figures are the experiment's, and its
+/// listings stand in the summary. `UPDATE_GOLDENFILES=1` writes the figures anew.
+#[test]
+fn the_page_that_teaches_commit_wait_shows_what_is_measured() {
+    let options = Options { seed: 1, ..Options::default() };
+    let findings = run("commit-wait", &options).expect("clusters start");
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("commit-wait-taught");
+    findings.write(&folder).expect("the folder takes files");
+    let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let text = fs::read_to_string(docs.join("commit-wait.md")).expect("the page is there");
+    let figures: Vec<&str> = text
+        .split("](figures/")
+        .skip(1)
+        .map(|rest| rest.split_once(')').expect("the link ends").0)
+        .collect();
+    assert!(figures.len() >= 3, "figures: {figures:?}");
+    for figure in figures {
+        let (drawn, kept) = (folder.join(figure), docs.join("figures").join(figure));
+        if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
+            fs::copy(&drawn, &kept).expect("the figure is kept");
+        }
+        let read =
+            |path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{figure}: {error}"));
+        assert!(read(drawn) == read(kept), "{figure} is not what is measured");
+    }
+    let listings: Vec<&str> = text
+        .split("```measured\n")
+        .skip(1)
+        .map(|rest| rest.split_once("```").expect("the listing ends").0)
+        .collect();
+    assert!(listings.len() >= 3, "listings: {listings:?}");
+    for listing in listings {
+        assert!(findings.text().contains(listing), "not what is measured:\n{listing}");
+    }
+}
+
 #[test]
 fn paper_tables() {
     finds("paper-table3", 1);

@@ -13,7 +13,7 @@
 //! - [`Table`] has typed columns with units, and is written as CSV, as text, or on a page.
 //! - [`terminal`] draws within [`terminal::WIDTH`] columns of text.
 //! - [`Lines`], [`Bars`] and [`Multiples`] are charts as SVG ([`chart`]).
-//! - [`Page`] is one HTML file that loads nothing.
+//! - [`Page`] is one HTML file that loads nothing; [`drawing`] makes one chart a file of its own.
 //!
 //! Invariants, each with its tests: the same input gives the same bytes (no clock, no generator of
 //! random numbers); every text is escaped; a page asks the network for nothing, and forbids itself
@@ -30,6 +30,6 @@ mod table;
 pub mod terminal;
 
 pub use chart::{Axis, Bars, Chart, Hue, Lines, Multiples, Series};
-pub use page::Page;
+pub use page::{Page, drawing};
 pub use stats::{Confidence, Difference, Estimate, Interval, Percentile, Sample, Verdict};
 pub use table::{Cell, Column, Table};

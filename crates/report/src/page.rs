@@ -7,7 +7,9 @@
 
 use crate::{chart::Chart, table::Table};
 
+const COLORS: &str = include_str!("page/colors.css");
 const STYLE: &str = include_str!("page/style.css");
+const DRAWING: &str = include_str!("page/drawing.css");
 const SCRIPT: &str = include_str!("page/script.js");
 
 /// Nothing may be loaded; only what is in the page itself is applied.
@@ -80,6 +82,11 @@ impl Page {
         self.body += &format!("<pre><code>{}</code></pre>\n", escape(command));
     }
 
+    /// Lines of characters that stand as they are.
+    pub fn listing(&mut self, lines: &str) {
+        self.body += &format!("<pre class=\"listing\">{}</pre>\n", escape(lines));
+    }
+
     /// The whole file.
     pub fn render(&self) -> String {
         let title = escape(&self.title);
@@ -88,12 +95,37 @@ impl Page {
              <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             <title>{title}</title>\n<style>\n{COLORS}{STYLE}{DRAWING}</style>\n</head>\n<body>\n<main>\n\
              <h1>{title}</h1>\n{}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
             self.body
         )
     }
 }
+
+/// A drawing as a file of its own, with its colours on paper of its own: for documents that cannot
+/// hold SVG in their text. `None`: the chart is several drawings.
+pub fn drawing(chart: &dyn Chart) -> Option<String> {
+    let markup = chart.markup();
+    let rest = markup.strip_prefix("<svg role=\"img\" viewBox=\"0 0 ")?;
+    if rest.contains("<svg ") {
+        return None;
+    }
+    let (size, body) = rest.split_once("\">")?;
+    let (width, height) = size.split_once(' ')?;
+    let [width, height] = [width.parse::<f64>().ok()?, height.parse::<f64>().ok()?];
+    let [wide, tall] = [width + 2.0 * MARGIN, height + 2.0 * MARGIN];
+    Some(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{wide}\" height=\"{tall}\" \
+         viewBox=\"-{MARGIN} -{MARGIN} {wide} {tall}\" font-family=\"{FONTS}\">\n\
+         <style>\n{COLORS}{DRAWING}svg {{ background: var(--paper); }}\n</style>\n{body}"
+    ))
+}
+
+/// The fonts of a drawing in a file of its own.
+const FONTS: &str = "system-ui, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif";
+
+/// The paper around it.
+const MARGIN: f64 = 16.0;
 
 /// Text as it must stand in HTML and SVG, between tags and within quotes.
 pub(crate) fn escape(text: &str) -> String {

@@ -42,6 +42,7 @@ const ALLOWED: [(&str, &[&str]); 25] = [
             "range",
             "txn",
             "sql",
+            "trace",
             "net",
             "node",
             "checker",

@@ -16,6 +16,7 @@ fn hostile() -> String {
     page.note(evil);
     page.key_numbers(&[(evil, evil)]);
     page.command(evil);
+    page.listing(evil);
     let mut table = Table::new([Column::text(evil).unit(evil)]);
     table.row([evil.into()]);
     page.table(evil, &table);
@@ -84,6 +85,22 @@ fn prose_has_little_markup() {
     let expected = "<p>two <strong>strong</strong> words and <code>a &lt; b</code></p>\n\
                     <ul><li>one</li><li>2 * 3 ** 4</li></ul>\n";
     assert!(page.render().contains(expected), "{}", page.body);
+}
+
+#[test]
+fn one_drawing_is_a_file_and_several_are_none() {
+    let lines = Lines::new("flat", Axis::linear("x"), Axis::linear("y"));
+    let file = drawing(&lines).expect("it is one");
+    assert!(
+        file.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"832\"")
+    );
+    assert!(file.contains("<style>") && file.trim_end().ends_with("</svg>"), "{file}");
+    assert_eq!(file.matches("<svg").count(), 1);
+    let sample = Sample::new([1.0, 2.0]).expect("values");
+    let panels = Multiples::cumulative("m", Axis::linear("x"))
+        .panel("one", [("a", Hue::Blue, sample.clone())])
+        .panel("two", [("a", Hue::Blue, sample)]);
+    assert_eq!(drawing(&panels), None);
 }
 
 #[test]

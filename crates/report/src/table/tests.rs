@@ -34,11 +34,11 @@ five,20,0,,,
 #[test]
 fn people_get_columns() {
     let expected = "
- topology      ε (ms)   commits            p50 (ms)
-────────────────────────────────────────────────────
- one, region      0.1    12,000    14.4 [14.2–14.5]
- <three>          7.0         9   150.2
- five            20.0         0       –
+topology     ε (ms)  commits           p50 (ms)
+────────────────────────────────────────────────
+one, region     0.1   12,000   14.4 [14.2–14.5]
+<three>         7.0        9  150.2
+five           20.0        0      –
 ";
     assert_eq!(format!("\n{}", table().to_text()), expected);
 }

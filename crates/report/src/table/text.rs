@@ -22,6 +22,7 @@ impl Table {
             grid.add_row(Row::from(row));
         }
         for (column, grid_column) in self.columns.iter().zip(grid.column_iter_mut()) {
+            grid_column.set_padding((0, 1));
             if column.is_numeric() {
                 grid_column.set_cell_alignment(CellAlignment::Right);
             }
