@@ -210,6 +210,25 @@ fn explain_analyze_names_spans_replicas_rows_and_round_trips() {
     assert_golden("explain_analyze.txt", &told);
 }
 
+/// Its leader asks for its lease when all replicas are there; a timeline showed it wait for a second.
+#[test]
+fn a_table_just_made_takes_its_first_write_at_once() {
+    in_virtual_time(7, async |cluster| {
+        for node in [1, 4, 7] {
+            let mut client = Client::on(cluster, node);
+            client.run("SET trace = on").await;
+            for table in 0..5 {
+                let name = format!("made_{node}_{table}");
+                client.run(&format!("CREATE TABLE {name} (k INT8 PRIMARY KEY)")).await;
+                client.run(&format!("INSERT INTO {name} VALUES (1)")).await;
+                let drawn = client.run("SHOW TRACE LAST AS TEXT").await.join("\n");
+                assert!(drawn.contains(&format!("INSERT INTO {name}")), "{drawn}");
+                assert!(!drawn.contains("waits for lease"), "{drawn}");
+            }
+        }
+    });
+}
+
 #[test]
 fn what_was_not_traced_is_said() {
     in_virtual_time(6, async |cluster| {

@@ -117,16 +117,21 @@ impl Cluster for NodeCluster {
     }
 
     /// All voters must have made their replica durable: a range whose birth some voter missed would
-    /// run on fewer replicas than it says.
+    /// run on fewer replicas than it says. The leader's comes last: it asks the others for its lease
+    /// when it is made, and whoever is not there then is asked again only when the lease is renewed.
     fn create_range(&self, range: Descriptor) -> BoxFuture<'static, Result<(), SqlError>> {
         let gateway = self.gateway.clone();
         Box::pin(async move {
-            let creations = range.voters.iter().map(|node| {
+            let create = |node: NodeId| {
                 let question = NodeQuestion::CreateRange(range.clone());
                 let gateway = gateway.clone();
-                async move { (*node, gateway.ask(*node, question, CREATE_PATIENCE).await) }
-            });
-            for (node, answer) in join_all(creations).await {
+                async move { (node, gateway.ask(node, question, CREATE_PATIENCE).await) }
+            };
+            let leader = range.preferred_leader;
+            let others = range.voters.iter().copied().filter(|node| *node != leader);
+            let mut answers = join_all(others.map(create)).await;
+            answers.push(create(leader).await);
+            for (node, answer) in answers {
                 let why = match answer {
                     Some(NodeAnswer::Done) => continue,
                     Some(NodeAnswer::Refused(why)) => why,
