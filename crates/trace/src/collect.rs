@@ -11,10 +11,7 @@ use tracing_subscriber::{
     Layer, filter::Targets, layer::Context as LayerContext, registry::LookupSpan,
 };
 
-use crate::{
-    Record, SpanId, TARGET, TraceId,
-    event::{self, Heard},
-};
+use crate::{Record, SpanId, TARGET, TraceId, event};
 
 /// Traces kept; beyond, the oldest is forgotten.
 pub const MAX_TRACES: usize = 512;
@@ -117,11 +114,8 @@ struct Listener(Collector);
 
 impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
-        match event::understand(event) {
-            Some(Heard::Begun(id, record) | Heard::Ended(id, record)) => {
-                self.0.kept().put(id, record);
-            }
-            None => {}
+        if let Some((id, record)) = event::understand(event) {
+            self.0.kept().put(id, record);
         }
     }
 }

@@ -14,18 +14,11 @@ const NOTE: char = '\u{1e}';
 /// Ends a note's name.
 const VALUE: char = '\u{1f}';
 
-/// What an event tells.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// A span began.
-    Begun(TraceId, Record),
-    /// A span ended; the record is whole.
-    Ended(TraceId, Record),
-}
-
-/// Tells that a span began.
-pub fn begun(trace: TraceId, record: &Record) {
+/// Tells what is known of a span: when it begins, and again, whole, when it ended.
+pub fn tell(trace: TraceId, record: &Record) {
     let parent = record.parent.unwrap_or(NOBODY);
+    let end = record.end.as_ref();
+    let notes = end.map(|_| notes_text(&record.notes));
     tracing::trace!(
         target: TARGET,
         trace = trace.0,
@@ -38,32 +31,10 @@ pub fn begun(trace: TraceId, record: &Record) {
         begin_earliest = record.begin.interval.earliest,
         begin_latest = record.begin.interval.latest,
         begin_true = record.begin.true_nanos,
-        "begun"
-    );
-}
-
-/// Tells that a span ended, with all that is known of it.
-pub fn ended(trace: TraceId, record: &Record) {
-    let parent = record.parent.unwrap_or(NOBODY);
-    let end = record.end.expect("it ended");
-    let notes = notes_text(&record.notes);
-    tracing::trace!(
-        target: TARGET,
-        trace = trace.0,
-        node = record.id.node.0,
-        span = record.id.number,
-        parent_node = parent.node.0,
-        parent_span = parent.number,
-        kind = record.kind.name(),
-        name = record.name.as_str(),
-        begin_earliest = record.begin.interval.earliest,
-        begin_latest = record.begin.interval.latest,
-        begin_true = record.begin.true_nanos,
-        end_earliest = end.interval.earliest,
-        end_latest = end.interval.latest,
-        end_true = end.true_nanos,
-        notes = notes.as_str(),
-        "ended"
+        end_earliest = end.map(|end| end.interval.earliest),
+        end_latest = end.map(|end| end.interval.latest),
+        end_true = end.and_then(|end| end.true_nanos),
+        notes = notes.as_deref(),
     );
 }
 
@@ -82,8 +53,8 @@ fn notes_text(notes: &[(String, String)]) -> String {
     text
 }
 
-/// Understands an event; `None`: it is none of ours.
-pub fn understand(event: &tracing::Event<'_>) -> Option<Heard> {
+/// Understands an event: what is told of a span of a trace. `None`: it is none of ours.
+pub fn understand(event: &tracing::Event<'_>) -> Option<(TraceId, Record)> {
     if event.metadata().target() != TARGET {
         return None;
     }
@@ -109,7 +80,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn heard(self) -> Option<Heard> {
+    fn heard(self) -> Option<(TraceId, Record)> {
         let id =
             |node: u64, number| Some(SpanId { node: NodeId(u32::try_from(node).ok()?), number });
         let parent = id(self.parent_node, self.parent_span)?;
@@ -125,8 +96,7 @@ impl Fields {
             end: self.ended.then_some(self.end),
             notes: notes.collect(),
         };
-        let trace = TraceId(self.trace);
-        Some(if self.ended { Heard::Ended(trace, record) } else { Heard::Begun(trace, record) })
+        Some((TraceId(self.trace), record))
     }
 }
 

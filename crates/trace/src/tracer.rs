@@ -92,7 +92,7 @@ impl Tracer {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = SpanId { node: self.node, number };
         let record = Record { id, parent, kind, name, begin, end: None, notes: Vec::new() };
-        event::begun(trace, &record);
+        event::tell(trace, &record);
         Span(Some(Box::new(Open { tracer: Arc::clone(self), trace, record, tap })))
     }
 }
@@ -176,7 +176,7 @@ impl Drop for Span {
         let Some(open) = self.0.take() else { return };
         let Open { tracer, trace, mut record, tap } = *open;
         record.end.get_or_insert_with(|| tracer.stamp());
-        event::ended(trace, &record);
+        event::tell(trace, &record);
         if let Some(tap) = tap {
             tap.put(record);
         }

@@ -28,7 +28,7 @@ pub fn chrome(timeline: &Timeline) -> String {
     let document = json!({
         "traceEvents": events.into_iter().flat_map(flat).collect::<Vec<Value>>(),
         "displayTimeUnit": "ms",
-        "otherData": { "trace": timeline.id.to_string(), "begin_unix_nanos": timeline.begin() },
+        "otherData": { "trace": timeline.id.to_string(), "begin_unix_nanos": timeline.begin().to_string() },
     });
     format!("{document:#}\n")
 }
@@ -90,7 +90,8 @@ fn arrow(timeline: &Timeline, pid: usize, span: &Record) -> Option<Value> {
         }
     }
     let from_pid = regions.iter().position(|region| *region == from_region)? + 1;
-    let id = span.id.number ^ (u64::from(span.id.node.0) << 48);
+    // As text: these numbers are beyond what a script's numbers hold.
+    let id = format!("{}.{}", span.id.node.0, span.id.number);
     Some(json!([
         { "ph": "s", "id": id, "name": "message", "cat": "message", "pid": from_pid,
           "tid": cause.id.node.0, "ts": micros(timeline, cause.begin.nanos()) },
