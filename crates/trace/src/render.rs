@@ -122,16 +122,20 @@ fn below<'a>(
 
 /// Nanoseconds as people read them.
 pub(crate) fn span_of_time(nanos: u64) -> String {
+    in_unit(nanos, 3)
+}
+
+/// The same with a digit less, where there is little room.
+pub(crate) fn round_time(nanos: u64) -> String {
+    in_unit(nanos, 2)
+}
+
+/// With so many digits behind the point below ten, one less below a hundred, and so on.
+fn in_unit(nanos: u64, digits: usize) -> String {
     let number = |unit: u64| {
         let value = nanos as f64 / unit as f64;
-        let digits = if value >= 100.0 {
-            1
-        } else if value >= 10.0 {
-            2
-        } else {
-            3
-        };
-        format!("{value:.digits$}")
+        let less = usize::from(value >= 10.0) + usize::from(value >= 100.0);
+        format!("{value:.0$}", digits.saturating_sub(less))
     };
     match nanos {
         0 => "0".to_owned(),

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{Lane, lanes, span_of_time};
+use super::{Lane, lanes, round_time, span_of_time};
 use crate::{Kind, Record, Stamp, Timeline, axis::Axis};
 
 /// Columns of a line.
@@ -125,7 +125,7 @@ fn draw_lane(out: &mut String, timeline: &Timeline, axis: &Axis, lane: &Lane<'_>
     for (depth, span) in &lane.spans {
         let mut bar = vec![' '; BARS];
         draw(&mut bar, axis, span, timeline.end());
-        let indent = "  ".repeat(1 + (*depth).min(4));
+        let indent = " ".repeat(2 * (1 + (*depth).min(3)) + depth.saturating_sub(3).min(3));
         let took = span.nanos().map_or_else(|| "...".to_owned(), span_of_time);
         line(out, &format!("{indent}{}", label(span)), &bar, &took);
     }
@@ -138,7 +138,7 @@ fn label(span: &Record) -> String {
             let exposed = span.nanos().unwrap_or(0).saturating_sub(span.number("hidden_nanos"));
             match exposed {
                 0 => format!("{}, all hidden", span.name),
-                _ => format!("{}, {} exposed", span.name, span_of_time(exposed)),
+                _ => format!("{}, {} exposed", span.name, round_time(exposed)),
             }
         }
         _ if span.note("error").is_some() => format!("{} {FAILED}", span.name),
