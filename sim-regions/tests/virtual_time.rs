@@ -190,6 +190,35 @@ fn a_leader_that_was_moved_leads() {
     });
 }
 
+/// A node that leaves in good order hands over what it leads, so that nobody waits for its leases; one
+/// that just dies is waited for.
+#[test]
+fn a_node_that_leaves_hands_its_ranges_over() {
+    in_virtual_time(16, async |cluster, _| {
+        for table in ["t", "u"] {
+            run(cluster, 1, &format!("CREATE TABLE {table} (k INT8 PRIMARY KEY)")).await;
+            run(cluster, 1, &format!("INSERT INTO {table} VALUES (0)")).await;
+        }
+        for (round, leaves) in [(1, true), (2, false)] {
+            let leader = leader_of(cluster, 1, "t").await;
+            if leaves {
+                let node = cluster.node(NodeId(leader)).expect("it runs");
+                assert_eq!(node.hand_over(Duration::from_secs(2)).await, 0);
+            }
+            cluster.crash(NodeId(leader)).await;
+            let asked = (1..=9).find(|node| *node != leader).expect("there are nine");
+            let begun = timer::Instant::now();
+            for table in ["t", "u"] {
+                run(cluster, asked, &format!("INSERT INTO {table} VALUES ({round})")).await;
+            }
+            let took = begun.elapsed();
+            assert_eq!(took < Duration::from_secs(1), leaves, "{took:?}, leaves: {leaves}");
+            cluster.start_node(NodeId(leader)).await.expect("it starts");
+            timer::sleep(Duration::from_secs(15)).await;
+        }
+    });
+}
+
 /// Bounded staleness: served next door as long as that is fresh enough, also by a region that is
 /// cut off; never older than asked for.
 #[test]

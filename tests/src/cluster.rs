@@ -77,6 +77,14 @@ impl ThreeProcesses {
         self.processes[node].take().expect("a running node").kill();
     }
 
+    /// Asks a node to stop and waits until it has; its exit code.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn terminate(&mut self, node: usize) -> Option<i32> {
+        self.processes[node].take().expect("a running node").terminate()
+    }
+
     /// Waits until a node answers a read of the catalog.
     ///
     /// # Panics

@@ -119,6 +119,17 @@ impl Process {
         self.child.wait().expect("wait for its end");
     }
 
+    /// Asks it to stop (`SIGTERM`), and waits until it has; its exit code.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status().expect("ask it to stop");
+        assert!(asked.success(), "there is no process {id}");
+        self.child.wait().expect("wait for its end").code()
+    }
+
     /// Whether it still runs.
     ///
     /// # Panics

@@ -114,6 +114,22 @@ async fn the_bank_survives_the_death_of_a_leader_and_then_of_all() {
     println!("all killed: {report}");
 }
 
+/// Asked to stop, a node hands its ranges over before it goes: the others write within half of the
+/// lease that they would wait for otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_asked_to_stop_is_not_waited_for() {
+    let mut cluster = ThreeProcesses::start("asked", "zero").await;
+    let sql = cluster.connect(0).await;
+    sql.run("CREATE TABLE t (k INT8 PRIMARY KEY)").await.expect("made");
+    sql.run("INSERT INTO t VALUES (1)").await.expect("written");
+    let leader = cluster.leader_of("t", 0).await;
+    let other = cluster.connect((leader + 1) % 3).await;
+    other.run("SELECT * FROM t").await.expect("read");
+    other.run("SET statement_timeout = '1500ms'").await.expect("a setting");
+    assert_eq!(cluster.terminate(leader), Some(0));
+    other.run("INSERT INTO t VALUES (2)").await.expect("written with the next leader");
+}
+
 /// Makes tables until one is led by the victim and one by somebody else.
 async fn tables_led_by(
     cluster: &ThreeProcesses,

@@ -159,6 +159,10 @@ fn node_info(settings: &Settings, cluster: Option<ClusterId>) -> NodeInfo {
     }
 }
 
+/// How long a node that is asked to stop hands its ranges over: less than what it saves the others, which
+/// would wait for its leases.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
 async fn serve(
     node: Node,
     clients: TcpListener,
@@ -201,6 +205,12 @@ async fn serve(
     };
     stop.send_replace(true);
     server.await?;
+    if ending == Ending::Clean {
+        let kept = node.hand_over(HAND_OVER).await;
+        if kept > 0 {
+            eprintln!("meridian: {kept} ranges found no other leader; their leases run out");
+        }
+    }
     node.stop().await;
     Ok(ending)
 }

@@ -132,6 +132,11 @@ impl Gateway {
         Gateway { shared: Arc::new(shared) }
     }
 
+    /// All nodes.
+    pub fn members(&self) -> &Members {
+        &self.shared.members
+    }
+
     /// The traces that this process has heard of.
     pub fn traces(&self) -> &trace::Collector {
         &self.shared.traces

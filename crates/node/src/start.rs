@@ -4,6 +4,8 @@
 //! comes back under its old id looks like one that was never there, and must not take part. See
 //! [`incarnation`].
 
+mod hand_over;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use clock::Clock;

@@ -76,6 +76,8 @@ pub enum StoreInput {
     Admit(oneshot::Sender<()>),
     /// Commit-wait is turned on or off, in every replica there is and every one to come.
     CommitWait(range::CommitWait, oneshot::Sender<()>),
+    /// Which ranges does this node lead?
+    Led(oneshot::Sender<Vec<Descriptor>>),
 }
 
 /// Asks another range on behalf of a replica (it met an intent and wants the record's word).
@@ -264,6 +266,11 @@ impl Store {
                 self.set_commit_wait(now, commit_wait)?;
                 // Whoever asked may have given up.
                 done.send(()).unwrap_or_default();
+                Ok(())
+            }
+            StoreInput::Led(told) => {
+                let led = self.replicas.values().filter(|replica| replica.leads());
+                drop(told.send(led.map(|replica| replica.descriptor().clone()).collect()));
                 Ok(())
             }
         }

@@ -1,0 +1,65 @@
+//! Leaving in good order: before a node stops, the ranges that it leads get other leaders (P5), so that
+//! nobody waits for its leases to run out.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply, Request};
+use timer::{Instant, sleep, timeout_at};
+use tokio::sync::oneshot;
+
+use crate::{Node, store::StoreInput};
+
+/// Ranges that are handed over at a time.
+const AT_A_TIME: usize = 64;
+
+/// How often the next leader is asked whether it leads.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Node {
+    /// Hands over the ranges that this node leads, each to its nearest live voter, and waits until
+    /// those lead. Takes `patience` at most. Answers how many ranges it still leads, or whose next
+    /// leader was not heard of: nobody serves them until a lease has run out.
+    pub async fn hand_over(&self, patience: Duration) -> usize {
+        let until = Instant::now() + patience;
+        let handed = stream::iter(self.led().await)
+            .map(|range| async move { self.hand_over_range(&range, until).await })
+            .buffer_unordered(AT_A_TIME);
+        handed.map(|done| usize::from(!done)).fold(0, |sum, kept| async move { sum + kept }).await
+    }
+
+    /// The ranges that this node leads.
+    async fn led(&self) -> Vec<Descriptor> {
+        let Some(store) = self.store_inputs.upgrade() else { return Vec::new() };
+        let (told, led) = oneshot::channel();
+        match store.send(StoreInput::Led(told)).await {
+            Ok(()) => led.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    async fn hand_over_range(&self, range: &Descriptor, until: Instant) -> bool {
+        let (me, now, members) = (self.id(), self.clock.now().mono, self.gateway.members());
+        let heirs = range.voters.iter().filter(|heir| **heir != me && members.is_live(**heir, now));
+        let Some(to) = heirs.min_by_key(|heir| members.round_trip(**heir)) else { return false };
+        let ask = |at, request| {
+            let deadline = until.saturating_duration_since(Instant::now());
+            let asked = RangeRequest { range: range.id, deadline, request, trace: None };
+            timeout_at(until, self.gateway.send(at, asked))
+        };
+        match ask(me, Request::TransferLeader { to: *to }).await {
+            Ok(Ok(_)) => {}
+            // Somebody else leads already.
+            Ok(Err(KvError::NotLeader { .. })) => return true,
+            Ok(Err(_)) | Err(_) => return false,
+        }
+        while Instant::now() < until {
+            let answer = ask(*to, Request::Status).await;
+            if matches!(answer, Ok(Ok(Reply::Status(status))) if status.leader == Some(*to)) {
+                return true;
+            }
+            sleep(LOOK).await;
+        }
+        false
+    }
+}
