@@ -1,6 +1,6 @@
 //! Three real processes on this machine that form a cluster.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::ExitStatus, time::Duration};
 
 use crate::{
     process::{Folder, Process, eventually, free_ports},
@@ -44,6 +44,12 @@ impl ThreeProcesses {
         self.folder.path().join(format!("node-{}.log", node + 1))
     }
 
+    /// What a node printed, in all its lives.
+    #[must_use]
+    pub fn printed(&self, node: usize) -> String {
+        std::fs::read_to_string(self.log(node)).unwrap_or_default()
+    }
+
     /// Starts a node's process, on the data it left.
     ///
     /// # Panics
@@ -77,11 +83,11 @@ impl ThreeProcesses {
         self.processes[node].take().expect("a running node").kill();
     }
 
-    /// Asks a node to stop and waits until it has; its exit code.
+    /// Asks a node to stop and waits until it has; how it ended.
     ///
     /// # Panics
     /// If it does not run.
-    pub fn terminate(&mut self, node: usize) -> Option<i32> {
+    pub fn terminate(&mut self, node: usize) -> ExitStatus {
         self.processes[node].take().expect("a running node").terminate()
     }
 

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -119,15 +119,15 @@ impl Process {
         self.child.wait().expect("wait for its end");
     }
 
-    /// Asks it to stop (`SIGTERM`), and waits until it has; its exit code.
+    /// Asks it to stop (`SIGTERM`), and waits until it has; how it ended.
     ///
     /// # Panics
     /// If the system refuses.
-    pub fn terminate(&mut self) -> Option<i32> {
+    pub fn terminate(&mut self) -> ExitStatus {
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().expect("ask it to stop");
         assert!(asked.success(), "there is no process {id}");
-        self.child.wait().expect("wait for its end").code()
+        self.child.wait().expect("wait for its end")
     }
 
     /// Whether it still runs.

@@ -163,9 +163,9 @@ pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<E
         }),
     })
     .await?;
-    cluster.boot().await?;
-    if options.self_check {
-        self_check(&cluster).await?;
+    if let Err(error) = warm_up(&cluster, &options).await {
+        cluster.stop().await;
+        return Err(error);
     }
     let front = Sockets::new(listeners, port);
     let mut operator = Operator::new(cluster, orders, Box::new(front))
@@ -208,6 +208,14 @@ async fn listen(layout: &[NodeSpec], first: u16) -> anyhow::Result<BTreeMap<Node
         listeners.insert(spec.id, listener);
     }
     Ok(listeners)
+}
+
+async fn warm_up(cluster: &Cluster, options: &Options) -> anyhow::Result<()> {
+    cluster.boot().await?;
+    if options.self_check {
+        self_check(cluster).await?;
+    }
+    Ok(())
 }
 
 async fn self_check(cluster: &Cluster) -> anyhow::Result<()> {

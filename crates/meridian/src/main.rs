@@ -18,7 +18,7 @@ mod tools;
 mod trace_command;
 mod workload;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
@@ -125,10 +125,14 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&anyhow::Error::new(error).context("start the runtime")),
     };
     let ending = finished(runtime.block_on(run(arguments.command, traces)));
-    // A thread that waits for somebody to type must not keep the program.
-    runtime.shutdown_background();
+    // Tasks let go of the engines: none may be open when the process takes itself apart. A thread
+    // that waits for somebody to type must not keep the program.
+    runtime.shutdown_timeout(SHUTDOWN);
     ending
 }
+
+/// How long the end of the process waits for its threads.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 fn finished(ending: anyhow::Result<Ending>) -> ExitCode {
     match ending {

@@ -129,7 +129,9 @@ pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<E
     let node = Node::start(config, seams).await?;
     // The identity is durable now, so the others may learn of the cluster from this node.
     transport.set_cluster(joined.cluster);
-    serve(node, clients, &settings, options.ready_file).await
+    let ending = serve(&node, clients, &settings, options.ready_file).await;
+    node.stop().await;
+    ending
 }
 
 /// Makes the data folder and takes it for this process; an engine in memory has none.
@@ -164,7 +166,7 @@ fn node_info(settings: &Settings, cluster: Option<ClusterId>) -> NodeInfo {
 const HAND_OVER: Duration = Duration::from_secs(2);
 
 async fn serve(
-    node: Node,
+    node: &Node,
     clients: TcpListener,
     settings: &Settings,
     ready_file: Option<PathBuf>,
@@ -173,12 +175,10 @@ async fn serve(
         biased;
         failure = node.failed() => {
             eprintln!("meridian: {failure}");
-            node.stop().await;
             return Ok(Ending::Failed);
         }
         stopped = live::asked_to_stop() => {
             stopped?;
-            node.stop().await;
             return Ok(Ending::Clean);
         }
         () = node.admitted() => {}
@@ -211,6 +211,5 @@ async fn serve(
             eprintln!("meridian: {kept} ranges found no other leader; their leases run out");
         }
     }
-    node.stop().await;
     Ok(ending)
 }

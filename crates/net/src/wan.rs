@@ -23,10 +23,10 @@
 //! The network starts *unarmed*: nothing is delayed and nothing is lost at random, so that a
 //! cluster boots fast; [`SimWan::arm`] makes it as slow as the world.
 //!
-//! HAZARD: in virtual time deliveries happen on whole milliseconds, since tokio's paused clock
-//! knows no others. A delay between two ticks is rounded up or down at random so that its mean is
-//! right; a delay of 0.25 ms is thus 0 three times out of four. Live delays are exact to about
-//! 0.1 ms.
+//! HAZARD: in virtual time deliveries happen on whole ticks: a millisecond, unless
+//! [`timer::with_tick`] chose a shorter one. A delay between two ticks is rounded up or down at
+//! random so that its mean is right; with ticks of a millisecond a delay of 0.25 ms is thus 0 three
+//! times out of four. Live delays are exact to about 0.1 ms.
 
 mod link;
 

@@ -7,7 +7,7 @@
 //!
 //! S3: a sync that fails is never tried again. Its error stops the node.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, thread::JoinHandle, time::Duration};
 
 use futures::future::BoxFuture;
 use storage::{Engine, EngineError};
@@ -22,37 +22,54 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
 type SyncRequest = oneshot::Sender<Result<(), EngineError>>;
 
 /// A thread of its own per node: an fsync blocks for milliseconds, and no task may wait behind it.
+///
+/// Dropping it waits for a sync under way and ends the thread. Nothing of it holds the engine then:
+/// whoever drops his own hold has closed the disk, and may open it again or end the process.
 #[derive(Debug)]
 pub struct SyncThread {
-    requests: mpsc::UnboundedSender<SyncRequest>,
+    /// Both are there until the drop.
+    requests: Option<mpsc::UnboundedSender<SyncRequest>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl SyncThread {
-    /// Starts the thread. It ends when the `SyncThread` is dropped. The store loop has at most one
-    /// request outstanding, which bounds the channel.
+    /// Starts the thread. The store loop has at most one request outstanding, which bounds the
+    /// channel.
     pub fn start(engine: Arc<dyn Engine>, name: &str) -> std::io::Result<SyncThread> {
         let (requests, mut inbox) = mpsc::unbounded_channel::<SyncRequest>();
-        std::thread::Builder::new().name(format!("sync-{name}")).spawn(move || {
+        let thread = std::thread::Builder::new().name(format!("sync-{name}"));
+        let thread = thread.spawn(move || {
             while let Some(done) = inbox.blocking_recv() {
                 // Whoever asked may be gone: the node is stopping.
                 done.send(engine.sync()).unwrap_or_default();
             }
         })?;
-        Ok(SyncThread { requests })
+        Ok(SyncThread { requests: Some(requests), thread: Some(thread) })
+    }
+}
+
+impl Drop for SyncThread {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        let ended = self.thread.take().map(JoinHandle::join);
+        // An engine that panicked has told so by itself.
+        drop(ended);
     }
 }
 
 impl Disk for SyncThread {
     fn sync(&self) -> BoxFuture<'static, Result<(), EngineError>> {
         let (done, outcome) = oneshot::channel();
-        let sent = self.requests.send(done);
+        let sent = self.requests.as_ref().is_some_and(|requests| requests.send(done).is_ok());
         Box::pin(async move {
             let gone = || EngineError {
                 doing: "sync".into(),
                 cause: "the sync thread is gone".into(),
                 corruption: false,
             };
-            sent.map_err(|_| gone())?;
+            if !sent {
+                return Err(gone());
+            }
             outcome.await.map_err(|_| gone())?
         })
     }
@@ -75,5 +92,25 @@ impl Disk for VirtualDisk {
             timer::sleep(latency).await;
             engine.sync()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::MemEngine;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dropped_sync_thread_holds_no_engine() {
+        for life in 0..100 {
+            let engine: Arc<dyn Engine> = Arc::new(MemEngine::default());
+            let disk = SyncThread::start(Arc::clone(&engine), "test").expect("a thread");
+            disk.sync().await.expect("synced");
+            let under_way = disk.sync();
+            drop(disk);
+            assert_eq!(Arc::strong_count(&engine), 1, "life {life}");
+            under_way.await.expect("what was asked for before is done");
+        }
     }
 }

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply, Request};
 use timer::{Instant, sleep, timeout_at};
 use tokio::sync::oneshot;
@@ -17,8 +20,8 @@ const AT_A_TIME: usize = 64;
 const LOOK: Duration = Duration::from_millis(5);
 
 impl Node {
-    /// Hands over the ranges that this node leads, each to its nearest live voter, and waits until
-    /// those lead. Takes `patience` at most. Answers how many ranges it still leads, or whose next
+    /// Hands over the ranges that this node leads, each to its nearest voter that answers, and waits
+    /// until those lead. Takes `patience` at most. Answers how many ranges it still leads, or whose next
     /// leader was not heard of: nobody serves them until a lease has run out.
     pub async fn hand_over(&self, patience: Duration) -> usize {
         let until = Instant::now() + patience;
@@ -39,23 +42,38 @@ impl Node {
     }
 
     async fn hand_over_range(&self, range: &Descriptor, until: Instant) -> bool {
-        let (me, now, members) = (self.id(), self.clock.now().mono, self.gateway.members());
-        let heirs = range.voters.iter().filter(|heir| **heir != me && members.is_live(**heir, now));
-        let Some(to) = heirs.min_by_key(|heir| members.round_trip(**heir)) else { return false };
+        let me = self.id();
         let ask = |at, request| {
             let deadline = until.saturating_duration_since(Instant::now());
             let asked = RangeRequest { range: range.id, deadline, request, trace: None };
             timeout_at(until, self.gateway.send(at, asked))
         };
-        match ask(me, Request::TransferLeader { to: *to }).await {
-            Ok(Ok(_)) => {}
-            // Somebody else leads already.
-            Ok(Err(KvError::NotLeader { .. })) => return true,
-            Ok(Err(_)) | Err(_) => return false,
+        let others = range.voters.iter().copied().filter(|voter| *voter != me);
+        let alive = others.map(|voter| async move {
+            matches!(ask(voter, Request::Status).await, Ok(Ok(_))).then_some(voter)
+        });
+        let mut alive: FuturesUnordered<_> = alive.collect();
+        // The first to answer is the nearest.
+        let to = loop {
+            match alive.next().await {
+                Some(Some(voter)) => break voter,
+                Some(None) => {}
+                None => return false,
+            }
+        };
+        while Instant::now() < until {
+            match ask(me, Request::TransferLeader { to }).await {
+                Ok(Ok(_)) => break,
+                // Somebody else leads already.
+                Ok(Err(KvError::NotLeader { .. })) => return true,
+                // It is being handed over, or the node has much to do.
+                Ok(Err(KvError::Overloaded(_))) => sleep(LOOK).await,
+                Ok(Err(_)) | Err(_) => return false,
+            }
         }
         while Instant::now() < until {
-            let answer = ask(*to, Request::Status).await;
-            if matches!(answer, Ok(Ok(Reply::Status(status))) if status.leader == Some(*to)) {
+            let answer = ask(to, Request::Status).await;
+            if matches!(answer, Ok(Ok(Reply::Status(status))) if status.leader == Some(to)) {
                 return true;
             }
             sleep(LOOK).await;
