@@ -219,6 +219,24 @@ fn a_node_that_leaves_hands_its_ranges_over() {
     });
 }
 
+/// The heir is the nearest voter that answers: not one that just died.
+#[test]
+fn a_node_that_leaves_finds_an_heir_that_lives() {
+    in_virtual_time(17, async |cluster, _| {
+        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
+        run(cluster, 1, "INSERT INTO t VALUES (0)").await;
+        let region = |node: u32| (node - 1) / 3;
+        let leader = leader_of(cluster, 1, "t").await;
+        assert_eq!(region(leader), 0);
+        for next_door in 4..=6 {
+            cluster.crash(NodeId(next_door)).await;
+        }
+        let node = cluster.node(NodeId(leader)).expect("it runs");
+        assert_eq!(node.hand_over(Duration::from_secs(2)).await, 0);
+        assert_eq!(region(leader_of(cluster, 1, "t").await), 2);
+    });
+}
+
 /// Bounded staleness: served next door as long as that is fresh enough, also by a region that is
 /// cut off; never older than asked for.
 #[test]
