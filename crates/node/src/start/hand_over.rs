@@ -21,24 +21,22 @@ const LOOK: Duration = Duration::from_millis(5);
 
 impl Node {
     /// Hands over the ranges that this node leads, each to its nearest voter that answers, and waits
-    /// until those lead. Takes `patience` at most. Answers how many ranges it still leads, or whose next
-    /// leader was not heard of: nobody serves them until a lease has run out.
-    pub async fn hand_over(&self, patience: Duration) -> usize {
+    /// until those lead. Takes `patience` at most. Whether all of them do: a range whose next leader was
+    /// not heard of may have nobody to serve it until a lease has run out.
+    pub async fn hand_over(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
-        let handed = stream::iter(self.led().await)
+        let Ok(Some(led)) = timeout_at(until, self.led()).await else { return false };
+        let handed = stream::iter(led)
             .map(|range| async move { self.hand_over_range(&range, until).await })
             .buffer_unordered(AT_A_TIME);
-        handed.map(|done| usize::from(!done)).fold(0, |sum, kept| async move { sum + kept }).await
+        handed.fold(true, |all, one| async move { all && one }).await
     }
 
-    /// The ranges that this node leads.
-    async fn led(&self) -> Vec<Descriptor> {
-        let Some(store) = self.store_inputs.upgrade() else { return Vec::new() };
+    /// The ranges that this node leads; `None` if its store has ended.
+    async fn led(&self) -> Option<Vec<Descriptor>> {
         let (told, led) = oneshot::channel();
-        match store.send(StoreInput::Led(told)).await {
-            Ok(()) => led.await.unwrap_or_default(),
-            Err(_) => Vec::new(),
-        }
+        self.store_inputs.upgrade()?.send(StoreInput::Led(told)).await.ok()?;
+        led.await.ok()
     }
 
     async fn hand_over_range(&self, range: &Descriptor, until: Instant) -> bool {
