@@ -202,7 +202,7 @@ fn explain_analyze_names_spans_replicas_rows_and_round_trips() {
         "in us-west",
         "2 rows",
         "commit: ",
-        "round trips: us-east to europe-west",
+        "round trips of the gateway: us-east to europe-west",
         "waited: 0.000 ms for other transactions",
     ] {
         assert!(told.contains(part), "there is no {part} in\n{told}");

@@ -6,7 +6,7 @@
 //!     read range 1000 at node 3 in us-east: 1.1 ms, 3 rows, 96 bytes
 //!   commit: 134 ms, 2 participants
 //!     prepare range 1016 at node 6 in us-west: 66 ms
-//!   round trips: us-east to us-east 2, us-east to us-west 1
+//!   round trips of the gateway: us-east to us-east 2, us-east to us-west 1
 //!   waited: 0 ms for other transactions, 0 ms for leases and safe time
 //! ```
 
@@ -25,7 +25,7 @@ pub fn lines(database: &Database, spans: &[Record]) -> Vec<String> {
     let by_id: BTreeMap<SpanId, &Record> = spans.iter().map(|span| (span.id, span)).collect();
     let mut calls: BTreeMap<SpanId, Vec<&Record>> = BTreeMap::new();
     let mut elsewhere = Vec::new();
-    for call in spans.iter().filter(|span| span.kind == Kind::Call) {
+    for call in spans.iter().filter(|span| is_waited_for(span)) {
         match operation_of(&by_id, call) {
             Some(operation) => calls.entry(operation).or_default().push(call),
             None => elsewhere.push(call),
@@ -49,6 +49,12 @@ pub fn lines(database: &Database, spans: &[Record]) -> Vec<String> {
 
 fn is_operation(span: &Record) -> bool {
     matches!(span.kind, Kind::Operation | Kind::Commit)
+}
+
+/// Whether it is a call that the statement waited for: while a leader does not answer, the others
+/// are asked beside it whether one of them leads by now.
+fn is_waited_for(span: &Record) -> bool {
+    span.kind == Kind::Call && span.note("request") != Some("status")
 }
 
 /// The operation that a call belongs to.
@@ -146,12 +152,13 @@ fn call_line(database: &Database, key: (&str, u64, u64), sum: &Sum) -> String {
     line
 }
 
-/// Round trips by regions, and waits.
+/// Round trips of the gateway by regions, and waits. What leaders exchange with their quorums is not
+/// among them.
 fn totals(database: &Database, spans: &[Record]) -> Vec<String> {
     let here = database.0.cluster.region();
     let mut pairs: BTreeMap<String, u64> = BTreeMap::new();
     let (mut blocked, mut waited) = (0, 0);
-    for call in spans.iter().filter(|span| span.kind == Kind::Call) {
+    for call in spans.iter().filter(|span| is_waited_for(span)) {
         *pairs.entry(region(database, call.number("node"))).or_default() += 1;
         blocked += call.number("blocked_nanos");
         waited += call.number("waited_nanos");
@@ -161,7 +168,7 @@ fn totals(database: &Database, spans: &[Record]) -> Vec<String> {
     let trips = if pairs.is_empty() { "none".to_owned() } else { pairs.join(", ") };
     let otherwise = millis(waited.saturating_sub(blocked));
     vec![
-        format!("round trips: {trips}"),
+        format!("round trips of the gateway: {trips}"),
         format!(
             "waited: {} for other transactions, {otherwise} for leases and safe time",
             millis(blocked)
