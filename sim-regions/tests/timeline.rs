@@ -69,6 +69,19 @@ impl Client {
 
     /// Runs statements; answers with the first column of the last one's rows.
     async fn run(&mut self, sql: &str) -> Vec<String> {
+        let text = |row: Vec<Datum>| match row.into_iter().next() {
+            Some(Datum::Text(text)) => text.to_string(),
+            other => format!("{other:?}"),
+        };
+        self.rows(sql).await.into_iter().map(text).collect()
+    }
+
+    /// Runs a statement that answers with one row.
+    async fn row(&mut self, sql: &str) -> Vec<Datum> {
+        self.rows(sql).await.pop().expect("a row")
+    }
+
+    async fn rows(&mut self, sql: &str) -> Vec<Vec<Datum>> {
         let mut last = Vec::new();
         let mut take = |execution| {
             last = match execution {
@@ -78,11 +91,7 @@ impl Client {
         };
         let outcome = self.0.simple(sql, &mut take).await;
         outcome.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        let text = |row: Vec<Datum>| match row.into_iter().next() {
-            Some(Datum::Text(text)) => text.to_string(),
-            other => format!("{other:?}"),
-        };
-        last.into_iter().map(text).collect()
+        last
     }
 }
 
@@ -185,6 +194,46 @@ fn a_wait_for_a_lock_is_drawn_and_explained() {
         let millis = waited.split(' ').next().and_then(|number| number.parse::<f64>().ok());
         assert!(millis.is_some_and(|millis| millis > 100.0), "{told}");
     });
+}
+
+/// Somebody writes the row meanwhile, and commits after the patience of one try: one wait ends by
+/// the deadline of its request, the next one with the news that what was read is not so any more, and
+/// the statement runs again. All of it counts as waiting, and is drawn, with the reasons.
+#[test]
+fn a_wait_that_ended_in_an_error_is_counted_drawn_and_explained() {
+    let (told, stats, drawn) = in_virtual_time(8, async |cluster| {
+        let (mut holder, mut waiter) = (Client::on(cluster, 4), Client::on(cluster, 1));
+        holder.run("INSERT INTO west VALUES (1, 'x')").await;
+        waiter.run("SELECT v FROM west; SET trace = on").await;
+        holder.run("BEGIN; SELECT v FROM west WHERE k = 1 FOR UPDATE").await;
+        // Older by every clock, so that it is waited for and not wounded (X5).
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let held = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            holder.run("UPDATE west SET v = 'one' WHERE k = 1; COMMIT").await;
+        };
+        let explain = "EXPLAIN ANALYZE UPDATE west SET v = 'two' WHERE k = 1";
+        let ((), told) = tokio::join!(held, waiter.run(explain));
+        let stats = waiter.row("SHOW COMMIT STATS").await;
+        let drawn = waiter.run("SHOW TRACE LAST AS TEXT").await.join("\n") + "\n";
+        (told.join("\n") + "\n", stats, drawn)
+    });
+    let waited = told.lines().find_map(|line| line.strip_prefix("waited: ")).expect("said");
+    let millis = waited.split(' ').next().and_then(|number| number.parse::<f64>().ok());
+    assert!(millis.is_some_and(|millis| millis > 1_900.0), "{told}");
+    let Datum::Float(lock_wait) = &stats[3] else { panic!("{stats:?}") };
+    assert!(*lock_wait > 1_900.0, "{stats:?}");
+    assert!(drawn.matches("waits for locks").count() >= 2, "{drawn}");
+    for why in ["timed out waiting for txn ", "what it read was changed"] {
+        assert!(drawn.contains(&format!("× {why}")), "{drawn}");
+        assert!(told.contains(&format!("    failed: {why}")), "{told}");
+    }
+    // The waiting gateway probed for another leader meanwhile.
+    assert!(drawn.contains("status r1016") && !told.contains("status"), "{drawn}{told}");
+    for line in drawn.lines() {
+        assert!(line.chars().count() <= trace::render::WIDTH, "too wide: {line}");
+    }
+    assert_golden("lock_wait_ended_in_an_error.txt", &(told + &drawn));
 }
 
 #[test]

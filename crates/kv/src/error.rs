@@ -109,6 +109,67 @@ pub enum KvError {
     /// The request contradicts itself or the range (a split outside the span ...).
     #[error("{0}")]
     Invalid(String),
+    /// One of the others, told only after a wait for other transactions. It is on its way from the
+    /// range to the router, which takes it apart ([`KvError::split_wait`]); never one in another.
+    #[error("{error}")]
+    AfterWait {
+        /// How long it waited; not 0.
+        blocked_nanos: u64,
+        /// What came of it.
+        error: Box<KvError>,
+    },
+}
+
+impl KvError {
+    /// The same, told after so long a wait for other transactions; 0: there was none.
+    #[must_use]
+    pub fn after_wait(self, blocked_nanos: u64) -> KvError {
+        let (error, before) = self.split_wait();
+        match blocked_nanos + before {
+            0 => error,
+            blocked_nanos => KvError::AfterWait { blocked_nanos, error: Box::new(error) },
+        }
+    }
+
+    /// What happened, and how long it had waited for other transactions, in nanoseconds.
+    #[must_use]
+    pub fn split_wait(self) -> (KvError, u64) {
+        match self {
+            KvError::AfterWait { blocked_nanos, error } => (*error, blocked_nanos),
+            error => (error, 0),
+        }
+    }
+
+    /// How long it had waited for other transactions.
+    #[must_use]
+    pub fn blocked_nanos(&self) -> u64 {
+        if let KvError::AfterWait { blocked_nanos, .. } = self { *blocked_nanos } else { 0 }
+    }
+
+    /// Why, in a few words and without keys, for a line of a timeline.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            KvError::NotLeader { leader: Some(leader), .. } => {
+                format!("does not lead, {leader} does")
+            }
+            KvError::NotLeader { leader: None, .. } => "does not lead".to_owned(),
+            KvError::WrongRange { .. } => "does not own these keys".to_owned(),
+            KvError::Conflict(conflict) | KvError::Aborted(conflict) => conflict.reason(),
+            KvError::LockBusy { holder, .. } => format!("locked by {holder:?}"),
+            KvError::Blocked { holder, .. } => format!("timed out waiting for {holder:?}"),
+            KvError::TooOld { .. } => "the snapshot is older than the retained history".to_owned(),
+            KvError::AfterWait { error, .. } => error.reason(),
+            KvError::Unavailable { .. }
+            | KvError::InFuture { .. }
+            | KvError::BoundPassed { .. }
+            | KvError::Overloaded(_)
+            | KvError::TooLarge { .. }
+            | KvError::Program(_)
+            | KvError::AnswerLost { .. }
+            | KvError::Invalid(_) => self.to_string(),
+        }
+    }
 }
 
 /// A conflict between transactions, as it is told to people: retriable, SQLSTATE 40001 (X10).
@@ -139,6 +200,25 @@ pub enum ConflictKind {
     LockTimeout,
     /// The leader that held its locks is gone.
     LeaderChanged,
+}
+
+impl Conflict {
+    /// Why, in a few words and without keys, for a line of a timeline.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let what = match self.kind {
+            ConflictKind::ReadChanged => "what it read was changed",
+            ConflictKind::Wounded => "an older transaction wants its locks",
+            ConflictKind::Poisoned => "it was aborted",
+            ConflictKind::Expired => "it is too old",
+            ConflictKind::LockTimeout => "a lock was not free in time",
+            ConflictKind::LeaderChanged => "its locks were lost with the leader",
+        };
+        match self.winner {
+            Some(winner) => format!("{what}, by {winner:?}"),
+            None => what.to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Conflict {

@@ -47,6 +47,8 @@ struct Served {
     txn: Option<TxnId>,
     span: Span,
     arrived: Stamp,
+    /// What of other transactions it waits for, if it does.
+    waits_for: &'static str,
     /// When something was logged for it.
     logged: Option<Stamp>,
 }
@@ -90,7 +92,10 @@ impl Timelines {
         let name = format!("{} {range}", request.word());
         let arrived = self.tracer.stamp();
         let span = self.tracer.child_since(context, Kind::Serve, name, arrived);
-        let served = Served { range, txn: request.txn(), span, arrived, logged: None };
+        let reads = matches!(request, Request::Read(_));
+        let waits_for = if reads { "other writes" } else { "locks" };
+        let txn = request.txn();
+        let served = Served { range, txn, span, arrived, waits_for, logged: None };
         self.served.insert(token, served);
         if self.served.len() > MAX_FOLLOWED {
             self.served.pop_first();
@@ -229,16 +234,21 @@ impl Timelines {
         let tracer = &self.tracer;
         let waited = |nanos, what| wait(tracer, of, served.arrived, nanos, what);
         match result {
-            Err(error) => served.span.note("error", || error),
+            Err(error) => {
+                waited(error.blocked_nanos(), served.waits_for);
+                served.span.note("error", || error.reason());
+            }
             Ok(Reply::Read(reply)) => {
                 let blocked = reply.blocked_nanos > 0;
-                let what = if blocked { "other writes" } else { "lease or safe time" };
+                let what = if blocked { served.waits_for } else { "lease or safe time" };
                 waited(reply.waited_nanos, what);
             }
-            Ok(Reply::Locked(locked)) => waited(locked.lock_wait_nanos, "locks"),
-            Ok(Reply::Prepared(prepared)) => waited(prepared.stats.lock_wait_nanos, "locks"),
+            Ok(Reply::Locked(locked)) => waited(locked.lock_wait_nanos, served.waits_for),
+            Ok(Reply::Prepared(prepared)) => {
+                waited(prepared.stats.lock_wait_nanos, served.waits_for)
+            }
             Ok(Reply::Committed(committed)) => {
-                waited(committed.stats.lock_wait_nanos, "locks");
+                waited(committed.stats.lock_wait_nanos, served.waits_for);
                 served.span.note("s", || committed.at);
                 if let Some(chosen) = served.logged {
                     let name = "commit-wait".to_owned();

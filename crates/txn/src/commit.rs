@@ -118,6 +118,7 @@ pub(crate) struct Committer {
     participants: usize,
     begun: Instant,
     two_phase: Duration,
+    /// How long it waited for locks in all rounds, in each at the range where that was longest.
     lock_wait_nanos: u64,
 }
 
@@ -143,11 +144,11 @@ impl Committer {
         }
     }
 
-    /// Commits, or finds out that it did not.
-    pub async fn run(mut self) -> Result<CommitInfo, TxnError> {
+    /// Commits, or finds out that it did not; and how long that waited for locks.
+    pub async fn run(mut self) -> (Result<CommitInfo, TxnError>, Duration) {
         let result = self.rounds().await;
         self.over = true;
-        result
+        (result, Duration::from_nanos(self.lock_wait_nanos))
     }
 
     async fn rounds(&mut self) -> Result<CommitInfo, TxnError> {
@@ -248,20 +249,22 @@ impl Committer {
                 let router = &router;
                 async move {
                     let sent = router.sent_to_leader(range, &request, deadline).await;
-                    (range, sent.result)
+                    (range, sent)
                 }
             })
             .collect();
-        while let Some((range, answer)) = answers.next().await {
-            match answer {
-                Ok(Reply::Prepared(Prepared { prepare, valid_through, stats })) => {
+        let before = self.lock_wait_nanos;
+        while let Some((range, sent)) = answers.next().await {
+            let waited = sent.blocked_nanos + granted_after(&sent.result);
+            self.lock_wait_nanos = self.lock_wait_nanos.max(before + waited);
+            match sent.result {
+                Ok(Reply::Prepared(Prepared { prepare, valid_through, .. })) => {
                     if rules.keep(Rule::AbovePrepares) {
                         above = above.max(prepare);
                     }
                     if rules.keep(Rule::ValidThrough) {
                         below = below.min(valid_through);
                     }
-                    self.lock_wait_nanos = self.lock_wait_nanos.max(stats.lock_wait_nanos);
                 }
                 Ok(other) => {
                     let what = format!("{range} answered a prepare with {other:?}");
@@ -303,6 +306,7 @@ impl Committer {
         if self.lost.is_none() {
             self.lost = sent.lost;
         }
+        self.lock_wait_nanos += sent.blocked_nanos + granted_after(&sent.result);
         match sent.result {
             Ok(Reply::Committed(committed)) => {
                 assert!(committed.at > above, "{} is not above {above} (X3a)", committed.at);
@@ -389,7 +393,7 @@ impl Committer {
         CommitInfo {
             at: *at,
             participants: self.participants,
-            lock_wait: Duration::from_nanos(self.lock_wait_nanos.max(stats.lock_wait_nanos)),
+            lock_wait: Duration::from_nanos(self.lock_wait_nanos),
             paxos: Duration::from_nanos(stats.paxos_nanos),
             two_phase: self.two_phase,
             commit_wait: Duration::from_nanos(stats.commit_wait_nanos),
@@ -452,6 +456,15 @@ impl Part {
         let written = self.writes.first().map(|write| &write.key);
         let read = || &self.reads.first().expect("a part is not empty").span.start;
         written.unwrap_or_else(read).clone()
+    }
+}
+
+/// How long a prepare or commit that was granted had waited for locks, in nanoseconds.
+fn granted_after(answer: &Result<Reply, KvError>) -> u64 {
+    match answer {
+        Ok(Reply::Prepared(prepared)) => prepared.stats.lock_wait_nanos,
+        Ok(Reply::Committed(committed)) => committed.stats.lock_wait_nanos,
+        Ok(_) | Err(_) => 0,
     }
 }
 

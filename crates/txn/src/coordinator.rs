@@ -81,7 +81,8 @@ impl Coordinator {
     /// The attempts of one statement that may be retried by itself.
     #[must_use]
     pub fn attempts(self: &Arc<Coordinator>, options: TxnOptions, deadline: Instant) -> Attempts {
-        Attempts { coordinator: self.clone(), options, tries: 0, deadline, first: None }
+        let (coordinator, lock_wait) = (self.clone(), Duration::ZERO);
+        Attempts { coordinator, options, tries: 0, deadline, first: None, lock_wait }
     }
 
     /// Runs `body` in a transaction and commits it, again after conflicts: with the priority of the
@@ -195,6 +196,8 @@ pub struct Attempts {
     deadline: Instant,
     /// The id of the next attempt, if it was drawn before.
     first: Option<TxnId>,
+    /// How long the attempts so far waited for the locks of their commits.
+    lock_wait: Duration,
 }
 
 impl Attempts {
@@ -211,6 +214,7 @@ impl Attempts {
         let id = self.first.take().unwrap_or_else(|| self.coordinator.draw_id());
         let mut txn = self.coordinator.begin_as(id, self.options.clone());
         txn.set_deadline(Some(self.deadline));
+        txn.set_lock_wait(self.lock_wait);
         txn
     }
 
@@ -229,6 +233,7 @@ impl Attempts {
         if self.tries > config.max_retries || Instant::now() >= self.deadline {
             return false;
         }
+        self.lock_wait = failed.lock_wait();
         self.options.priority = Some(failed.priority());
         self.options.pessimistic = failed.contended_keys(conflict, config.max_pessimistic_keys);
         failed.rollback().await;

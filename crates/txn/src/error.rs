@@ -148,6 +148,15 @@ impl TxnError {
         }
     }
 
+    /// Why, in a few words and without keys, for a line of a timeline.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            TxnError::Blocked { holder, .. } => format!("timed out waiting for {holder:?}"),
+            other => other.conflict().map_or_else(|| other.to_string(), Conflict::reason),
+        }
+    }
+
     /// A conflict on one key that this gateway found by itself.
     pub(crate) fn retry(kind: ConflictKind, key: Key, at: Option<Timestamp>) -> TxnError {
         TxnError::Retry(Conflict { kind, span: Span::point(key), winner: None, at })
@@ -181,6 +190,7 @@ impl From<KvError> for TxnError {
             KvError::Program(error) => TxnError::Program(error),
             KvError::AnswerLost { node, cause } => TxnError::Overloaded(format!("{node}: {cause}")),
             KvError::Invalid(what) => TxnError::Invalid(what),
+            KvError::AfterWait { error, .. } => (*error).into(),
         }
     }
 }

@@ -12,7 +12,9 @@ pub struct CommitInfo {
     pub at: Timestamp,
     /// Ranges that took part: 0 if nothing was written, 1 for a one-group commit.
     pub participants: usize,
-    /// The longest wait for locks and validation at one range.
+    /// The wait for locks and validation, at the range where that was longest, tries that ended in
+    /// an error included; and that of earlier attempts of the same statement, which `total` is
+    /// without.
     pub lock_wait: Duration,
     /// Proposal to applied, at the range that decided.
     pub paxos: Duration,

@@ -143,22 +143,26 @@ impl Router {
         request: &Request,
         deadline: Instant,
     ) -> Sent {
-        let (mut lost, mut asked) = (None, RangeId::SYSTEM);
+        let (mut lost, mut blocked_nanos, mut asked) = (None, 0, RangeId::SYSTEM);
         for moves in 0..=self.config.max_moves {
             let range = match self.range_of(key, deadline).await {
                 Ok(range) => range,
-                Err(error) => return Sent { result: Err(unroutable(key, &error)), lost },
+                Err(error) => {
+                    let result = Err(unroutable(key, &error));
+                    return Sent { result, lost, blocked_nanos };
+                }
             };
             let sent = self.carrier.to_leader(&range, request, deadline).await;
             lost = sent.lost.or(lost);
+            blocked_nanos += sent.blocked_nanos;
             asked = range.id;
             match sent.result {
                 Err(KvError::WrongRange { .. }) => self.follow(&range, moves, deadline).await,
-                result => return Sent { result, lost },
+                result => return Sent { result, lost, blocked_nanos },
             }
         }
         let missing = format!("it does not own {key}, and who does was not found");
-        Sent { result: Err(KvError::Unavailable { range: asked, missing }), lost }
+        Sent { result: Err(KvError::Unavailable { range: asked, missing }), lost, blocked_nanos }
     }
 
     /// Sends to the leader of a range.

@@ -23,7 +23,7 @@
 mod finish;
 mod lock;
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clock::Timestamp;
@@ -68,6 +68,9 @@ pub struct Txn {
     not_after: Timestamp,
     deadline: Option<Instant>,
     stats: ReadStats,
+    /// How long commits waited for locks: its own, those of attempts before it, and what it locked in
+    /// their stead.
+    lock_wait: Duration,
     phase: Phase,
 }
 
@@ -123,6 +126,7 @@ impl Txn {
             not_after: Timestamp::MAX,
             deadline: None,
             stats: ReadStats::default(),
+            lock_wait: Duration::ZERO,
             phase: Phase::Active,
         }
     }
@@ -206,6 +210,16 @@ impl Txn {
     /// statement timeout.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
+    }
+
+    /// How long commits waited for locks: those of the attempts before this one, and its own.
+    pub(crate) fn lock_wait(&self) -> Duration {
+        self.lock_wait
+    }
+
+    /// The attempts before this one waited so long.
+    pub(crate) fn set_lock_wait(&mut self, lock_wait: Duration) {
+        self.lock_wait = lock_wait;
     }
 
     /// The commit timestamp must lie below this (what the schema lease allows). The least of all
@@ -547,7 +561,7 @@ impl Txn {
                 span.note("participants", || info.participants);
                 span.note("s", || info.at);
             }
-            Err(error) => span.note("error", || error),
+            Err(error) => span.note("error", || error.reason()),
         }
         self.phase = Phase::Finished;
         self.heartbeat = None;

@@ -32,7 +32,7 @@ const COMMAND_OVERHEAD: usize = 256;
 const WRITE_OVERHEAD: usize = 16;
 
 impl Machine {
-    pub(super) fn commit(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+    pub(super) fn commit(&mut self, cx: &mut Cx<'_>, mut op: Op) -> Result<(), EngineError> {
         let Work::Commit(commit) = &op.work else { unreachable!("dispatched by kind") };
         if let Err(error) = self.check_commit(cx, commit, &op) {
             self.answer_op(cx, &op, Err(error));
@@ -73,6 +73,7 @@ impl Machine {
         match self.acquire(request) {
             Acquired::Granted => self.commit_granted(cx, op),
             Acquired::Waiting { .. } => {
+                op.block(cx.now.mono);
                 self.ops.park(id, op);
                 self.watch(cx);
                 Ok(())
@@ -165,8 +166,8 @@ impl Machine {
     /// T3, X3a, X3, R1, P2: s is at least `TT.now().latest`, above the snapshot and every prepare
     /// timestamp, below every promise's end, and in order.
     fn decide(&mut self, cx: &mut Cx<'_>, op: Op) {
-        let Op { caller, arrived, deadline, work } = op;
-        let Work::Commit(commit) = work else { unreachable!("asked by kind") };
+        let blocked = op.blocked_until(cx.now.mono);
+        let Work::Commit(commit) = op.work else { unreachable!("asked by kind") };
         let keep = |rule, at| if self.rules.keep(rule) { at } else { Timestamp::ZERO };
         let latest = keep(Rule::Start, cx.now.tt.latest_timestamp());
         let least = latest.max(keep(Rule::Above, commit.above.next()));
@@ -178,7 +179,7 @@ impl Machine {
                     true => KvError::NotLeader { range: self.id(), leader: None },
                     false => KvError::BoundPassed { below: bound },
                 };
-                self.answer_caller(cx, caller, Err(error));
+                self.answer_caller(cx, op.caller, Err(error.after_wait(blocked)));
                 return;
             }
         };
@@ -190,7 +191,7 @@ impl Machine {
             wait_nanos: self.wait_nanos(cx, at),
         };
         let work = Work::Deciding(Box::new(deciding));
-        self.ops.park(id, Op { caller, arrived, deadline, work });
+        self.ops.park(id, Op { work, ..op });
         let leader = self.leader();
         leader.locks.mark_prepared(txn.id);
         leader.locks.set_pending(txn.id, at);

@@ -18,7 +18,7 @@ use crate::{
 
 impl Machine {
     /// X6: locks at read time.
-    pub(super) fn lock(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+    pub(super) fn lock(&mut self, cx: &mut Cx<'_>, mut op: Op) -> Result<(), EngineError> {
         let Work::Lock(lock) = &op.work else { unreachable!("dispatched by kind") };
         let checked = self
             .check_promising(cx)
@@ -49,6 +49,7 @@ impl Machine {
         match self.acquire(request) {
             Acquired::Granted => self.lock_granted(cx, op),
             Acquired::Waiting { .. } => {
+                op.block(cx.now.mono);
                 self.ops.park(id, op);
                 self.watch(cx);
                 Ok(())
@@ -145,7 +146,8 @@ impl Machine {
     }
 
     fn granted(&mut self, cx: &mut Cx<'_>, id: OpId) -> Result<(), EngineError> {
-        let Some(op) = self.ops.remove(id) else { return Ok(()) };
+        let Some(mut op) = self.ops.remove(id) else { return Ok(()) };
+        op.unblock(cx.now.mono);
         if let Err(error) = self.check_leader(cx) {
             self.answer_op(cx, &op, Err(error));
             return Ok(());

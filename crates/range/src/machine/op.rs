@@ -45,8 +45,36 @@ pub(super) struct Op {
     pub arrived: Mono,
     /// When the answer is of no use any more.
     pub deadline: Mono,
+    /// Since when it waits for other transactions; `None`: it does not.
+    pub blocked_since: Option<Mono>,
+    /// How long it waited for them before.
+    pub blocked_nanos: u64,
     /// What is to be done.
     pub work: Work,
+}
+
+impl Op {
+    /// A request that arrives now.
+    pub fn new(caller: Caller, arrived: Mono, deadline: Mono, work: Work) -> Op {
+        Op { caller, arrived, deadline, blocked_since: None, blocked_nanos: 0, work }
+    }
+
+    /// From now on it waits for other transactions.
+    pub fn block(&mut self, now: Mono) {
+        self.blocked_since.get_or_insert(now);
+    }
+
+    /// It waits for them no longer.
+    pub fn unblock(&mut self, now: Mono) {
+        self.blocked_nanos = self.blocked_until(now);
+        self.blocked_since = None;
+    }
+
+    /// How long it has waited for them in all.
+    pub fn blocked_until(&self, now: Mono) -> u64 {
+        let waiting = self.blocked_since.map_or(0, |since| now.0.saturating_sub(since.0));
+        self.blocked_nanos + waiting
+    }
 }
 
 /// What is to be done.
@@ -137,16 +165,12 @@ pub(super) struct ReadWork {
     pub read: Read,
     /// Sum up instead of reading.
     pub checksum: bool,
-    /// Since when it waits for other transactions' writes; `None`: it does not.
-    pub blocked_since: Option<Mono>,
-    /// How long it waited for them before.
-    pub blocked_nanos: u64,
 }
 
 impl ReadWork {
-    /// A read that has not waited yet.
+    /// A read.
     pub fn new(read: Read, checksum: bool) -> ReadWork {
-        ReadWork { read, checksum, blocked_since: None, blocked_nanos: 0 }
+        ReadWork { read, checksum }
     }
 }
 
@@ -317,8 +341,9 @@ impl Ops {
 }
 
 impl Machine {
-    /// Answers a request that is not parked.
+    /// Answers a request that is not parked. An error says how long it waited for nothing.
     pub(super) fn answer_op(&mut self, cx: &mut Cx<'_>, op: &Op, result: Result<Reply, KvError>) {
+        let result = result.map_err(|error| error.after_wait(op.blocked_until(cx.now.mono)));
         self.answer_caller(cx, op.caller, result);
     }
 

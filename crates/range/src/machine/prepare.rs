@@ -30,7 +30,7 @@ use crate::{
 };
 
 impl Machine {
-    pub(super) fn prepare(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+    pub(super) fn prepare(&mut self, cx: &mut Cx<'_>, mut op: Op) -> Result<(), EngineError> {
         let Work::Prepare(prepare) = &op.work else { unreachable!("dispatched by kind") };
         if let Err(error) = self.check_prepare(cx, prepare, &op) {
             self.answer_op(cx, &op, Err(error));
@@ -61,6 +61,7 @@ impl Machine {
         match self.acquire(request) {
             Acquired::Granted => self.prepare_granted(cx, op),
             Acquired::Waiting { .. } => {
+                op.block(cx.now.mono);
                 self.ops.park(id, op);
                 self.watch(cx);
                 Ok(())
@@ -180,15 +181,15 @@ impl Machine {
     /// `TT.now().earliest`: a higher p delays no commit (s is at least `latest` anyway) and lets
     /// reads of older snapshots pass.
     fn log_intents(&mut self, cx: &mut Cx<'_>, op: Op) {
-        let Op { caller, arrived, deadline, work } = op;
-        let Work::Prepare(request) = work else { unreachable!("asked by kind") };
+        let blocked = op.blocked_until(cx.now.mono);
+        let Work::Prepare(request) = op.work else { unreachable!("asked by kind") };
         let least = cx.now.tt.earliest_timestamp();
         let prepare = match self.leader().assign(least, Timestamp::MAX) {
             Ok(prepare) => prepare,
             Err(_) => {
                 self.release_unpromised(request.txn.id);
                 let error = KvError::NotLeader { range: self.id(), leader: None };
-                self.answer_caller(cx, caller, Err(error));
+                self.answer_caller(cx, op.caller, Err(error.after_wait(blocked)));
                 return;
             }
         };
@@ -199,7 +200,7 @@ impl Machine {
             epsilon_nanos: nanos(cx.now.tt.epsilon()),
             validated: !reads.is_empty(),
         }));
-        self.ops.park(id, Op { caller, arrived, deadline, work });
+        self.ops.park(id, Op { work, ..op });
         let leader = self.leader();
         leader.locks.mark_prepared(txn.id);
         let mut keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();

@@ -106,10 +106,8 @@ impl Machine {
         id: OpId,
         mut op: Op,
     ) -> Result<(), EngineError> {
+        op.unblock(cx.now.mono);
         let Work::Read(work) = &mut op.work else { unreachable!("asked by kind") };
-        if let Some(since) = work.blocked_since.take() {
-            work.blocked_nanos += nanos_since(cx, since);
-        }
         if work.checksum && work.read.spans.is_empty() {
             let span = self.state.descriptor.span.clone();
             work.read.spans.push(ReadSpan { span, reverse: false });
@@ -121,7 +119,7 @@ impl Machine {
         };
         match ready {
             Ready::Now => {
-                let result = self.execute(cx, work, op.arrived)?;
+                let result = self.execute(cx, work, op.arrived, op.blocked_nanos)?;
                 self.answer_op(cx, &op, result);
             }
             Ready::Never(error) => self.answer_op(cx, &op, Err(error)),
@@ -131,10 +129,11 @@ impl Machine {
     }
 
     fn park_read(&mut self, cx: &mut Cx<'_>, id: OpId, mut op: Op, parked: Parked) {
-        let Work::Read(work) = &mut op.work else { unreachable!("asked by kind") };
+        let Work::Read(work) = &op.work else { unreachable!("asked by kind") };
         let at = work.read.at;
-        let blocked = matches!(parked, Parked::Locks | Parked::Intent);
-        work.blocked_since = blocked.then_some(cx.now.mono);
+        if matches!(parked, Parked::Locks | Parked::Intent) {
+            op.block(cx.now.mono);
+        }
         if self.ops.reads() >= self.config.parked_reads {
             self.let_go(id);
             let cause = format!("{} reads wait in {}", self.ops.reads(), self.id());
@@ -255,6 +254,7 @@ impl Machine {
         cx: &mut Cx<'_>,
         work: &ReadWork,
         arrived: clock::Mono,
+        blocked_nanos: u64,
     ) -> Result<Result<Reply, KvError>, EngineError> {
         let read = &work.read;
         if work.checksum {
@@ -296,7 +296,6 @@ impl Machine {
             }
         }
         let waited_nanos = nanos_since(cx, arrived);
-        let blocked_nanos = work.blocked_nanos;
         let served_by = self.node;
         Ok(Ok(Reply::Read(ReadReply { spans, served_by, waited_nanos, blocked_nanos })))
     }

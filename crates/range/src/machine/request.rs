@@ -46,7 +46,7 @@ impl Machine {
         request: Request,
         deadline: Mono,
     ) -> Result<(), EngineError> {
-        let op = |work| Op { caller, arrived: cx.now.mono, deadline, work };
+        let op = |work| Op::new(caller, cx.now.mono, deadline, work);
         if self.ops.len() >= self.config.parked_requests {
             let cause = format!("{} requests are parked in {}", self.ops.len(), self.id());
             self.answer_caller(cx, caller, Err(KvError::Overloaded(cause)));

@@ -218,7 +218,7 @@ impl Machine {
         if self.leader.as_ref().is_some_and(|leader| leader.draining.is_none()) {
             let arrived = cx.now.mono;
             let deadline = arrived.plus(self.config.push_timeout);
-            let op = Op { caller: Caller::Nobody, arrived, deadline, work: Work::Transfer };
+            let op = Op::new(Caller::Nobody, arrived, deadline, Work::Transfer);
             self.transfer(cx, op, self.node);
         }
     }

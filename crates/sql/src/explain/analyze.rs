@@ -120,8 +120,12 @@ fn call_lines(database: &Database, calls: &[&Record]) -> Vec<String> {
         }
         sums.entry(key).or_default().add(call);
     }
-    let mut lines: Vec<String> =
-        order.iter().take(MAX_CALLS).map(|key| call_line(database, *key, &sums[key])).collect();
+    let mut lines = Vec::new();
+    for key in order.iter().take(MAX_CALLS) {
+        let sum = &sums[key];
+        lines.push(call_line(database, *key, sum));
+        lines.extend(sum.errors.iter().map(|error| format!("    failed: {error}")));
+    }
     if order.len() > MAX_CALLS {
         lines.push(format!("  ... and {} more", order.len() - MAX_CALLS));
     }
@@ -145,9 +149,6 @@ fn call_line(database: &Database, key: (&str, u64, u64), sum: &Sum) -> String {
     let otherwise = sum.waited_nanos.saturating_sub(sum.blocked_nanos);
     if otherwise > 0 {
         line += &format!(", waited {} for lease or safe time", millis(otherwise));
-    }
-    for error in &sum.errors {
-        line += &format!(", {error}");
     }
     line
 }

@@ -128,6 +128,11 @@ fn draw_lane(out: &mut String, timeline: &Timeline, axis: &Axis, lane: &Lane<'_>
         let indent = " ".repeat(2 * (1 + (*depth).min(3)) + depth.saturating_sub(3).min(3));
         let took = span.nanos().map_or_else(|| "...".to_owned(), span_of_time);
         line(out, &format!("{indent}{}", label(span)), &bar, &took);
+        // The head tells why the whole failed.
+        if let Some(why) = span.note("error").filter(|_| span.parent.is_some()) {
+            out.push_str(&fitting(&format!("{indent}  {FAILED} {why}"), WIDTH));
+            out.push('\n');
+        }
     }
 }
 

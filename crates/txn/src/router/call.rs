@@ -27,7 +27,10 @@ pub fn note(call: &mut Span, result: &Result<Reply, KvError>) {
         return;
     }
     match result {
-        Err(error) => call.note("error", || error),
+        Err(error) => {
+            note_locks(call, error.blocked_nanos());
+            call.note("error", || error.reason());
+        }
         Ok(Reply::Read(reply)) => {
             let rows = || reply.spans.iter().flat_map(|span| &span.rows);
             call.note("rows", || rows().count());

@@ -32,6 +32,8 @@ pub(crate) struct Sent {
     pub result: Result<Reply, KvError>,
     /// Set if some try of the request got no answer: it may have happened, whatever `result` says.
     pub lost: Option<String>,
+    /// How long tries that ended in an error waited for other transactions.
+    pub blocked_nanos: u64,
 }
 
 /// Knows leaders, not keys.
@@ -80,6 +82,7 @@ fn advice(error: &KvError) -> Advice {
         | KvError::TooLarge { .. }
         | KvError::Program(_)
         | KvError::Invalid(_) => Advice::Final,
+        KvError::AfterWait { error, .. } => advice(error),
     }
 }
 
@@ -102,7 +105,8 @@ impl Carrier {
     ) -> Sent {
         let hint = self.cache().leader(range.id);
         let mut tour = Tour::new(range, hint, |node| self.sender.round_trip(node));
-        let (mut heard, mut lost, mut overloaded) = (Heard::default(), None, 0);
+        let (mut heard, mut lost) = (Heard::default(), None);
+        let (mut overloaded, mut blocked_nanos) = (0, 0);
         loop {
             let node = match tour.step() {
                 Step::Ask(node) => node,
@@ -113,15 +117,18 @@ impl Carrier {
             };
             let begun = Instant::now();
             if begun >= deadline {
-                return Sent { result: Err(heard.unavailable(range)), lost };
+                return Sent { result: Err(heard.unavailable(range)), lost, blocked_nanos };
             }
             let end = deadline.min(begun + self.config.attempt_timeout);
             let error = match self.once_unless_succeeded(node, range, request, end).await {
                 Ok(Ok(reply)) => {
                     self.led_by(range.id, hint, Some(node));
-                    return Sent { result: Ok(reply), lost };
+                    return Sent { result: Ok(reply), lost, blocked_nanos };
                 }
-                Ok(Err(error)) => error,
+                Ok(Err(error)) => {
+                    blocked_nanos += error.blocked_nanos();
+                    error.split_wait().0
+                }
                 Err(successor) => {
                     lost = Some(format!("no answer from {node}, and {successor} leads by now"));
                     self.led_by(range.id, Some(node), Some(successor));
@@ -150,11 +157,11 @@ impl Carrier {
                 }
                 Advice::Elsewhere => {
                     self.learn_from(&error);
-                    return Sent { result: Err(error), lost };
+                    return Sent { result: Err(error), lost, blocked_nanos };
                 }
                 Advice::AskAgain | Advice::AskLater | Advice::Final => {
                     self.led_by(range.id, hint, Some(node));
-                    return Sent { result: Err(error), lost };
+                    return Sent { result: Err(error), lost, blocked_nanos };
                 }
             }
             heard.0.insert(node, error.to_string());
@@ -171,7 +178,7 @@ impl Carrier {
     ) -> Result<Result<Reply, KvError>, NodeId> {
         tokio::select! {
             biased;
-            answer = self.once(node, range.id, request.clone(), end) => Ok(answer),
+            answer = self.asked(node, range.id, request.clone(), end) => Ok(answer),
             successor = self.successor(range, node) => Err(successor),
         }
     }
@@ -237,6 +244,18 @@ impl Carrier {
 
     /// Sends once.
     pub async fn once(
+        &self,
+        node: NodeId,
+        range: RangeId,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Reply, KvError> {
+        let result = self.asked(node, range, request, deadline).await;
+        result.map_err(|error| error.split_wait().0)
+    }
+
+    /// Sends once. An error may be [`KvError::AfterWait`].
+    async fn asked(
         &self,
         node: NodeId,
         range: RangeId,

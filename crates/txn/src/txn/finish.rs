@@ -33,7 +33,10 @@ impl Txn {
         let proposal = self.proposal();
         self.phase = Phase::Committing;
         let heartbeat = self.heartbeat.take();
-        Committer::new(self.coordinator.clone(), proposal, heartbeat).run().await
+        let committer = Committer::new(self.coordinator.clone(), proposal, heartbeat);
+        let (result, lock_wait) = committer.run().await;
+        self.lock_wait += lock_wait;
+        result.map(|info| CommitInfo { lock_wait: self.lock_wait, ..info })
     }
 
     /// Rolls back: nothing of it remains. Does nothing after the end.

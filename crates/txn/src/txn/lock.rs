@@ -1,5 +1,7 @@
 //! Locks at read time (X6): `SELECT ... FOR UPDATE`, and what a retry locks before it reads.
 
+use std::time::Duration;
+
 use clock::Timestamp;
 use futures::future::join_all;
 use keys::Key;
@@ -20,6 +22,15 @@ struct Ask {
     moves: u32,
 }
 
+/// What came of it.
+#[derive(Debug, Default)]
+struct Locked {
+    /// Keys that changed after the snapshot asked with, and when.
+    moved: Vec<(Key, Timestamp)>,
+    /// How long that waited, in each round at the range where it was longest.
+    waited_nanos: u64,
+}
+
 impl Txn {
     /// Locks keys exclusively at their leaders. In READ COMMITTED it answers the keys that changed
     /// after the statement's snapshot, with the time of the change: begin a statement and read them
@@ -37,7 +48,9 @@ impl Txn {
         if self.access == Access::ReadOnly {
             return Err(TxnError::ReadOnly);
         }
-        let moved = self.lock_since(keys, wait, since).await?;
+        let mut locked = Locked::default();
+        self.lock_since(keys, wait, since, &mut locked).await?;
+        let moved = locked.moved;
         match moved.first() {
             Some((key, at)) if self.isolation != Isolation::ReadCommitted => {
                 Err(TxnError::retry(ConflictKind::ReadChanged, key.clone(), Some(*at)))
@@ -51,8 +64,10 @@ impl Txn {
     pub(super) async fn lock_pessimistically(&mut self) -> Result<(), TxnError> {
         let keys = std::mem::take(&mut self.pessimistic);
         let since = self.coordinator.clock().now().latest_timestamp();
-        self.lock_since(keys, LockWait::Wait, since).await?;
-        Ok(())
+        let mut locked = Locked::default();
+        let result = self.lock_since(keys, LockWait::Wait, since, &mut locked).await;
+        self.lock_wait += Duration::from_nanos(locked.waited_nanos);
+        result
     }
 
     async fn lock_since(
@@ -60,12 +75,13 @@ impl Txn {
         mut keys: Vec<Key>,
         wait: LockWait,
         since: Timestamp,
-    ) -> Result<Vec<(Key, Timestamp)>, TxnError> {
+        locked: &mut Locked,
+    ) -> Result<(), TxnError> {
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|key| !matches!(self.locks.get(key), Some(LockState::Granted { .. })));
         if keys.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let (size, limit) =
             (self.locks.len() + keys.len(), self.coordinator.config().max_locked_keys);
@@ -79,12 +95,11 @@ impl Txn {
         for key in &keys {
             self.locks.insert(key.clone(), LockState::Asked);
         }
-        let mut moved = Vec::new();
         for moves in 0..=self.coordinator.router().config().max_moves {
             let ask = Ask { since, wait, deadline, moves };
-            keys = self.lock_round(keys, &ask, &mut moved).await?;
+            keys = self.lock_round(keys, &ask, locked).await?;
             if keys.is_empty() {
-                return Ok(moved);
+                return Ok(());
             }
         }
         let range = self.coordinator.router().range_of(&keys[0], deadline).await?.id;
@@ -98,7 +113,7 @@ impl Txn {
         &mut self,
         keys: Vec<Key>,
         ask: &Ask,
-        moved: &mut Vec<(Key, Timestamp)>,
+        locked: &mut Locked,
     ) -> Result<Vec<Key>, TxnError> {
         let router = self.coordinator.router().clone();
         let Ask { since, wait, deadline, moves } = *ask;
@@ -111,15 +126,19 @@ impl Txn {
         let asked = groups.iter().map(|(range, keys)| {
             let (txn, keys) = (self.meta(), keys.clone());
             let request = Request::Lock(Lock { txn, keys, since, wait });
-            router.send_to_leader(range, request, deadline)
+            let router = &router;
+            async move { router.sent_to_leader(range, &request, deadline).await }
         });
         let answers = join_all(asked).await;
         let (mut left, mut failed) = (Vec::new(), None);
-        for ((range, group), answer) in groups.into_iter().zip(answers) {
-            match answer {
+        let before = locked.waited_nanos;
+        for ((range, group), sent) in groups.into_iter().zip(answers) {
+            let mut waited = sent.blocked_nanos;
+            match sent.result {
                 Ok(Reply::Locked(reply)) => {
+                    waited += reply.lock_wait_nanos;
                     self.granted(&group, since, &reply);
-                    moved.extend(reply.moved);
+                    locked.moved.extend(reply.moved);
                 }
                 Ok(other) => {
                     let what = format!("{range} answered a lock with {other:?}");
@@ -131,6 +150,7 @@ impl Txn {
                 }
                 Err(error) => failed = failed.or(Some(error.into())),
             }
+            locked.waited_nanos = locked.waited_nanos.max(before + waited);
         }
         failed.map_or(Ok(left), Err)
     }

@@ -288,6 +288,7 @@ impl Gateway {
         if !self.alive || self.stage == Stage::Done {
             return;
         }
+        let answer = answer.map_err(|error| error.split_wait().0);
         match (&self.stage, answer) {
             (_, Ok(Reply::Committed(done))) => self.finish(world, Told::Committed(done.at)),
             (_, Err(KvError::Aborted(_))) => self.finish(world, Told::Aborted),

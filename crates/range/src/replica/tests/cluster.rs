@@ -428,7 +428,7 @@ impl Cluster {
             };
             let patience = Duration::from_secs(10);
             let token = self.request(leader, range, request.clone(), patience);
-            match self.wait(token) {
+            match self.wait(token).map_err(|error| error.split_wait().0) {
                 Err(KvError::NotLeader { .. } | KvError::AnswerLost { .. }) => {
                     self.run_for(Duration::from_millis(50));
                 }

@@ -130,7 +130,7 @@ impl Run {
 
     fn hear(&mut self, index: usize, answer: Result<Reply, KvError>) {
         let increment = &mut self.open[index];
-        match answer {
+        match answer.map_err(|error| error.split_wait().0) {
             Ok(Reply::Read(read)) => {
                 let row = read.spans[0].rows.first();
                 let value = row.map_or(String::new(), |(_, v)| String::from_utf8_lossy(v).into());

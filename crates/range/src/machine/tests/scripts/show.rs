@@ -181,6 +181,9 @@ pub fn bad(error: &KvError) -> String {
         KvError::Program(error) => format!("program: {error}"),
         KvError::AnswerLost { cause, .. } => format!("unknown: {cause}"),
         KvError::Invalid(cause) => format!("invalid: {cause}"),
+        KvError::AfterWait { blocked_nanos, error } => {
+            format!("{} (waited {:?})", bad(error), Duration::from_nanos(*blocked_nanos))
+        }
     }
 }
 
