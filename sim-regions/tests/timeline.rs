@@ -293,5 +293,14 @@ fn what_was_not_traced_is_said() {
         assert_eq!(client.run("SHOW trace").await, ["off"]);
         client.run("SET trace = on; INSERT INTO here VALUES (2, 'y')").await;
         assert_eq!(client.run("SHOW TRACES").await.len(), 1);
+
+        // Another session has no part in it, and a schema change is no trace.
+        let mut other = Client::on(cluster, 1);
+        other.run("SET trace = on; CREATE TABLE made (k INT8 PRIMARY KEY)").await;
+        let error = other.0.simple("SHOW TRACE LAST", &mut |_| {}).await.expect_err("not its own");
+        assert_eq!(error.sqlstate.code(), "42704", "{error:?}");
+        assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("SHOW TRACES")), "{error:?}");
+        let drawn = client.run("SHOW TRACE LAST AS TEXT").await.join("\n");
+        assert!(drawn.contains("INSERT INTO here"), "{drawn}");
     });
 }

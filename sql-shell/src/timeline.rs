@@ -30,7 +30,7 @@ impl Form {
 /// A timeline that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// The trace's id; `None`: this session's newest, or else the node's.
+    /// The trace's id; `None`: this session's newest.
     pub id: Option<String>,
     /// How.
     pub form: Form,

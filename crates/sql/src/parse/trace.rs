@@ -9,7 +9,7 @@ use super::{cursor::Cursor, utility::Show};
 /// Which trace, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct ShowTrace {
-    /// `None`: this session's newest, or else this node's.
+    /// `None`: this session's newest.
     pub id: Option<TraceId>,
     /// `None`: a row for each span.
     pub form: Option<Form>,

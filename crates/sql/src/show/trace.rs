@@ -62,10 +62,11 @@ pub fn list_columns() -> Arc<[ResultColumn]> {
 /// `SHOW TRACE`.
 pub async fn rows(session: &Session, what: &ShowTrace) -> Result<Vec<Row>, SqlError> {
     let database = session.database();
-    let newest = || database.0.cluster.traces().first().map(|summary| summary.id);
-    let Some(id) = what.id.or(session.last_trace()).or_else(newest) else {
-        return Err(unknown("nothing was traced here")
-            .with_hint("SET trace = on; the transactions that begin then are traced."));
+    let Some(id) = what.id.or(session.last_trace()) else {
+        return Err(unknown("this session has no traced transaction yet").with_hint(
+            "With SET trace = on, those that begin then are traced; schema changes are not. SHOW \
+             TRACES lists those of all sessions of this node.",
+        ));
     };
     let timeline = settled(database, id).await;
     if timeline.spans.is_empty() {
