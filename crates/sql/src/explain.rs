@@ -8,9 +8,10 @@ use std::sync::Arc;
 use expr::{Datum, SqlError, Type};
 
 use crate::{
+    bind,
     catalog::Catalog,
     database::Database,
-    parse::{ExplainMode, Statement},
+    parse::{ExplainMode, Kind, Statement, Utility},
     plan::{
         Aggregate, Body, Join, JoinKind, Node, Plan, Scan, ScanOrder, SetOp, SubqueryKind, access,
         optimize, spans,
@@ -41,7 +42,7 @@ pub(crate) async fn run(
     if crate::ddl::is_ddl(statement) {
         return Err(SqlError::unsupported("EXPLAIN of a schema change"));
     }
-    let plan = session.plan_to_explain(statement).await?;
+    let plan = session.plan_to_explain(&planned(session, statement)?).await?;
     let catalog = session.database().0.cache.strong().await?;
     let mut printer = Printer { lines: Vec::new(), scans: Vec::new() };
     printer.plan(&plan);
@@ -69,6 +70,21 @@ pub(crate) async fn run(
     }
     let rows = lines.into_iter().map(|line| vec![Datum::text(line)]).collect();
     Ok(Execution::Rows { columns: columns(), rows, tag: "EXPLAIN".to_owned() })
+}
+
+/// What a plan is made of: the statement, or the query whose snapshot it names.
+fn planned(session: &Session, statement: &Statement) -> Result<Statement, SqlError> {
+    let Kind::Utility(utility) = statement.kind() else { return Ok(statement.clone()) };
+    match &**utility {
+        Utility::AsOf(as_of, query) => {
+            bind::snapshot(as_of, &session.eval_context())?;
+            Ok(statement.part((**query).clone()))
+        }
+        Utility::Show(_) => Err(SqlError::unsupported("EXPLAIN of SHOW")),
+        Utility::Knob(_) => Err(SqlError::unsupported("EXPLAIN of CALL and of cluster settings")),
+        Utility::Execute(..) => Err(SqlError::unsupported("EXPLAIN of EXECUTE")),
+        _ => Err(SqlError::unsupported("EXPLAIN of a statement that is no query and no change")),
+    }
 }
 
 enum Line {

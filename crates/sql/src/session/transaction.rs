@@ -71,9 +71,10 @@ pub fn ends_block(statement: &Statement) -> bool {
 pub fn needs_block(statement: &Statement) -> bool {
     match statement.kind() {
         Kind::Ast(_) => !crate::ddl::is_ddl(statement),
-        Kind::Utility(utility) => {
-            matches!(**utility, Utility::Execute(..) | Utility::Explain(..))
-        }
+        Kind::Utility(utility) => match &**utility {
+            Utility::Explain(_, inner) => needs_block(&statement.part((**inner).clone())),
+            utility => matches!(utility, Utility::Execute(..)),
+        },
     }
 }
 
