@@ -259,6 +259,25 @@ fn explain_analyze_names_spans_replicas_rows_and_round_trips() {
     assert_golden("explain_analyze.txt", &told);
 }
 
+/// What is explained is run at the snapshot that it names, also as one of several statements.
+#[test]
+fn explain_analyze_runs_a_query_of_the_past_in_the_past() {
+    in_virtual_time(9, async |cluster| {
+        let mut client = Client::on(cluster, 1);
+        client.run("INSERT INTO west VALUES (1, 'x'), (2, 'y')").await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        client.run("INSERT INTO west VALUES (3, 'z')").await;
+        let explain = "EXPLAIN ANALYZE SELECT v FROM west AS OF SYSTEM TIME '-3s'";
+        for text in [explain, &format!("SHOW TABLES; {explain}")] {
+            let told = client.run(text).await.join("\n");
+            assert!(told.contains("result: SELECT 2"), "{told}");
+            assert!(told.contains("in us-east: ") && told.contains(", 2 rows, "), "{told}");
+        }
+        let plan = client.run("EXPLAIN SELECT v FROM west AS OF SYSTEM TIME '-3s'").await;
+        assert!(plan.iter().any(|line| line.contains("scan west@primary")), "{plan:?}");
+    });
+}
+
 /// Its leader asks for its lease when all replicas are there; a timeline showed it wait for a second.
 #[test]
 fn a_table_just_made_takes_its_first_write_at_once() {
