@@ -317,6 +317,7 @@ async fn a_process_of_its_own_turns_its_own_claim_only() {
         ("SET CLUSTER SETTING clock.epsilon = '1ms' FOR NODE 2", "55000"),
         ("SET CLUSTER SETTING unsafe.commit_wait = off FOR NODE 2", "0A000"),
         ("CALL meridian_internal.crash_node(2)", "0A000"),
+        ("CALL meridian_internal.cut_link('n1', 'elsewhere')", "0A000"),
     ] {
         let Refused { state, hint, .. } = sql.run(statement).await.expect_err(statement);
         assert_eq!(state, expected, "{statement}");

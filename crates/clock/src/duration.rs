@@ -45,6 +45,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     if trimmed == "0" {
         return Ok(Duration::ZERO);
     }
+    if trimmed.starts_with('-') {
+        return Err(fail("it must not be negative"));
+    }
     let split = trimmed
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .ok_or_else(|| fail("the unit is missing"))?;

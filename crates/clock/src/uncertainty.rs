@@ -180,11 +180,14 @@ pub enum UncertaintyError {
 impl fmt::Display for UncertaintyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            UncertaintyError::Unknown(text) => write!(
-                f,
-                "unknown clock model \"{text}\": write zero, fixed(4ms), spanner2012 or \
-                 sawtooth(1ms, 200ppm, 30s)"
-            ),
+            UncertaintyError::Unknown(text) => {
+                let presets = PRESETS.map(|(name, _)| name).join(", ");
+                write!(
+                    f,
+                    "unknown clock model \"{text}\": write zero, fixed(4ms), spanner2012, \
+                     sawtooth(1ms, 200ppm, 30s), or one of {presets}"
+                )
+            }
             UncertaintyError::TooWide(epsilon) => write!(
                 f,
                 "a clock uncertainty of {} is above the limit of {}",

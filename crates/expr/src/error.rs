@@ -73,6 +73,8 @@ sqlstates! {
     UNTRANSLATABLE_CHARACTER = "22P05";
     /// NULL where the column forbids it.
     NOT_NULL_VIOLATION = "23502";
+    /// A null where there must be a value.
+    NULL_VALUE_NOT_ALLOWED = "22004";
     /// A key that another table refers to, or that is missing there.
     FOREIGN_KEY_VIOLATION = "23503";
     /// A key that is there already.

@@ -32,6 +32,15 @@ pub trait Control: Send + Sync + fmt::Debug + 'static {
     /// cannot be.
     fn turn(&self, knob: Knob) -> BoxFuture<'static, Result<Turned, SqlError>>;
 
+    /// Whether there are procedures here, to change network, nodes and clocks: asked when a node or a
+    /// region that one names does not exist.
+    ///
+    /// # Errors
+    /// `0A000` if this process has none.
+    fn procedures(&self) -> Result<(), SqlError> {
+        Ok(())
+    }
+
     /// Every setting as it is now, by name and scope (`SHOW CLUSTER SETTINGS`).
     fn settings(&self) -> BoxFuture<'static, Result<Vec<ClusterSetting>, SqlError>>;
 }
@@ -259,13 +268,18 @@ impl NoControl {
     }
 }
 
+fn no_knobs() -> SqlError {
+    let message = "this process has no knobs that could be turned";
+    SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+}
+
 impl Control for NoControl {
     fn turn(&self, _knob: Knob) -> BoxFuture<'static, Result<Turned, SqlError>> {
-        let error = SqlError::new(
-            SqlState::FEATURE_NOT_SUPPORTED,
-            "this process has no knobs that could be turned",
-        );
-        Box::pin(async move { Err(error) })
+        Box::pin(async { Err(no_knobs()) })
+    }
+
+    fn procedures(&self) -> Result<(), SqlError> {
+        Err(no_knobs())
     }
 
     fn settings(&self) -> BoxFuture<'static, Result<Vec<ClusterSetting>, SqlError>> {

@@ -31,7 +31,7 @@ fn refuses_the_rest_and_says_why() {
         ("4", "unit is missing"),
         ("ms", "malformed"),
         ("4 parsecs", "unknown unit"),
-        ("-4ms", "unknown unit"),
+        ("-4ms", "it must not be negative"),
         ("1.s", "malformed"),
         ("1.2.3s", "malformed"),
         ("99999999999d", "too long"),

@@ -39,6 +39,9 @@ fn bad_models_are_refused() {
     for text in ["", "fast", "fixed", "fixed(", "fixed(4)", "sawtooth(1ms)", "fixed(1ms, 2ms)"] {
         let error = text.parse::<Uncertainty>().expect_err(text);
         assert_eq!(error, UncertaintyError::Unknown(text.to_owned()));
+        for known in ["zero", "spanner2012", "sundial", "spanner-now", "cockroach", "laptop-ntp"] {
+            assert!(error.to_string().contains(known), "{error}");
+        }
     }
     let too_wide = Uncertainty::fixed(MAX_EPSILON + Duration::from_nanos(1));
     assert!(matches!(too_wide, Err(UncertaintyError::TooWide(_))));

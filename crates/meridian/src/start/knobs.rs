@@ -15,6 +15,8 @@ use sql::{
     control::{ClusterSetting, Control, Knob, Scope, Setting, SettingName, Turned},
 };
 
+const DEMO_ONLY: &str = "that knob is on a demo only";
+
 /// Turns what this node claims of its clock.
 #[derive(Debug)]
 pub struct OwnClock {
@@ -50,7 +52,7 @@ impl OwnClock {
             | Knob::Heal
             | Knob::Link(..)
             | Knob::ResetLinks
-            | Knob::MoveClock(..) => Err(self.not_here("that knob is on a demo only")),
+            | Knob::MoveClock(..) => Err(self.not_here(DEMO_ONLY)),
         }
     }
 
@@ -110,6 +112,10 @@ fn narrowest(model: Uncertainty) -> Duration {
 }
 
 impl Control for OwnClock {
+    fn procedures(&self) -> Result<(), SqlError> {
+        Err(self.not_here(DEMO_ONLY))
+    }
+
     fn turn(&self, knob: Knob) -> BoxFuture<'static, Result<Turned, SqlError>> {
         Box::pin(ready(self.turn_now(knob)))
     }

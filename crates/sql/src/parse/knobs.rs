@@ -1,6 +1,6 @@
 //! The grammar of knobs: `SET CLUSTER SETTING`, `CALL meridian_internal....`.
 
-use expr::SqlError;
+use expr::{SqlError, SqlState};
 use sqlparser::tokenizer::Token;
 
 use super::{Cursor, Utility};
@@ -77,9 +77,9 @@ pub fn read(cursor: &mut Cursor<'_>) -> Result<Option<Utility>, SqlError> {
             return Ok(None);
         }
         let path = ahead.dotted_name()?;
-        let [schema, procedure] = path.as_slice() else { return Ok(None) };
+        let [schema, procedure] = path.as_slice() else { return Err(elsewhere(&path)) };
         if schema != SCHEMA {
-            return Ok(None);
+            return Err(elsewhere(&path));
         }
         *cursor = ahead;
         KnobStatement::Call(procedure.clone(), arguments(cursor)?)
@@ -145,6 +145,13 @@ fn literal(cursor: &mut Cursor<'_>) -> Result<String, SqlError> {
     }
 }
 
+/// `42883`: there are procedures in one schema only.
+fn elsewhere(path: &[String]) -> SqlError {
+    let message = format!("procedure {} does not exist", path.join("."));
+    SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
+        .with_hint(format!("Procedures are in the schema {SCHEMA}: CALL {SCHEMA}.crash_node(3)."))
+}
+
 fn arguments(cursor: &mut Cursor<'_>) -> Result<Vec<String>, SqlError> {
     cursor.expect(&Token::LParen)?;
     let mut arguments = Vec::new();
@@ -152,6 +159,10 @@ fn arguments(cursor: &mut Cursor<'_>) -> Result<Vec<String>, SqlError> {
         return Ok(arguments);
     }
     loop {
+        if cursor.word("NULL") {
+            let message = "an argument of a procedure must not be null";
+            return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, message));
+        }
         arguments.push(literal(cursor)?);
         if cursor.token(&Token::RParen) {
             return Ok(arguments);

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use clock::{Aim, Beyond, Offset, Uncertainty, parse_duration, parse_offset};
+use clock::{
+    Aim, Beyond, Offset, Uncertainty, UncertaintyError, WIDEST_TOLERATED_EPSILON, format_duration,
+    parse_duration, parse_offset,
+};
 use expr::{SqlError, SqlState};
 use keys::NodeId;
 
@@ -88,7 +91,15 @@ impl Session {
                 crate::ddl::split::transfer_table(self, &table, region).await?;
                 return Ok(Execution::done("CALL"));
             }
-            KnobStatement::Call(name, arguments) => (self.procedure(name, arguments)?, "CALL"),
+            KnobStatement::Call(name, arguments) => {
+                let knob = self.procedure(name, arguments).or_else(|error| {
+                    // What does not exist is no question where nothing of the kind can be done.
+                    let missing = error.sqlstate == SqlState::UNDEFINED_OBJECT;
+                    let control = self.database.0.cluster.control();
+                    if missing { control.procedures().and(Err(error)) } else { Err(error) }
+                });
+                (knob?, "CALL")
+            }
         };
         let turning = self.database.0.cluster.control().turn(knob);
         let turned = async { Ok(turning.await?) };
@@ -112,12 +123,12 @@ impl Session {
         let setting = match name {
             SettingName::Epsilon => {
                 let epsilon = parse_duration(value).map_err(|error| bad(error.to_string()))?;
-                let model = Uncertainty::fixed(epsilon).map_err(|error| bad(error.to_string()))?;
+                let model = Uncertainty::fixed(epsilon).map_err(|error| bad(no_model(&error)))?;
                 Setting::Uncertainty(model)
             }
             SettingName::Model => {
                 let model = value.parse::<Uncertainty>();
-                Setting::Uncertainty(model.map_err(|error| bad(error.to_string()))?)
+                Setting::Uncertainty(model.map_err(|error| bad(no_model(&error)))?)
             }
             SettingName::Offset => {
                 let offset = value.parse::<Offset>();
@@ -211,6 +222,18 @@ impl Session {
     }
 }
 
+/// Why it is none. The limit is that of a cluster which runs, below what a model can say.
+fn no_model(error: &UncertaintyError) -> String {
+    match error {
+        UncertaintyError::TooWide(epsilon) => format!(
+            "a clock uncertainty of {} is too wide: at most {} while the cluster runs",
+            format_duration(*epsilon),
+            format_duration(WIDEST_TOLERATED_EPSILON)
+        ),
+        UncertaintyError::Unknown(_) | UncertaintyError::NoPoll => error.to_string(),
+    }
+}
+
 fn setting_name(name: &str) -> Result<SettingName, SqlError> {
     SettingName::from_name(name).ok_or_else(|| unknown_setting(name))
 }
@@ -244,7 +267,7 @@ fn on_off(text: &str) -> Option<OnOff> {
 fn duration(text: &str, longest: Duration) -> Result<Duration, SqlError> {
     let found = parse_duration(text).map_err(|e| SqlError::invalid_parameter(e.to_string()))?;
     if found > longest {
-        let longest = clock::format_duration(longest);
+        let longest = format_duration(longest);
         return Err(SqlError::invalid_parameter(format!("{text} is too long: at most {longest}")));
     }
     Ok(found)
