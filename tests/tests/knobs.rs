@@ -388,4 +388,6 @@ async fn the_shell_turns_knobs_makes_load_and_watches() {
     assert!(!worked && text.contains("unsafe"), "{text}");
     let (text, worked) = shell(&demo, 0, &["\\check report"]);
     assert!(!worked && text.contains("\\check start"), "{text}");
+    let (text, worked) = shell(&demo, 0, &["\\workload foo 3"]);
+    assert!(!worked && text.contains("there is no workload foo: kv, bank"), "{text}");
 }

@@ -47,8 +47,8 @@ impl Workbench {
         let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match (tool, words.as_slice()) {
             ("workload", ["stop"]) => self.stop_workload().await,
-            ("workload", [kind]) => self.start_workload(kind, "16", urls),
-            ("workload", [kind, clients]) => self.start_workload(kind, clients, urls),
+            ("workload", [kind]) => self.start_workload(kind, "16", urls).await,
+            ("workload", [kind, clients]) => self.start_workload(kind, clients, urls).await,
             ("check", ["start"]) => self.start_check(urls).await,
             ("check", ["report", file @ ..]) => self.report(file).await,
             ("check", ["run", lasting, file @ ..]) => {
@@ -65,7 +65,8 @@ impl Workbench {
         }
     }
 
-    fn start_workload(
+    /// Answers once the tables are there and the clients begin.
+    async fn start_workload(
         &mut self,
         kind: &str,
         clients: &str,
@@ -76,7 +77,10 @@ impl Workbench {
         {
             return Err("a workload runs already; \\workload stop ends it".to_owned());
         }
-        let kind = workload::Kind::from_str(kind, true)?;
+        let kind = workload::Kind::from_str(kind, true).map_err(|_| {
+            let known = workload::Kind::value_variants().iter().map(|kind| kind.name());
+            format!("there is no workload {kind}: {}", known.collect::<Vec<_>>().join(", "))
+        })?;
         let clients = clients.parse().ok().filter(|clients| (1..=4096).contains(clients));
         let clients = clients.ok_or_else(|| "between 1 and 4096 clients".to_owned())?;
         let url = some(urls)?;
@@ -95,6 +99,7 @@ impl Workbench {
             format: workload::Format::Text,
             stop: stop.clone(),
         };
+        workload::init(&options).await.map_err(|error| format!("{error:#}"))?;
         let task = tokio::spawn(workload::run_until_stopped(options));
         self.workload = Some(Load { stop, task });
         Ok(format!("{clients} clients at work over all gateways; \\workload stop ends them\n"))
@@ -156,5 +161,33 @@ impl sql_shell::Tools for Workbench {
         urls: Vec<String>,
     ) -> BoxFuture<'a, Result<String, String>> {
         Box::pin(Workbench::run(self, tool, arguments, urls))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing listens there: that is known before anybody could be at work.
+    const NOWHERE: &str = "postgresql://root@127.0.0.1:1/meridian";
+
+    async fn workload(arguments: &[&str]) -> String {
+        let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        let mut workbench = Workbench::default();
+        let refused = workbench.run("workload", &arguments, vec![NOWHERE.to_owned()]).await;
+        assert!(workbench.workload.is_none(), "nothing is at work");
+        refused.expect_err("refused")
+    }
+
+    #[tokio::test]
+    async fn a_workload_whose_tables_cannot_be_made_says_so_when_it_is_begun() {
+        let error = workload(&["bank", "4"]).await;
+        assert!(error.contains("127.0.0.1:1"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_workloads_are_named() {
+        assert_eq!(workload(&["foo", "3"]).await, "there is no workload foo: kv, bank");
+        assert_eq!(workload(&["kv", "0"]).await, "between 1 and 4096 clients");
     }
 }

@@ -107,37 +107,47 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     clock::parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// Makes the tables and runs the workload until it is stopped, or its time is over.
+impl Kind {
+    /// The word for it on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Kv => "kv",
+            Kind::Bank => "bank",
+        }
+    }
+}
+
+/// Makes the tables.
+pub async fn init(options: &Options) -> anyhow::Result<()> {
+    match options.kind {
+        Kind::Kv => kv::init(options).await,
+        Kind::Bank => bank::init(options).await,
+    }
+}
+
+/// Runs the workload, whose tables are there.
+async fn drive_kind(options: &Options) -> anyhow::Result<Report> {
+    match options.kind {
+        Kind::Kv => drive(options, kv::client).await,
+        Kind::Bank => bank::run(options).await,
+    }
+}
+
+/// Runs the workload, whose tables are there, until it is stopped, or its time is over.
 pub async fn run_until_stopped(options: Options) -> anyhow::Result<String> {
-    let report = match options.kind {
-        Kind::Kv => {
-            kv::init(&options).await?;
-            drive(&options, kv::client).await?
-        }
-        Kind::Bank => {
-            bank::init(&options).await?;
-            bank::run(&options).await?
-        }
-    };
-    Ok(report.text())
+    Ok(drive_kind(&options).await?.text())
 }
 
 /// Runs the command. `Ok(false)`: it ran, and found that the database broke a promise.
 pub async fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Init(options) => {
-            match options.kind {
-                Kind::Kv => kv::init(&options).await?,
-                Kind::Bank => bank::init(&options).await?,
-            }
+            init(&options).await?;
             Ok(true)
         }
         Command::Run(options) => {
             client::reach_one(&options.url).await?;
-            let report = match options.kind {
-                Kind::Kv => drive(&options, kv::client).await?,
-                Kind::Bank => bank::run(&options).await?,
-            };
+            let report = drive_kind(&options).await?;
             report.print(options.format)?;
             Ok(report.violations.is_empty())
         }
