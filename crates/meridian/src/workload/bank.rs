@@ -150,9 +150,7 @@ impl Transfer {
                 Ok(()) => {
                     let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
                     ledger.acknowledged.insert(self.receipt);
-                    if started >= window.start && !window.over() {
-                        report.done(started.elapsed());
-                    }
+                    report.done(started, window);
                     return true;
                 }
                 Err(Failure::Retry) => report.retries += 1,

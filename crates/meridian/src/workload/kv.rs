@@ -106,9 +106,7 @@ async fn operation(
             client.execute(&statements.upsert, &[&key, &value]).await.map(|_| ())
         };
         let Err(error) = result else {
-            if started >= window.start && !window.over() {
-                report.done(started.elapsed());
-            }
+            report.done(started, window);
             return true;
         };
         match at_commit(&error) {

@@ -1,10 +1,13 @@
 //! What a workload saw, added up and printed.
 
-use std::{collections::BTreeMap, io::Write, time::Duration};
+use std::{collections::BTreeMap, io::Write};
 
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use serde_json::json;
+use tokio::time::Instant;
+
+use super::Window;
 
 /// Latencies are kept from 1 µs to 5 minutes with three significant digits.
 const LONGEST_US: u64 = 300_000_000;
@@ -25,6 +28,8 @@ pub struct Report {
     pub seconds: f64,
     /// Latencies of operations that were done, in microseconds, retries included.
     latency_us: Histogram<u64>,
+    /// Operations that were done but do not count: begun in the warm-up, or answered after the end.
+    uncounted: u64,
     /// Attempts beyond the first, after conflicts.
     pub retries: u64,
     /// Operations that failed, by SQLSTATE (`08006` for broken connections).
@@ -43,6 +48,7 @@ impl Report {
         Report {
             seconds: 0.0,
             latency_us: Histogram::new_with_bounds(1, LONGEST_US, 3).expect("bounds are valid"),
+            uncounted: 0,
             retries: 0,
             errors: BTreeMap::new(),
             unknown: 0,
@@ -51,8 +57,13 @@ impl Report {
         }
     }
 
-    /// An operation was done.
-    pub fn done(&mut self, took: Duration) {
+    /// An operation was done; it counts if it began and ended in the window.
+    pub fn done(&mut self, started: Instant, window: &Window) {
+        if started < window.start || window.over() {
+            self.uncounted += 1;
+            return;
+        }
+        let took = started.elapsed();
         self.latency_us.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
@@ -64,6 +75,7 @@ impl Report {
     /// Takes another report in.
     pub fn add(&mut self, other: Report) {
         self.latency_us.add(&other.latency_us).expect("bounds are the same");
+        self.uncounted += other.uncounted;
         self.retries += other.retries;
         self.unknown += other.unknown;
         self.violations.extend(other.violations);
@@ -104,6 +116,7 @@ impl Report {
         json!({
             "throughput_per_s": self.throughput(),
             "operations": self.latency_us.len(),
+            "uncounted": self.uncounted,
             "seconds": self.seconds,
             "latency_ms": {
                 "p50": self.latency_ms(0.50),
@@ -121,8 +134,12 @@ impl Report {
 
     /// The report for people.
     pub fn text(&self) -> String {
+        let uncounted = match self.uncounted {
+            0 => String::new(),
+            more => format!(" ({more} more, begun in the warm-up or answered after the end)"),
+        };
         let mut out = format!(
-            "{} operations in {:.1} s: {:.1} per second\n\
+            "{} operations in {:.1} s: {:.1} per second{uncounted}\n\
              latency ms: p50 {:.2}  p95 {:.2}  p99 {:.2}  max {:.2}\n\
              retries {}, unknown outcomes {}\n",
             self.latency_us.len(),
@@ -145,5 +162,28 @@ impl Report {
             out += &format!("VIOLATION: {violation}\n");
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::workload::Stop;
+
+    /// What is counted and what is not add up to what was acknowledged.
+    #[test]
+    fn operations_outside_the_window_are_told_apart() {
+        let start = Instant::now();
+        let stop = Stop::default();
+        let window = Window { start, end: start + Duration::from_secs(600), stop: stop.clone() };
+        let mut report = Report::new();
+        report.done(start, &window);
+        report.done(start.checked_sub(Duration::from_nanos(1)).expect("late enough"), &window);
+        assert!(report.text().starts_with("1 operations in 0.0 s: 0.0 per second (1 more, begun"));
+        stop.now();
+        report.done(start, &window);
+        assert_eq!((report.latency_us.len(), report.uncounted), (1, 2));
     }
 }
