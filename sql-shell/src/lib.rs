@@ -6,7 +6,7 @@
 //! - interactive: line editing with history and completion, statements over several lines ended by
 //!   `;`, backslash commands (`\?` lists them), results drawn as tables;
 //! - otherwise (`-e`, or standard input that is no terminal): statements in, results out, one
-//!   error ends it with exit code 1.
+//!   error ends it with exit code 1, and the line of a script where that was is told.
 //!
 //! It knows nothing of the crates behind the protocol.
 

@@ -58,11 +58,12 @@ impl Shell {
         }
     }
 
-    /// Runs what is piped in, to its end or to its first error. Statements run as they come: who
-    /// writes them may wait for the answers.
+    /// Runs what is piped in, to its end or to its first error, whose line is told. Statements run as
+    /// they come: who writes them may wait for the answers.
     pub async fn script(&mut self, input: impl AsyncBufRead + Unpin) -> anyhow::Result<Ending> {
-        let (mut lines, mut text) = (input.lines(), String::new());
+        let (mut lines, mut text, mut number) = (input.lines(), String::new(), 0_u64);
         while let Some(line) = lines.next_line().await.context("reading the statements")? {
+            number += 1;
             text.push_str(&line);
             text.push('\n');
             // Only such a line can end a statement or be a command.
@@ -74,7 +75,10 @@ impl Shell {
             match self.pieces(pieces, 0).await? {
                 Next::Go => {}
                 Next::Quit => return Ok(Ending::Clean),
-                Next::Failed => return Ok(Ending::Failed),
+                Next::Failed => {
+                    eprintln!("stopped at line {number}: what follows it was not run");
+                    return Ok(Ending::Failed);
+                }
             }
         }
         self.batch(&text).await

@@ -44,7 +44,9 @@ async fn statements_piped_into_the_demo_are_answered_as_they_come() {
         if demo.is_running() { Err(demo.printed()) } else { Ok(()) }
     })
     .await;
-    assert!(!demo.printed().contains("never"), "{}", demo.printed());
+    let printed = demo.printed();
+    assert!(!printed.contains("never"), "{printed}");
+    assert!(printed.contains("stopped at line 5: what follows it was not run"), "{printed}");
 }
 
 /// A column of the rows of a statement, by the place of the column.

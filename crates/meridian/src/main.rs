@@ -38,10 +38,16 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a whole cluster in this process, over a simulated wide-area network.
+    ///
+    /// Its shell reads a script if standard input is no terminal. The first error ends the script,
+    /// and the demo with it, with exit code 1; the line is told, and what follows it is not run.
     Demo(demo::Options),
     /// Run one node as a process of its own, over gRPC.
     Start(Box<start::Options>),
     /// Open the SQL shell, or run statements.
+    ///
+    /// Without a terminal it reads a script from standard input. The first error ends it with exit
+    /// code 1; the line is told, and what follows it is not run.
     Sql(SqlOptions),
     /// Draw the timeline of a transaction.
     Trace(trace_command::Options),
