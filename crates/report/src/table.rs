@@ -190,7 +190,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Writes a head and the rows as CSV. Numbers have all their digits and no exponent. An
+    /// Writes a head and the rows as CSV. Numbers have 15 digits, without zeros at the end, and no exponent. An
     /// estimate makes three columns: itself, and `low` and `high` of its interval. What is missing
     /// is empty.
     pub fn write_csv(&self, out: impl io::Write) -> csv::Result<()> {
@@ -276,15 +276,22 @@ fn csv_fields(column: &Column, cell: &Cell) -> Vec<String> {
     match cell {
         Cell::Text(text) => vec![text.clone()],
         Cell::Count(count) => vec![count.to_string()],
-        Cell::Number(number) => vec![number.to_string()],
+        Cell::Number(number) => vec![exact(*number)],
         Cell::Estimate(Estimate { value, interval }) => {
-            let end = |end: Option<f64>| end.map_or(String::new(), |end| end.to_string());
+            let end = |end: Option<f64>| end.map_or(String::new(), exact);
             let (low, high) = (interval.map(|i| i.low()), interval.map(|i| i.high()));
-            vec![value.to_string(), end(low), end(high)]
+            vec![exact(*value), end(low), end(high)]
         }
         Cell::Missing if column.kind == Kind::Estimate => vec![String::new(); 3],
         Cell::Missing => vec![String::new()],
     }
+}
+
+/// A number with as many digits as a computation in binary leaves of it: 15, without those that only
+/// tell how it was rounded.
+fn exact(value: f64) -> String {
+    let rounded = format!("{value:.14e}").parse::<f64>().expect("a number reads back");
+    rounded.to_string()
 }
 
 /// A cell as people read it, and its interval.

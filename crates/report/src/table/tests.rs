@@ -79,3 +79,12 @@ fn a_short_row_is_a_bug() {
 fn a_number_that_is_none_is_a_bug() {
     Table::new([Column::number("x")]).row([f64::NAN.into()]);
 }
+
+#[test]
+fn csv_has_no_digits_of_rounding() {
+    let mut table = Table::new([Column::number("x"), Column::estimate("y")]);
+    table.row([(0.1 + 0.2).into(), Estimate::exact(1e-6 * 1e-3).into()]);
+    let mut csv = Vec::new();
+    table.write_csv(&mut csv).expect("memory takes bytes");
+    assert_eq!(String::from_utf8_lossy(&csv), "x,y,y low,y high\n0.3,0.000000001,,\n");
+}
