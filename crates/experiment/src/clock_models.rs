@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> Result<Findings, ExperimentError> {
         let mut lines = Vec::new();
         for (model, _) in MODELS {
             let uncertainty = model.parse::<Uncertainty>().expect("a model of the clock's");
-            let setup = Setup::new(topology.clone(), options.seed);
+            let setup = Setup::new(topology.clone(), options);
             let setup = Setup { uncertainty: Some(uncertainty), ..setup };
             lines.push(setup.run(async |lab| line(lab).await)?);
         }

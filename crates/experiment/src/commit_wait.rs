@@ -19,6 +19,9 @@ use crate::{Client, ExperimentError, Findings, Lab, Options, Setup};
 /// Commits per region and ε.
 const COMMITS: usize = 200;
 
+/// The percentiles that are told.
+const PERCENTILES: [u8; 7] = [1, 5, 25, 50, 75, 95, 99];
+
 /// A client's pause between two commits.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -84,7 +87,7 @@ pub fn run(options: &Options) -> Result<Findings, ExperimentError> {
     let mut measured = Vec::new();
     for topology in &topologies {
         for epsilon in &epsilons {
-            let setup = Setup::new(topology.clone(), options.seed).epsilon(*epsilon);
+            let setup = Setup::new(topology.clone(), options).epsilon(*epsilon);
             let setup = Setup { offset: Offset::Adversarial(Lean::Fast), ..setup };
             measured.extend(setup.run(async |lab| commits(lab, topology, *epsilon).await)?);
         }
@@ -166,8 +169,18 @@ fn findings(
     for topology in topologies {
         found.chart(&parts_chart(topology, measured));
     }
-    found.chart(&latency_chart(topologies, measured));
     found.wide_table("commits", "Commits by topology, region and ε", wide, &narrow);
+    found.heading("How it is distributed");
+    found.say(
+        "Replication varies with the links, the wait does not: it is 2ε. So what is left of it varies \
+         as much as replication, the other way round, and a commit that waits takes as long as any \
+         other. Percentiles of all regions are in a CSV file.",
+    );
+    for topology in topologies {
+        found.chart(&distribution(topology, measured, "commit latency", |it| &it.latency));
+        found.chart(&distribution(topology, measured, "exposed commit-wait", |it| &it.exposed));
+    }
+    found.file("percentiles", percentiles(measured));
     clocks_apart(&mut found, apart);
     found
 }
@@ -246,7 +259,7 @@ fn end(lean: Lean) -> &'static str {
 
 /// The timeline of one commit in one region.
 fn drawn(options: &Options) -> Result<String, ExperimentError> {
-    let setup = Setup::new(Topology::load("one-region")?, options.seed).epsilon(DRAWN);
+    let setup = Setup::new(Topology::load("one-region")?, options).epsilon(DRAWN);
     let setup = Setup { traced: true, ..setup };
     let drawn = setup.run(async |lab| {
         let mut client = lab.client(lab.layout()[0].id);
@@ -274,7 +287,7 @@ fn apart(options: &Options) -> Result<Vec<Apart>, ExperimentError> {
         (Lean::Slow, Lean::Fast),
         (Lean::Fast, Lean::Slow),
     ] {
-        let setup = Setup::new(Topology::load("one-region")?, options.seed).epsilon(APART);
+        let setup = Setup::new(Topology::load("one-region")?, options).epsilon(APART);
         let setup = Setup { offset: Offset::Adversarial(leader), ..setup };
         let (wait, latency) = setup.run(async |lab| {
             let mut owner = lab.client(lab.layout()[0].id);
@@ -369,18 +382,52 @@ fn parts_chart(topology: &Topology, measured: &[Commits]) -> Bars {
     chart
 }
 
-fn latency_chart(topologies: &[Topology], measured: &[Commits]) -> Multiples {
-    let mut chart = Multiples::cumulative(
-        "Distributions of commit latency",
-        Axis::log("commit latency").unit("ms"),
+/// The distributions of a topology's first region, a line per ε.
+fn distribution(
+    topology: &Topology,
+    measured: &[Commits],
+    name: &str,
+    of: fn(&Commits) -> &Sample,
+) -> Multiples {
+    let samples = firsts(topology, measured).enumerate().map(|(nth, commits)| {
+        let name = format!("ε = {}", format_duration(commits.epsilon));
+        (name, Hue::nth(nth), of(commits).clone())
+    });
+    Multiples::cumulative(
+        format!("Distribution of {name}: {}", topology.name),
+        Axis::linear(name).unit("ms"),
     )
-    .caption("The first region of each topology; a line per ε.");
-    for topology in topologies {
-        let samples = firsts(topology, measured).enumerate().map(|(nth, commits)| {
-            let name = format!("ε = {}", format_duration(commits.epsilon));
-            (name, Hue::nth(nth), commits.latency.clone())
-        });
-        chart = chart.panel(&topology.name, samples);
+    .panel(&topology.regions[0].name, samples)
+}
+
+/// Percentiles of all that is measured, by topology, region and ε.
+fn percentiles(measured: &[Commits]) -> Table {
+    let mut columns = vec![
+        Column::text("topology"),
+        Column::text("region"),
+        Column::number("ε").unit("ms"),
+        Column::text("of"),
+    ];
+    columns.extend(PERCENTILES.map(|p| Column::number(format!("p{p}")).unit("ms").decimals(2)));
+    let mut table = Table::new(columns);
+    for commits in measured {
+        for (name, sample) in [
+            ("latency", &commits.latency),
+            ("replication", &commits.paxos),
+            ("wait", &commits.wait),
+            ("hidden", &commits.hidden),
+            ("exposed", &commits.exposed),
+        ] {
+            let mut row = vec![
+                Cell::from(commits.topology.as_str()),
+                commits.region.as_str().into(),
+                commits.epsilon_ms().into(),
+                name.into(),
+            ];
+            let at = |p| sample.percentile(Percentile::new(p));
+            row.extend(PERCENTILES.map(|p| Cell::from(at(f64::from(p)))));
+            table.row(row);
+        }
     }
-    chart
+    table
 }

@@ -4,6 +4,17 @@ use std::{fs, io, path::Path};
 
 use report::{Chart, Page, Table, terminal};
 
+/// Makes sure, before anything is measured, that a folder takes what will be written.
+///
+/// # Errors
+/// If it does not.
+pub fn prepare(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let probe = folder.join(".experiment");
+    fs::write(&probe, [])?;
+    fs::remove_file(probe)
+}
+
 /// What an experiment found.
 pub struct Findings {
     name: &'static str,
@@ -67,6 +78,11 @@ impl Findings {
         self.page.table(caption, &wide);
         self.text += &format!("\n{caption}\n{}", narrow.to_text());
         self.tables.push((name, wide));
+    }
+
+    /// A table that is only written as CSV.
+    pub fn file(&mut self, name: &'static str, table: Table) {
+        self.tables.push((name, table));
     }
 
     /// A chart, for the page, and a file of its own if it is one drawing.

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use clock::{Offset, Uncertainty};
-use keys::NodeId;
+use clock::{Clock as _, Freezer, Offset, Timestamp, Uncertainty};
+use keys::{NodeId, RangeId};
 use net::{ClusterId, Pace};
 use node::{
     Work,
@@ -24,6 +24,8 @@ use storage::{Engine, memory};
 use timer::{Instant, Tick, sleep};
 use tracing_subscriber::layer::SubscriberExt;
 use txn::CommitInfo;
+
+use crate::Options;
 
 /// What a lab is made of.
 #[derive(Clone, Debug)]
@@ -60,13 +62,21 @@ const RANGE: usize = 0;
 const LEADER: usize = 4;
 const VOTERS: usize = 6;
 
+/// The columns of `SHOW TRACE` that tell what kind of span it is, and its notes.
+const KIND: usize = 2;
+const NOTES: usize = 8;
+
+/// How long a node of the lab may take to answer itself.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The tick of all labs: a fiftieth of the shortest delay that an experiment looks at.
 pub const TICK: Duration = Duration::from_micros(10);
 
 impl Setup {
-    /// A lab of this shape with honest clocks, anywhere in their intervals.
+    /// A lab of this shape with honest clocks, anywhere in their intervals. Work takes the time that
+    /// was chosen, or none.
     #[must_use]
-    pub fn new(topology: Topology, seed: u64) -> Setup {
+    pub fn new(topology: Topology, options: &Options) -> Setup {
         Setup {
             topology,
             nodes_per_region: None,
@@ -76,9 +86,9 @@ impl Setup {
             commit_wait: CommitWait::On,
             lease: None,
             sync: SYNC,
-            work: Work::default(),
+            work: options.work(Duration::ZERO),
             traced: false,
-            seed,
+            seed: options.seed,
         }
     }
 
@@ -168,6 +178,12 @@ impl Lab {
         &mut self.cluster
     }
 
+    /// What makes a node stand still for a while.
+    #[must_use]
+    pub fn freezer(&self, node: NodeId) -> &Freezer {
+        self.cluster.freezer(node)
+    }
+
     /// The shape of the cluster.
     #[must_use]
     pub fn topology(&self) -> &Topology {
@@ -192,6 +208,13 @@ impl Lab {
         self.cluster.clock(self.layout()[0].id).true_nanos()
     }
 
+    /// Half of a node's uncertainty interval, now.
+    #[must_use]
+    pub fn epsilon(&self, node: NodeId) -> Duration {
+        let now = self.cluster.clock(node).now();
+        Duration::from_nanos((now.latest - now.earliest) / 2)
+    }
+
     /// The regions and the first node of each.
     #[must_use]
     pub fn gateways(&self) -> Vec<(String, NodeId)> {
@@ -212,6 +235,21 @@ impl Lab {
         let text = format!("SHOW RANGES FROM TABLE {table}");
         let numbers = self.numbers(&text, LEADER).await.into_iter();
         numbers.map(|node| NodeId(u32::try_from(node).expect("nodes are few"))).collect()
+    }
+
+    /// A table's ranges, in the order of their keys.
+    pub async fn ranges(&self, table: &str) -> Vec<RangeId> {
+        let numbers = self.numbers(&format!("SHOW RANGES FROM TABLE {table}"), RANGE).await;
+        numbers.into_iter().map(|id| RangeId(u64::try_from(id).expect("above zero"))).collect()
+    }
+
+    /// The time up to which a node's replica of a range serves reads by itself.
+    ///
+    /// # Panics
+    /// If the node has none.
+    pub async fn safe_time(&self, node: NodeId, range: RangeId) -> Timestamp {
+        let node = self.cluster.node(node).expect("it runs");
+        node.replica(range, PATIENCE).await.expect("it has a replica").safe_time
     }
 
     /// The voters of a table's first range.
@@ -266,6 +304,15 @@ pub struct Client {
     distance: Duration,
 }
 
+/// How a read was served.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// By which node's replica.
+    pub node: NodeId,
+    /// What it waited there, for safe time mostly.
+    pub waited: Duration,
+}
+
 /// A statement that was answered.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -310,6 +357,34 @@ impl Client {
     /// If they fail.
     pub async fn run(&mut self, text: &str) -> Answered {
         self.try_run(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"))
+    }
+
+    /// Who served the last read of a range in this session's last transaction, and how long it
+    /// waited there. The lab must be traced, and the session too.
+    ///
+    /// # Panics
+    /// If there was none.
+    pub async fn served(&mut self, range: RangeId) -> Served {
+        let told = self.run("SHOW TRACE LAST").await.execution;
+        let Execution::Rows { rows, .. } = told else { panic!("SHOW has rows") };
+        let calls = rows
+            .iter()
+            .rev()
+            .filter(|row| matches!(&row[KIND], Datum::Text(kind) if **kind == *"call"));
+        let mut notes = calls.filter_map(|row| match &row[NOTES] {
+            Datum::Text(notes) => Some(notes),
+            _ => None,
+        });
+        let number = |notes: &str, name: &str| {
+            let mut pairs = notes.split(' ').filter_map(|note| note.split_once('='));
+            pairs.find_map(|(key, value)| (key == name).then(|| value.parse::<u64>().ok())?)
+        };
+        let of = notes.find(|notes| number(notes, "range") == Some(range.0)).expect("it was read");
+        let node = number(of, "node").and_then(|node| u32::try_from(node).ok());
+        Served {
+            node: NodeId(node.expect("a call has a node")),
+            waited: Duration::from_nanos(number(of, "waited_nanos").unwrap_or(0)),
+        }
     }
 
     /// The timeline of this session's last transaction, drawn for a terminal. The lab must be traced.

@@ -22,7 +22,7 @@ use crate::{Client, Lab, Options, Setup};
 
 /// A write of one replica: 9.4 ms in the paper with commit-wait disabled, of which 1 ms or so is
 /// the way of the client. Their disks and queues are in it.
-const SYNC: Duration = Duration::from_millis(8);
+const SYNC: Duration = Duration::from_micros(7_500);
 
 /// From a client to the gateway and back, what both compute included: the paper's network is "less
 /// than 1 ms", and a snapshot read took 1.2 to 1.3 ms.
@@ -45,7 +45,7 @@ fn setup(options: &Options, zones: usize, nodes: usize) -> Setup {
         names.join(", ")
     );
     let topology = Topology::parse("spanner-paper", &text).expect("it makes sense");
-    let setup = Setup::new(topology, options.seed);
+    let setup = Setup::new(topology, options);
     Setup { replication: zones, sync: SYNC, offset: clock::Offset::Walk, ..setup }
 }
 

@@ -7,7 +7,7 @@ use experiment::{EXPERIMENTS, ExperimentError, Findings, Options};
 
 fn run(name: &str, options: &Options) -> Result<Findings, ExperimentError> {
     let found = EXPERIMENTS.iter().find(|experiment| experiment.name == name);
-    (found.unwrap_or_else(|| panic!("there is no experiment {name}")).run)(options)
+    found.unwrap_or_else(|| panic!("there is no experiment {name}")).run(options)
 }
 
 /// Runs it, demands what it expects, and looks at what it writes.
@@ -104,11 +104,60 @@ fn contention() {
 #[test]
 fn one_seed_gives_one_set_of_figures() {
     let text = |seed| {
-        let options = Options { seed, topologies: vec!["one-region".to_owned()], epsilons: vec![] };
+        let topologies = vec!["one-region".to_owned()];
+        let options = Options { seed, topologies, ..Options::default() };
         run("commit-wait", &options).expect("clusters start").text().to_owned()
     };
     assert_eq!(text(3), text(3));
     assert_ne!(text(3), text(4), "the seed does not reach the figures");
+}
+
+/// What an experiment sets itself is refused, not passed over.
+#[test]
+fn only_what_is_left_open_can_be_chosen() {
+    let refused = |name: &str, options: Options| match run(name, &options) {
+        Ok(_) => panic!("{name} took {options:?}"),
+        Err(error) => error.to_string(),
+    };
+    let epsilons = vec![Duration::from_millis(4)];
+    let epsilon = Options { epsilons: epsilons.clone(), ..Options::default() };
+    assert_eq!(refused("paper-figure6", epsilon), "paper-figure6 leaves no choice of --epsilon");
+    let topologies = vec!["five-regions".to_owned()];
+    let topology = Options { topologies, ..Options::default() };
+    assert_eq!(refused("isolation-lab", topology), "isolation-lab leaves no choice of --topology");
+    let work = Options { work: Some(Duration::ZERO), ..Options::default() };
+    assert_eq!(refused("paper-figure6", work), "paper-figure6 leaves no choice of --work");
+    let many = Options { epsilons: [epsilons.clone(), epsilons].concat(), ..Options::default() };
+    assert_eq!(refused("contention", many), "contention takes one --epsilon at a time");
+    let wide = Options { epsilons: vec![Duration::from_secs(10)], ..Options::default() };
+    assert_eq!(refused("commit-wait", wide), "an ε of 10s is beyond the 250ms that nodes tolerate");
+}
+
+/// Work on messages makes a commit longer: by some messages, and by queues.
+#[test]
+fn work_takes_time() {
+    let median = |work| {
+        let topologies = vec!["one-region".to_owned()];
+        let epsilons = vec![Duration::ZERO];
+        let options = Options { seed: 1, topologies, epsilons, work };
+        let findings = run("commit-wait", &options).expect("clusters start");
+        let line = findings.text().lines().find(|line| line.starts_with("one-region"));
+        let line = line.expect("a line for the topology").to_owned();
+        line.split_whitespace().nth(3).and_then(|p50| p50.parse::<f64>().ok()).expect("a figure")
+    };
+    let (free, priced) = (median(None), median(Some(Duration::from_micros(100))));
+    assert!((free + 0.2..free + 1.0).contains(&priced), "{free} and {priced} ms");
+}
+
+#[test]
+fn a_folder_that_takes_no_files_is_told_before_the_run() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no-folder");
+    fs::write(&file, "a file").expect("the folder takes files");
+    assert!(experiment::prepare(&file).is_err());
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("prepared").join("deep");
+    experiment::prepare(&folder).expect("it is made");
+    let left = fs::read_dir(&folder).expect("it is there").count();
+    assert_eq!(left, 0, "nothing is left in it");
 }
 
 /// ε decides the wait, whatever ε.
@@ -118,6 +167,7 @@ fn epsilon_and_topology_can_be_chosen() {
         seed: 1,
         topologies: vec!["one-region".to_owned()],
         epsilons: vec![Duration::from_micros(2_500)],
+        work: None,
     };
     let findings = run("commit-wait", &options).expect("clusters start");
     assert!(findings.text().contains("5.01"), "a wait of 2ε and a tick: {}", findings.text());

@@ -3,7 +3,7 @@
 use std::{io::Write as _, path::PathBuf, time::Duration};
 
 use ::experiment::{self as experiments, EXPERIMENTS};
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::{Ending, demo::parse_duration};
 
@@ -25,12 +25,16 @@ pub struct Options {
     /// Everything random is drawn from this.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Values of ε, where the experiment has a choice: 0,100us,4ms.
+    /// Values of ε, where the experiment leaves a choice: 0,100us,4ms.
     #[arg(long, value_delimiter = ',', value_parser = parse_duration)]
     epsilon: Vec<Duration>,
-    /// Topologies, where the experiment has a choice.
+    /// Topologies, where the experiment leaves a choice.
     #[arg(long, value_delimiter = ',', value_name = "NAME|FILE")]
     topology: Vec<String>,
+    /// What a node's work on each message takes, where the experiment leaves a choice: 50us. Messages
+    /// wait for each other.
+    #[arg(long, value_parser = parse_duration)]
+    work: Option<Duration>,
     /// Write a page and CSV files into this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -43,6 +47,11 @@ pub fn run(command: &Command) -> anyhow::Result<Ending> {
             let mut text = String::new();
             for experiment in EXPERIMENTS {
                 text += &format!("{:<18} {}\n", experiment.name, experiment.about);
+                let choices = experiment.choices.iter().map(ToString::to_string);
+                let choices: Vec<String> = choices.collect();
+                if !choices.is_empty() {
+                    text += &format!("{:<18} {}\n", "", choices.join(" "));
+                }
             }
             print(&text)?;
             Ok(Ending::Clean)
@@ -66,13 +75,15 @@ fn run_all(options: &Options) -> anyhow::Result<Ending> {
         seed: options.seed,
         topologies: options.topology.clone(),
         epsilons: options.epsilon.clone(),
+        work: options.work,
     };
-    if let Some(epsilon) = options.epsilon.iter().find(|epsilon| **epsilon > clock::MAX_EPSILON) {
-        bail!("an ε of {} is beyond all clocks", clock::format_duration(*epsilon));
+    if let Some(folder) = &options.out {
+        let taken = experiments::prepare(folder);
+        taken.with_context(|| format!("cannot write to {}", folder.display()))?;
     }
     let mut ending = Ending::Clean;
     for experiment in chosen {
-        let findings = (experiment.run)(&settings)?;
+        let findings = experiment.run(&settings)?;
         print(&format!("{}\n", findings.text()))?;
         if let Some(folder) = &options.out {
             let page = findings.write(folder);

@@ -10,7 +10,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use clock::Clock;
 use keys::NodeId;
-use kv::{Descriptor, PushdownFactory, RangeSender};
+use keys::RangeId;
+use kv::{Descriptor, PushdownFactory, RangeRequest, RangeSender, RangeStatus, Reply, Request};
 use net::{ClusterId, Inbox, Transport};
 use sql::Database;
 use storage::{Engine, EngineError};
@@ -342,6 +343,16 @@ impl Node {
     /// Turns the clock guard on or off.
     pub fn set_clock_guard(&self, mode: ClockGuard) {
         self.guard.set_mode(mode);
+    }
+
+    /// What this node's replica of a range tells of itself; `None` if there is none that answers.
+    pub async fn replica(&self, range: RangeId, patience: Duration) -> Option<RangeStatus> {
+        let request =
+            RangeRequest { range, deadline: patience, request: Request::Status, trace: None };
+        match self.gateway.send(self.id(), request).await {
+            Ok(Reply::Status(status)) => Some(status),
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// Asks a node, over the network, whether it answers.
