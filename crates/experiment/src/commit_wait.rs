@@ -173,12 +173,15 @@ fn findings(
     found.heading("How it is distributed");
     found.say(
         "Replication varies with the links, the wait does not: it is 2ε. So what is left of it varies \
-         as much as replication, the other way round, and a commit that waits takes as long as any \
-         other. Percentiles of all regions are in a CSV file.",
+         as much as replication, the other way round, and a commit that waits takes as long as the \
+         next. Exposed waits are drawn where there are some; percentiles of all are in a CSV file.",
     );
     for topology in topologies {
         found.chart(&distribution(topology, measured, "commit latency", |it| &it.latency));
-        found.chart(&distribution(topology, measured, "exposed commit-wait", |it| &it.exposed));
+        let here = |commits: &&Commits| commits.topology == topology.name;
+        if measured.iter().filter(here).any(|commits| commits.exposed.max() > ROUNDING_MS) {
+            found.chart(&distribution(topology, measured, "exposed commit-wait", |it| &it.exposed));
+        }
     }
     found.file("percentiles", percentiles(measured));
     clocks_apart(&mut found, apart);
@@ -382,22 +385,28 @@ fn parts_chart(topology: &Topology, measured: &[Commits]) -> Bars {
     chart
 }
 
-/// The distributions of a topology's first region, a line per ε.
+/// The distributions in a topology: a panel per region, a line per ε.
 fn distribution(
     topology: &Topology,
     measured: &[Commits],
     name: &str,
     of: fn(&Commits) -> &Sample,
 ) -> Multiples {
-    let samples = firsts(topology, measured).enumerate().map(|(nth, commits)| {
-        let name = format!("ε = {}", format_duration(commits.epsilon));
-        (name, Hue::nth(nth), of(commits).clone())
-    });
-    Multiples::cumulative(
+    let mut chart = Multiples::cumulative(
         format!("Distribution of {name}: {}", topology.name),
-        Axis::linear(name).unit("ms"),
-    )
-    .panel(&topology.regions[0].name, samples)
+        Axis::linear(name).unit("ms").tight(),
+    );
+    for region in &topology.regions {
+        let here = measured
+            .iter()
+            .filter(|commits| commits.topology == topology.name && commits.region == region.name);
+        let samples = here.enumerate().map(|(nth, commits)| {
+            let name = format!("ε = {}", format_duration(commits.epsilon));
+            (name, Hue::nth(nth), of(commits).clone())
+        });
+        chart = chart.panel(&region.name, samples);
+    }
+    chart
 }
 
 /// Percentiles of all that is measured, by topology, region and ε.
