@@ -6,11 +6,7 @@
 
 use std::{process::Command, time::Duration};
 
-use meridian_tests::{
-    cluster::ThreeProcesses,
-    process::meridian,
-    sql::{Refused, Sql},
-};
+use meridian_tests::{cluster::ThreeProcesses, process::meridian, sql::Sql};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -86,7 +82,9 @@ async fn the_bank_survives_the_death_of_a_leader_and_then_of_all() {
     let victim = cluster.leader_of("workload_accounts", 0).await;
     let survivor = (victim + 1) % 3;
     let sql = cluster.connect(survivor).await;
-    let (same, other) = tables_led_by(&cluster, &sql, survivor, victim).await.expect("two tables");
+    let (same, other) = ("probe_a", "probe_b");
+    table_led_by(&cluster, &sql, same, victim).await;
+    table_led_by(&cluster, &sql, other, survivor).await;
 
     let (stop, stopping) = watch::channel(false);
     let port = cluster.sql_port(survivor);
@@ -132,27 +130,14 @@ async fn a_node_that_is_asked_to_stop_is_not_waited_for() {
     assert!(written.is_ok(), "{written:?}\n{}", cluster.printed(leader));
 }
 
-/// Makes tables until one is led by the victim and one by somebody else.
-async fn tables_led_by(
-    cluster: &ThreeProcesses,
-    sql: &Sql,
-    ask: usize,
-    victim: usize,
-) -> Result<(&'static str, &'static str), Refused> {
-    let (mut same, mut other) = (None, None);
-    for table in ["probe_a", "probe_b", "probe_c", "probe_d", "probe_e", "probe_f"] {
-        sql.run(&format!("CREATE TABLE {table} (id INT8 PRIMARY KEY, v INT8)")).await?;
-        let leader = cluster.leader_of(table, ask).await;
-        if leader == victim {
-            same = Some(table)
-        } else {
-            other = Some(table)
-        }
-        if let (Some(same), Some(other)) = (same, other) {
-            return Ok((same, other));
-        }
-    }
-    panic!("six tables in a row are led by {same:?} or by {other:?} alone");
+/// Makes a table that a node leads.
+async fn table_led_by(cluster: &ThreeProcesses, sql: &Sql, table: &str, leader: usize) {
+    sql.run(&format!("CREATE TABLE {table} (id INT8 PRIMARY KEY, v INT8)")).await.expect("made");
+    let ranges = sql.rows(&format!("SHOW RANGES FROM TABLE {table}")).await.expect("shown");
+    let range = ranges[0][0].as_ref().expect("a range has an id");
+    let transfer = format!("ALTER RANGE {range} TRANSFER LEADER TO NODE {}", leader + 1);
+    sql.run(&transfer).await.expect("handed over");
+    assert_eq!(cluster.leader_of(table, leader).await, leader, "{table}");
 }
 
 /// The harness itself notices a process that does not start.
