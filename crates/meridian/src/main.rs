@@ -1,4 +1,5 @@
-//! The one binary: `meridian demo`, `start`, `sql`, `workload`, `sim`, `experiment`, `check`.
+//! The one binary: `meridian demo`, `start`, `sql`, `trace`, `workload`, `sim`, `experiment`,
+//! `check`.
 //!
 //! This crate is where Meridian meets the machine: processes, sockets, data folders, the operating
 //! system's clock and randomness. Everything behind the four seams is elsewhere.

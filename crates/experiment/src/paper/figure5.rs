@@ -228,7 +228,7 @@ fn findings(options: &Options, runs: &[Run]) -> Findings {
         }
         match kill {
             Kill::NonLeader => found.expect(lost < 1.0, "a zone without leaders is not missed"),
-            Kill::LeaderSoft => found.expect(lost < 7.0, "a soft kill costs a few percent"),
+            Kill::LeaderSoft => found.expect(lost < 5.0, "a soft kill costs a few percent"),
             Kill::LeaderHard => {
                 found
                     .expect((7.0..13.0).contains(&back), "a hard kill costs about a lease of 10 s");
