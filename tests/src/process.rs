@@ -19,7 +19,7 @@ pub fn meridian() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let built = test.parent().and_then(Path::parent).expect("deps/ lies in a profile's folder");
     let binary = built.join("meridian");
-    assert!(binary.exists(), "{} is missing: cargo build --release first", binary.display());
+    assert!(binary.exists(), "{} is missing: cargo xtask test builds it", binary.display());
     binary
 }
 

@@ -1,16 +1,16 @@
 //! What CI checks, line for line, and how long each step took.
 //!
-//! One profile throughout: lints, documents and tests are built with `--release`, so that every
-//! dependency is compiled once for checking and once for running, and the tests run the program
-//! that users run. Nothing here writes to the tree; `--locked` sees to the lock file.
+//! One profile throughout ([`Profile::Quick`]): lints, documents and tests share it, so that every
+//! dependency is compiled once for checking and once for running. It is the release's code, built
+//! for quick rebuilds. Nothing here writes to the tree; `--locked` sees to the lock file.
 
 use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 
 use crate::{
-    rocksdb, tidy,
-    workspace::{self, Workspace},
+    rocksdb, setup, tidy,
+    workspace::{self, Profile, Workspace},
 };
 
 /// All that CI checks, the quick things first. Stops at the first failure.
@@ -34,14 +34,15 @@ fn formatting(workspace: &Workspace) -> Command {
 
 fn lints(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args(["clippy", "--release", "--locked", "--workspace", "--all-targets"]);
+    cargo.args(["clippy", "--profile", Profile::Quick.name(), "--locked"]);
+    cargo.args(["--workspace", "--all-targets"]);
     cargo.args(["--", "-D", "warnings"]);
     cargo
 }
 
 fn documents(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args(["doc", "--release", "--locked", "--workspace", "--no-deps"]);
+    cargo.args(["doc", "--profile", Profile::Quick.name(), "--locked", "--workspace", "--no-deps"]);
     cargo.args(["--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
     cargo
 }
@@ -50,23 +51,28 @@ fn documents(workspace: &Workspace) -> Command {
 ///
 /// Programs and tests are built by one selection of targets: two would unify other features of the
 /// dependencies, and so compile half of them twice.
-pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
+pub fn test(workspace: &mut Workspace, args: &[String]) -> Result<()> {
+    setup::run(&[setup::Need::Clients])?;
+    rocksdb::provide(workspace)?;
     let mut build = workspace.cargo();
-    build.args(["build", "--release", "--locked", "--workspace", "--bins", "--tests"]);
+    build.args(["build", "--profile", Profile::Quick.name(), "--locked", "--workspace"]);
+    build.args(["--bins", "--tests"]);
     workspace::run(&mut build)?;
     let mut test = tests(workspace);
     workspace::run(test.arg("--locked").args(args))
 }
 
 /// Runs the tests and rewrites golden files.
-pub fn bless(workspace: &Workspace, args: &[String]) -> Result<()> {
+pub fn bless(workspace: &mut Workspace, args: &[String]) -> Result<()> {
+    rocksdb::provide(workspace)?;
     let mut test = tests(workspace);
     workspace::run(test.args(args).env("UPDATE_GOLDENFILES", "1"))
 }
 
 fn tests(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args(["test", "--release", "--workspace"]).env("MERIDIAN_BIN", workspace.program());
+    cargo.args(["test", "--profile", Profile::Quick.name(), "--workspace"]);
+    cargo.env("MERIDIAN_BIN", workspace.program(Profile::Quick));
     cargo
 }
 

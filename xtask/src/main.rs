@@ -1,4 +1,4 @@
-//! The developer's tasks: `cargo xtask demo|test|ci|tidy|bless|setup|rocksdb`.
+//! The developer's tasks: `cargo xtask demo|test|ci|tidy|bless|setup|rocksdb|fresh`.
 //!
 //! | task | what |
 //! |---|---|
@@ -9,12 +9,17 @@
 //! | `bless` | runs the tests and rewrites the golden files: review the diff as code |
 //! | `setup` | installs what the build needs on Debian and Ubuntu |
 //! | `rocksdb` | compiles RocksDB once for this machine ([`rocksdb`]) |
+//! | `fresh` | tries the first commands on a bare Debian, in a root file system of its own ([`fresh`]) |
+//!
+//! `demo` builds RocksDB only where something asks for it: a demo that keeps no data keeps it in
+//! memory, and is at its prompt minutes after the clone.
 //!
 //! No task but `bless` writes to the tree. Everything that is built goes to `CARGO_TARGET_DIR`, or
 //! where that is unset to `meridian/target` in the user's cache folder, so that all checkouts of a
 //! user share one.
 
 mod ci;
+mod fresh;
 mod rocksdb;
 mod setup;
 mod tidy;
@@ -24,18 +29,21 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use workspace::{Failed, Workspace};
+use workspace::{Failed, Profile, Workspace};
 
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  demo [ARGS]   install what is missing, build, and run `meridian demo ARGS`
+  demo [ARGS]   install what is missing, build, and run `meridian demo ARGS`;
+                with RocksDB if --data or --engine rocksdb asks for it
   test [ARGS]   run the tests; ARGS go to `cargo test`
   ci            all that CI checks
   tidy          check the rules of the tree that no compiler checks
   bless [ARGS]  run the tests and rewrite golden files
   setup         install what the build needs (Debian, Ubuntu)
-  rocksdb       compile RocksDB once for this machine";
+  rocksdb       compile RocksDB once for this machine
+  fresh [ARGS]  run the first commands on a bare Debian, and say how long each took (root);
+                ARGS: demo, data, test (all three unless told), --with PACKAGE";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -71,24 +79,19 @@ fn run(mut args: Vec<String>) -> Result<()> {
     }
     let task = args.remove(0);
     let mut workspace = Workspace::locate()?;
-    let takes_args = matches!(task.as_str(), "demo" | "test" | "bless");
+    let takes_args = matches!(task.as_str(), "demo" | "test" | "bless" | "fresh");
     if !takes_args && !args.is_empty() {
         bail!(UsageError(format!("`{task}` takes no arguments")));
     }
     match task.as_str() {
         "demo" => demo(&mut workspace, &args),
-        "test" => {
-            rocksdb::provide(&mut workspace)?;
-            ci::test(&workspace, &args)
-        }
+        "test" => ci::test(&mut workspace, &args),
         "ci" => ci::run(&mut workspace),
         "tidy" => tidy::run(&workspace),
-        "bless" => {
-            rocksdb::provide(&mut workspace)?;
-            ci::bless(&workspace, &args)
-        }
-        "setup" => setup::run(),
+        "bless" => ci::bless(&mut workspace, &args),
+        "setup" => setup::run(&setup::ROCKSDB),
         "rocksdb" => rocksdb::provide(&mut workspace),
+        "fresh" => fresh::run(&workspace, &args),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
@@ -99,9 +102,29 @@ fn run(mut args: Vec<String>) -> Result<()> {
 
 /// Builds the program and becomes it.
 fn demo(workspace: &mut Workspace, args: &[String]) -> Result<()> {
-    rocksdb::provide(workspace)?;
-    workspace::run(workspace.cargo().args(["build", "--release", "-p", "meridian"]))?;
-    let mut program = std::process::Command::new(workspace.program());
+    let mut build = vec!["build", "--release", "--locked", "-p", "meridian"];
+    if asks_for_rocksdb(args) {
+        rocksdb::provide(workspace)?;
+    } else {
+        eprintln!("the demo keeps its data in memory (`--data DIR` keeps it in RocksDB)");
+        build.push("--no-default-features");
+    }
+    workspace::run(workspace.cargo().args(build))?;
+    let mut program = std::process::Command::new(workspace.program(Profile::Release));
     program.arg("demo").args(args);
     workspace::become_program(program)
 }
+
+/// Whether the demo that is asked for runs on RocksDB.
+fn asks_for_rocksdb(args: &[String]) -> bool {
+    args.iter().enumerate().any(|(at, arg)| {
+        let value = args.get(at + 1).map(String::as_str);
+        arg == "--data"
+            || arg.starts_with("--data=")
+            || arg == "--engine=rocksdb"
+            || (arg == "--engine" && value == Some("rocksdb"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@
 //!   ~/.cache/meridian/rocksdb-0.17.3+10.4.2/librocksdb.a
 //! ```
 //!
-//! Every cargo that a task runs is pointed there. The crate links the C++ standard library only
+//! Every cargo that a task runs is pointed there, whichever profile it builds. The crate links the C++ standard library only
 //! when it compiles RocksDB itself, so the kept archive contains that too.
 
 use std::{
@@ -31,7 +31,7 @@ const LIBRARY: &str = "librocksdb.a";
 
 /// Makes sure that RocksDB is compiled, and that cargo uses it.
 pub fn provide(workspace: &mut Workspace) -> Result<()> {
-    setup::run()?;
+    setup::run(&setup::ROCKSDB)?;
     let version = locked_version(&workspace.root, "librocksdb-sys")?;
     let folder = workspace.cache.join(format!("rocksdb-{version}"));
     if !folder.join(LIBRARY).exists() {

@@ -1,8 +1,12 @@
-//! Installs what the build needs beside Rust: a C++ compiler for RocksDB, and libclang for its
-//! bindings.
+//! Installs what the build and the tests need beside Rust and its linker, on Debian and Ubuntu.
+//!
+//! Each part asks the one who will need the thing, not the file system: whether there is a libclang
+//! is what the generator of RocksDB's bindings answers, with the very function by which it loads
+//! the library. A look of our own at file names would have to know all that the generator knows,
+//! and took LLVM's C++ interface (`libclang-cpp.so`) for the C interface once.
 
 use std::{
-    env, fs,
+    fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -11,25 +15,68 @@ use anyhow::{Result, bail};
 
 use crate::workspace;
 
+/// Something that has to be on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A C++ compiler and `ar`, for RocksDB.
+    Compiler,
+    /// LLVM's C interface, for RocksDB's bindings.
+    Libclang,
+    /// psql and isolationtester, which tests drive a node with.
+    Clients,
+    /// `debootstrap`, which makes the root file system of `fresh`.
+    Debootstrap,
+}
+
+/// What RocksDB needs.
+pub const ROCKSDB: [Need; 2] = [Need::Compiler, Need::Libclang];
+
+impl Need {
+    fn is_met(self) -> bool {
+        match self {
+            Need::Compiler => runs("c++") && runs("ar"),
+            Need::Libclang => clang_sys::load().is_ok(),
+            Need::Clients => runs("psql") && has_isolationtester(),
+            Need::Debootstrap => runs("debootstrap"),
+        }
+    }
+
+    /// Debian's package of it.
+    fn package(self) -> &'static str {
+        match self {
+            Need::Compiler => "g++",
+            Need::Libclang => "libclang-dev",
+            Need::Clients => "postgresql-client",
+            Need::Debootstrap => "debootstrap",
+        }
+    }
+}
+
 /// Installs what is missing. Does nothing, and asks for no password, if nothing is.
-pub fn run() -> Result<()> {
-    let mut missing = Vec::new();
-    if !has_libclang() {
-        missing.push("libclang-dev");
-    }
-    if !runs("c++") || !runs("ar") {
-        missing.push("g++");
-    }
-    if missing.is_empty() {
+pub fn run(needs: &[Need]) -> Result<()> {
+    let missing = |needs: &[Need]| needs.iter().copied().filter(|need| !need.is_met()).collect();
+    let unmet: Vec<Need> = missing(needs);
+    if unmet.is_empty() {
         return Ok(());
     }
-    let packages = missing.join(" ");
+    let packages: Vec<&str> = unmet.iter().map(|need| need.package()).collect();
+    let list = packages.join(" ");
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("the build needs libclang and a C++ compiler (on Debian: {packages}); install them");
+        if unmet == [Need::Clients] {
+            eprintln!("there is no {list}: tests that need it are skipped");
+            return Ok(());
+        }
+        bail!("something is missing here that Debian has in these packages: {list}; install it");
     }
-    eprintln!("installing {packages}, which the build of RocksDB needs");
+    eprintln!("installing {list}");
     workspace::run(apt_get().arg("update").arg("-q"))?;
-    workspace::run(apt_get().args(["install", "-q", "-y", "--no-install-recommends"]).args(missing))
+    workspace::run(
+        apt_get().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages),
+    )?;
+    match missing(&unmet).as_slice() {
+        [] => Ok(()),
+        still => bail!("{list} is installed, and yet there is none of {still:?}"),
+    }
 }
 
 /// apt-get, with sudo where we are not root.
@@ -45,7 +92,8 @@ fn apt_get() -> Command {
     command
 }
 
-fn is_root() -> bool {
+/// Whether we may do everything.
+pub fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
 }
 
@@ -55,25 +103,10 @@ fn runs(program: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Whether libclang lies where the generator of bindings looks for it.
-fn has_libclang() -> bool {
-    if env::var_os("LIBCLANG_PATH").is_some() {
-        return true;
-    }
-    let llvm = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    let llvm = llvm.filter(|path| path.to_string_lossy().contains("llvm")).map(|p| p.join("lib"));
-    let system = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(Into::into);
-    let multiarch = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    let multiarch = multiarch
-        .map(|entry| entry.path())
-        .filter(|path| path.to_string_lossy().ends_with("-linux-gnu"));
-    llvm.chain(system).chain(multiarch).any(|folder| holds_libclang(&folder))
-}
-
-fn holds_libclang(folder: &Path) -> bool {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).any(|name| {
-        let is_library = name == "libclang.so" || name.starts_with("libclang.so.");
-        is_library || (name.starts_with("libclang-") && name.contains(".so"))
-    })
+/// isolationtester lies in a folder of each PostgreSQL version.
+fn has_isolationtester() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions
+        .map(|version| version.path().join("lib/pgxs/src/test/isolation/isolationtester"))
+        .any(|tester| tester.exists())
 }

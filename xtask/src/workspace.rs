@@ -22,6 +22,25 @@ pub struct Workspace {
     pub rocksdb: Option<PathBuf>,
 }
 
+/// A profile of the workspace's `Cargo.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// What people run and measure.
+    Release,
+    /// What the tests run: built for quick rebuilds.
+    Quick,
+}
+
+impl Profile {
+    /// As cargo calls it, and its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Release => "release",
+            Profile::Quick => "quick",
+        }
+    }
+}
+
 impl Workspace {
     /// Finds them.
     pub fn locate() -> Result<Workspace> {
@@ -49,8 +68,8 @@ impl Workspace {
     }
 
     /// The program, once it is built.
-    pub fn program(&self) -> PathBuf {
-        self.target.join("release/meridian")
+    pub fn program(&self, profile: Profile) -> PathBuf {
+        self.target.join(profile.name()).join("meridian")
     }
 }
 

@@ -42,12 +42,12 @@ pub struct Options {
     /// Keep data in this folder: it survives a restart of the demo.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     data: Option<PathBuf>,
-    /// Keep data in a temporary folder that is removed at the end (the default).
+    /// Keep no data beyond the demo's end (the default).
     #[arg(long)]
     ephemeral: bool,
-    /// Storage engine.
-    #[arg(long, value_enum, default_value_t = engine::Kind::default())]
-    engine: engine::Kind,
+    /// Storage engine: memory unless --data keeps what it holds.
+    #[arg(long, value_enum)]
+    engine: Option<engine::Kind>,
     /// Clock model of every node; by default what the topology says.
     #[arg(long, value_enum)]
     clock: Option<ClockKind>,
@@ -72,6 +72,17 @@ pub struct Options {
     /// Measure the simulated round trips against the topology before going on.
     #[arg(long)]
     self_check: bool,
+}
+
+impl Options {
+    /// The engine asked for. A demo that keeps nothing has no use for a disk.
+    fn engine(&self) -> engine::Kind {
+        match (self.engine, &self.data) {
+            (Some(engine), _) => engine,
+            (None, Some(_)) => engine::Kind::default(),
+            (None, None) => engine::Kind::Memory,
+        }
+    }
 }
 
 /// A clock model, by name.
@@ -138,7 +149,7 @@ pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<E
         check_layout(path, &layout)?;
     }
     let cluster_id = cluster_id(folder.path())?;
-    let (opener, root) = (Opener::new(options.engine), folder.path().to_owned());
+    let (opener, root) = (Opener::new(options.engine()), folder.path().to_owned());
     let port = options.sql_port;
     let (desk, orders) = operator::desk();
     let cluster = Cluster::start(ClusterOptions {
@@ -279,6 +290,17 @@ fn banner(cluster: &Cluster, options: &Options, commit_wait: CommitWait) -> Stri
         let ports: Vec<String> = ports.collect();
         text += &format!("  {:<14} {}\n", region.name, ports.join("  "));
     }
+    text += &match (&options.data, options.engine()) {
+        (Some(folder), _) => format!("\nData is kept in {}.\n", folder.display()),
+        (None, engine::Kind::Memory) => {
+            "\nData is kept in memory and gone at the end; --data DIR keeps it.\n".to_owned()
+        }
+        #[cfg(feature = "rocksdb")]
+        (None, engine::Kind::Rocksdb) => {
+            "\nData lies in a temporary folder and is gone at the end; --data DIR keeps it.\n"
+                .to_owned()
+        }
+    };
     text += &format!(
         "\nConnect in a region by its port:  psql {}\n\
          or:                               meridian sql --url {0}\n",
@@ -313,8 +335,9 @@ impl Folder {
     fn open(options: &Options) -> anyhow::Result<Folder> {
         if let Some(path) = &options.data {
             ensure!(
-                options.engine != engine::Kind::Memory,
-                "--data needs an engine that keeps data: the engine `memory` does not"
+                options.engine() != engine::Kind::Memory,
+                "--data needs an engine that keeps data: the engine `memory` does not{}",
+                engine::HOW_TO_GET_ONE
             );
             std::fs::create_dir_all(path)
                 .with_context(|| format!("create the data folder {}", path.display()))?;

@@ -23,7 +23,16 @@ pub enum Kind {
     Memory,
 }
 
+/// What to do where an engine that keeps data was asked for and this program has none.
+#[cfg(feature = "rocksdb")]
+pub const HOW_TO_GET_ONE: &str = "";
+/// What to do where an engine that keeps data was asked for and this program has none.
+#[cfg(not(feature = "rocksdb"))]
+pub const HOW_TO_GET_ONE: &str =
+    "; this program was built without RocksDB: `cargo xtask demo --data DIR` builds it";
+
 impl Default for Kind {
+    /// The engine that keeps data, where the program was built with it.
     fn default() -> Kind {
         #[cfg(feature = "rocksdb")]
         return Kind::Rocksdb;
