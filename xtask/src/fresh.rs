@@ -38,9 +38,9 @@ const ENTER: &str = r#"
 mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 mount --bind -o ro "$2" "$1/opt/rust"
-exec chroot "$1" /usr/bin/env -i HOME=/root TERM=dumb LANG=C.UTF-8 \
+exec chroot "$1" /usr/bin/env -i HOME=/srv TERM=dumb LANG=C.UTF-8 \
   PATH=/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-  sh -euc "cd /root/meridian; $3"
+  sh -euc "cd /srv/meridian; $3"
 "#;
 
 /// A line that the demo's shell prints for [`QUESTION`].
@@ -102,7 +102,7 @@ impl Step {
     fn command(self) -> &'static str {
         match self {
             Step::Demo => "cargo xtask demo",
-            Step::Data => "cargo xtask demo --data /root/data",
+            Step::Data => "cargo xtask demo --data /srv/data",
             Step::Test => "cargo xtask test",
         }
     }
@@ -143,7 +143,7 @@ impl Root {
             Command::new("git")
                 .args(["clone", "--quiet", "--no-hardlinks"])
                 .arg(&workspace.root)
-                .arg(root.folder.join("root/meridian")),
+                .arg(root.folder.join("srv/meridian")),
         )?;
         Ok(root)
     }
@@ -173,7 +173,7 @@ impl Root {
         }
         let settings = cargo.join("config.toml");
         if settings.exists() {
-            copy(&settings, &self.folder.join("root/.cargo/config.toml"))?;
+            copy(&settings, &self.folder.join("srv/.cargo/config.toml"))?;
         }
         Ok(())
     }
@@ -227,7 +227,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     let parent = to.parent().context("files lie in folders")?;
     fs::create_dir_all(parent)?;
     // Into the parent: a folder that is there already is filled, not put into itself.
-    workspace::run(Command::new("cp").args(["-rL", "--no-preserve=ownership"]).arg(from).arg(parent))
+    workspace::run(
+        Command::new("cp").args(["-rL", "--no-preserve=ownership"]).arg(from).arg(parent),
+    )
 }
 
 /// Where the toolchain that runs this lies.
