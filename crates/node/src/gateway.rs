@@ -11,7 +11,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,7 @@ use crate::{
     incarnation::{Admission, DataLost, Incarnation},
     members::Members,
     message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
-    store::StoreInput,
+    store::{PeerMessage, StoreInput},
     time::NodeClock,
 };
 
@@ -61,6 +61,8 @@ struct Shared {
     store: mpsc::Sender<StoreInput>,
     requests: Calls<Result<Reply, KvError>>,
     questions: Calls<NodeAnswer>,
+    /// Names the requests to this node's own store.
+    local_calls: AtomicU64,
     system: Descriptor,
     admission: watch::Receiver<Admission>,
     /// The last frame was dropped because this node's own clock bound was not durable yet.
@@ -119,6 +121,7 @@ impl Gateway {
             store,
             requests: Calls::starting_at(first),
             questions: Calls::starting_at(first),
+            local_calls: AtomicU64::new(0),
             system,
             admission,
             behind: AtomicBool::new(false),
@@ -333,8 +336,15 @@ impl Gateway {
         let mut for_store = Vec::new();
         for message in frame.messages {
             match message {
-                NodeMessage::Group(..) | NodeMessage::Request(..) | NodeMessage::Traced(..) => {
-                    for_store.push(message);
+                NodeMessage::Group(range, message) => {
+                    for_store.push(PeerMessage::Group(range, message));
+                }
+                NodeMessage::Request(id, request) => {
+                    for_store.push(PeerMessage::Request(id, request));
+                }
+                NodeMessage::Cancel(id) => for_store.push(PeerMessage::Cancel(id)),
+                NodeMessage::Traced(range, slot, context) => {
+                    for_store.push(PeerMessage::Traced(range, slot, context));
                 }
                 NodeMessage::Response(id, result) => self.shared.requests.answer(from, id, result),
                 NodeMessage::Answer(id, answer) => self.shared.questions.answer(from, id, answer),
@@ -363,6 +373,7 @@ impl Gateway {
                 }
                 NodeMessage::Group(..)
                 | NodeMessage::Traced(..)
+                | NodeMessage::Cancel(..)
                 | NodeMessage::Request(..)
                 | NodeMessage::Response(..)
                 | NodeMessage::Ask(..)
@@ -390,14 +401,14 @@ impl Gateway {
         }
     }
 
-    fn to_store(&self, from: NodeId, messages: Vec<NodeMessage>) {
-        let Err(refused) = self.shared.store.try_send(StoreInput::Peer(from, messages)) else {
+    fn to_store(&self, from: NodeId, messages: Vec<PeerMessage>) {
+        if let Ok(place) = self.shared.store.try_reserve() {
+            place.send(StoreInput::Peer(from, messages));
             return;
-        };
-        let StoreInput::Peer(_, messages) = refused.into_inner() else { unreachable!("just made") };
+        }
         for message in messages {
             // Group messages are sent again by their groups; requests deserve a word.
-            if let NodeMessage::Request(id, _) = message {
+            if let PeerMessage::Request(id, _) = message {
                 let error = KvError::Overloaded("the node's inbox is full".into());
                 self.shared.send_or_lose(from, NodeMessage::Response(id, Err(error)));
             }
@@ -437,10 +448,10 @@ impl Shared {
         self.transport.send(to, frame.encode())
     }
 
-    /// Sends an answer. If it is lost, whoever waits for it times out and asks again.
+    /// Sends an answer, or a cancel. If it is lost, whoever waits times out.
     fn send_or_lose(&self, to: NodeId, message: NodeMessage) {
         if let Err(error) = self.send(to, message) {
-            tracing::debug!(%to, "an answer was lost: {error}");
+            tracing::debug!(%to, "a message was lost: {error}");
         }
     }
 
@@ -448,13 +459,18 @@ impl Shared {
         let node = self.members.local().id;
         let patience = request.deadline + GRACE;
         let (reply, answer) = oneshot::channel();
-        self.store.try_send(StoreInput::Local(request, reply)).map_err(|error| match error {
+        let call = CallId(self.local_calls.fetch_add(1, Ordering::Relaxed));
+        let input = StoreInput::Local(call, request, reply);
+        self.store.try_send(input).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 KvError::Overloaded("the node's inbox is full".into())
             }
             mpsc::error::TrySendError::Closed(_) => lost(node, "the node is stopping"),
         })?;
-        match timeout(patience, answer).await {
+        let cancel = CancelOnDrop { shared: self, to: node, call };
+        let answer = timeout(patience, answer).await;
+        cancel.disarm();
+        match answer {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(lost(node, "the node is stopping")),
             Err(_) => Err(lost(node, "no answer before the deadline")),
@@ -469,10 +485,43 @@ impl Shared {
         let _guard = CallGuard::new(&self.requests, id);
         self.send(to, NodeMessage::Request(id, request))
             .map_err(|error| lost(to, &error.to_string()))?;
-        match timeout(patience, answer).await {
+        let cancel = CancelOnDrop { shared: self, to, call: id };
+        let answer = timeout(patience, answer).await;
+        cancel.disarm();
+        match answer {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(lost(to, "the connection was lost")),
             Err(_) => Err(lost(to, "no answer before the deadline")),
+        }
+    }
+}
+
+/// Tells the replica that was asked when nobody waits for its answer any more: the session was
+/// cancelled, its statement ran out of time, its client went away, or another replica was faster.
+///
+/// There is one for each call under way at most ([`MAX_CALLS`]). It is not sent again: a request
+/// whose cancel is lost ends at its own deadline.
+struct CancelOnDrop<'a> {
+    shared: &'a Shared,
+    to: NodeId,
+    call: CallId,
+}
+
+impl CancelOnDrop<'_> {
+    /// The call is over: there is nothing to cancel.
+    fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        let CancelOnDrop { shared, to, call } = *self;
+        if to == shared.members.local().id {
+            // A full inbox loses it, as a network would.
+            drop(shared.store.try_send(StoreInput::Cancel(call)));
+        } else {
+            shared.send_or_lose(to, NodeMessage::Cancel(call));
         }
     }
 }

@@ -33,6 +33,9 @@ pub enum NodeMessage {
     Answer(CallId, NodeAnswer),
     /// This slot of this range, which comes with a message behind this one, is on this timeline.
     Traced(RangeId, Slot, trace::Context),
+    /// Nobody waits for the answer to this request any more. One that is lost, late or comes twice
+    /// does no harm: the request then ends by itself, at its deadline at the latest.
+    Cancel(CallId),
 }
 
 /// What a node can be asked that is no business of a single range.

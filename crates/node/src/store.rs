@@ -25,6 +25,9 @@
 //!
 //! What it does not know: transactions, Paxos, SQL.
 
+mod callers;
+mod input;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -36,8 +39,7 @@ use futures::future::BoxFuture;
 use keys::{Key, NodeId, RangeId};
 use kv::{Descriptor, KvError, PushdownFactory, RangeRequest, Reply, Request};
 use net::Transport;
-use range::{AskToken, Context, Effects, GroupMessage, Input, PersistToken, Replica, RequestToken};
-use rustc_hash::FxHashMap;
+use range::{AskToken, Context, Effects, GroupMessage, Input, PersistToken, Replica};
 use storage::{Engine, EngineError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -50,6 +52,9 @@ use crate::{
     time::NodeClock,
     timeline::Timelines,
 };
+use callers::{Caller, Callers};
+
+pub use input::{PeerMessage, StoreInput};
 
 /// Inputs that may wait for the store; beyond it group messages are dropped (Paxos sends again) and
 /// requests are refused with [`KvError::Overloaded`].
@@ -57,28 +62,6 @@ pub const INBOX: usize = 16_384;
 
 /// Inputs handled in one round before frames are sent and the timer is looked at.
 const ROUND: usize = 512;
-
-/// An input of the store.
-#[derive(Debug)]
-pub enum StoreInput {
-    /// Group messages and requests of a peer, in order.
-    Peer(NodeId, Vec<NodeMessage>),
-    /// A request of this node's own gateway.
-    Local(RangeRequest, oneshot::Sender<Result<Reply, KvError>>),
-    /// The answer to a question that a replica asked another range.
-    Answer(RangeId, AskToken, Result<Reply, KvError>),
-    /// Make a replica; answered once it is durable.
-    Create(Descriptor, oneshot::Sender<()>),
-    /// Remember a peer by its data folder; answered once that is durable, or with the other folder
-    /// by which it is known.
-    Remember(NodeId, Incarnation, oneshot::Sender<Result<(), Incarnation>>),
-    /// All others remember this node's folder; answered once that is durable.
-    Admit(oneshot::Sender<()>),
-    /// Commit-wait is turned on or off, in every replica there is and every one to come.
-    CommitWait(range::CommitWait, oneshot::Sender<()>),
-    /// Which ranges does this node lead?
-    Led(oneshot::Sender<Vec<Descriptor>>),
-}
 
 /// Asks another range on behalf of a replica (it met an intent and wants the record's word).
 pub type Asker = dyn Fn(Key, Request) -> BoxFuture<'static, Result<Reply, KvError>> + Send + Sync;
@@ -107,13 +90,6 @@ pub struct StoreParts {
     pub guard: Arc<Guard>,
     /// Draws the timelines of what is traced.
     pub tracer: Arc<trace::Tracer>,
-}
-
-/// Who waits for an answer.
-#[derive(Debug)]
-enum Caller {
-    Local(oneshot::Sender<Result<Reply, KvError>>),
-    Remote(NodeId, CallId),
 }
 
 /// What waits for the writes of this and earlier rounds to become durable.
@@ -153,8 +129,7 @@ pub struct Store {
     admission: Admission,
     /// Ranges whose replica is being made durable.
     creating: BTreeSet<RangeId>,
-    callers: FxHashMap<RequestToken, Caller>,
-    next_token: u64,
+    callers: Callers,
     wakeups: BTreeSet<(Mono, RangeId)>,
     wakeup_of: BTreeMap<RangeId, Mono>,
     /// Ticks at the latest moment that had any.
@@ -172,7 +147,7 @@ impl Store {
         inputs: mpsc::Receiver<StoreInput>,
         sender: mpsc::WeakSender<StoreInput>,
     ) -> Result<Store, EngineError> {
-        let now = parts.clock.now();
+        let (node, now) = (parts.node, parts.clock.now());
         let mut replicas = BTreeMap::new();
         for range in Replica::list(parts.engine.as_ref())? {
             let config = Arc::clone(&parts.config);
@@ -187,8 +162,7 @@ impl Store {
             sender,
             replicas,
             creating: BTreeSet::new(),
-            callers: FxHashMap::default(),
-            next_token: 1,
+            callers: Callers::new(node),
             wakeups: BTreeSet::new(),
             wakeup_of: BTreeMap::new(),
             ticks: (Mono::default(), 0),
@@ -250,7 +224,10 @@ impl Store {
                 }
                 Ok(())
             }
-            StoreInput::Local(request, reply) => self.request(now, request, Caller::Local(reply)),
+            StoreInput::Local(call, request, reply) => {
+                self.request(now, request, Caller::Local(call, reply))
+            }
+            StoreInput::Cancel(call) => self.cancel(now, self.parts.node, call),
             StoreInput::Answer(range, ask, result) => {
                 self.step(now, range, Input::Answer { ask, result })
             }
@@ -322,21 +299,19 @@ impl Store {
         &mut self,
         now: Now,
         from: NodeId,
-        message: NodeMessage,
+        message: PeerMessage,
     ) -> Result<(), EngineError> {
         match message {
-            NodeMessage::Group(range, message) => {
+            PeerMessage::Group(range, message) => {
                 self.step(now, range, Input::Peer { from, message })
             }
-            NodeMessage::Request(call, request) => {
+            PeerMessage::Request(call, request) => {
                 self.request(now, request, Caller::Remote(from, call))
             }
-            NodeMessage::Traced(range, slot, context) => {
+            PeerMessage::Cancel(call) => self.cancel(now, from, call),
+            PeerMessage::Traced(range, slot, context) => {
                 self.timelines.announced(range, slot, context);
                 Ok(())
-            }
-            NodeMessage::Response(..) | NodeMessage::Ask(..) | NodeMessage::Answer(..) => {
-                unreachable!("the node keeps these for itself")
             }
         }
     }
@@ -353,12 +328,20 @@ impl Store {
             self.reply(caller, Err(KvError::WrongRange { range, known }));
             return Ok(());
         }
-        let token = RequestToken(self.next_token);
-        self.next_token += 1;
-        self.callers.insert(token, caller);
+        let token = self.callers.begin(caller, range);
         self.timelines.request(token, range, &request, trace);
         let deadline = now.mono.plus(deadline);
         self.step(now, range, Input::Request { token, request, deadline })
+    }
+
+    /// Nobody waits for the answer any more: the replica forgets the request. Without effect if it
+    /// was answered, or has not come.
+    fn cancel(&mut self, now: Now, from: NodeId, call: CallId) -> Result<(), EngineError> {
+        for (token, range) in self.callers.cancel(from, call) {
+            self.timelines.cancelled(token);
+            self.step(now, range, Input::Cancel { token })?;
+        }
+        Ok(())
     }
 
     fn create(
@@ -418,7 +401,7 @@ impl Store {
         }
         self.unsynced.messages.extend(send_durable.into_iter().map(|(to, m)| (to, range, m)));
         for (token, result) in replies {
-            if let Some(caller) = self.callers.remove(&token) {
+            if let Some(caller) = self.callers.end(token) {
                 self.reply(caller, result);
             }
         }
@@ -442,7 +425,7 @@ impl Store {
     fn reply(&mut self, caller: Caller, result: Result<Reply, KvError>) {
         match caller {
             // The caller may have gone: its transaction cleans up after itself.
-            Caller::Local(sender) => drop(sender.send(result)),
+            Caller::Local(_, sender) => drop(sender.send(result)),
             Caller::Remote(node, call) => {
                 self.outbox.entry(node).or_default().push(NodeMessage::Response(call, result));
             }

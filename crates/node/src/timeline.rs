@@ -102,6 +102,13 @@ impl Timelines {
         }
     }
 
+    /// Nobody waits for the answer to a request any more.
+    pub fn cancelled(&mut self, token: RequestToken) {
+        if let Some(mut served) = self.served.remove(&token) {
+            served.span.note("error", || "cancelled by its caller");
+        }
+    }
+
     /// A leader says that one of its slots is traced.
     pub fn announced(&mut self, range: RangeId, slot: Slot, context: Context) {
         let none = Span::none;

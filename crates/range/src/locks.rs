@@ -63,7 +63,7 @@ mod table;
 mod tests;
 
 use keys::{Key, Span, TxnId};
-use kv::{Conflict, LockWait, PushKind, TxnMeta};
+use kv::{Conflict, KvError, LockWait, PushKind, TxnMeta};
 
 pub use table::LockTable;
 
@@ -96,7 +96,14 @@ pub enum Acquired {
         /// Some of those in the way, holders first; at most [`MAX_REPORTED`]. Never empty.
         waits_for: Vec<TxnId>,
     },
-    /// It was not to wait ([`LockWait::NoWait`]), and nothing happened.
+    /// It does not get them, and does not wait. Nothing happened.
+    Refused(Refusal),
+}
+
+/// Why a request does not get its locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It was not to wait ([`LockWait::NoWait`]).
     Busy {
         /// Where somebody is in the way.
         key: Key,
@@ -104,9 +111,23 @@ pub enum Acquired {
         holder: TxnId,
     },
     /// The transaction was wounded here; it can only be tried again as a new one (X5).
-    Refused(Conflict),
-    /// The table is full (see [`LockLimits`]); nothing happened. For people.
+    Wounded(Conflict),
+    /// The table is full (see [`LockLimits`]). For people.
     Overloaded(String),
+    /// The transaction was here before, as one of another age: the order of waiting (X5) rests on an
+    /// age that never changes. Whoever asks has a defect. For people.
+    Contradicts(String),
+}
+
+impl From<Refusal> for KvError {
+    fn from(refusal: Refusal) -> KvError {
+        match refusal {
+            Refusal::Busy { key, holder } => KvError::LockBusy { key, holder },
+            Refusal::Wounded(conflict) => KvError::Conflict(conflict),
+            Refusal::Overloaded(cause) => KvError::Overloaded(cause),
+            Refusal::Contradicts(cause) => KvError::Invalid(cause),
+        }
+    }
 }
 
 /// What a call did to others. Calls append to it; the host carries everything out and clears it.
@@ -195,10 +216,10 @@ pub enum WoundResult {
 /// How much a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockLimits {
-    /// Locks held and wanted, counted per key or span. Beyond: [`Acquired::Overloaded`]. Intents are
+    /// Locks held and wanted, counted per key or span. Beyond: [`Refusal::Overloaded`]. Intents are
     /// entered without limit: they are there already.
     pub locks: usize,
-    /// Requests and readers that wait. Beyond: [`Acquired::Overloaded`].
+    /// Requests and readers that wait. Beyond: [`Refusal::Overloaded`].
     pub waiting: usize,
     /// Wounded transactions remembered. Beyond: the one wounded first is forgotten.
     pub wounded: usize,

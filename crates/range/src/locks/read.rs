@@ -7,7 +7,7 @@ use keys::{Key, Span, TxnId};
 use kv::TxnMeta;
 
 use super::{
-    Acquired, Blocker, LockEffects, LockTable, MAX_REPORTED, RequestId, WantPush,
+    Acquired, Blocker, LockEffects, LockTable, MAX_REPORTED, Refusal, RequestId, WantPush,
     claims::State,
     table::{Holder, ReadWaiter},
 };
@@ -56,7 +56,7 @@ impl LockTable {
         }
         if self.waiting_len() >= self.limits.waiting {
             let cause = format!("{} requests of a range wait for locks", self.waiting_len());
-            return Acquired::Overloaded(cause);
+            return Acquired::Refused(Refusal::Overloaded(cause));
         }
         for (txn, key) in &waits_for {
             let holder = self.holders.get_mut(txn).expect("found above");

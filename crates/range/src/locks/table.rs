@@ -10,8 +10,8 @@ use keys::{Key, Span, TxnId};
 use kv::{Conflict, ConflictKind, LockWait, TxnMeta};
 
 use super::{
-    Acquired, LockEffects, LockLimits, LockRequest, MAX_REPORTED, RequestId, WantPush, WoundResult,
-    Wounded,
+    Acquired, LockEffects, LockLimits, LockRequest, MAX_REPORTED, Refusal, RequestId, WantPush,
+    WoundResult, Wounded,
     claims::{Age, Claim, Claims, Lock, State},
 };
 
@@ -102,22 +102,28 @@ impl LockTable {
         let LockRequest { id, txn, shared, exclusive, wait } = request;
         assert!(!self.is_waiting(id), "{id:?} waits already");
         if let Some(conflict) = self.wounded.get(&txn.id) {
-            return Acquired::Refused(conflict.clone());
+            return Acquired::Refused(Refusal::Wounded(conflict.clone()));
+        }
+        if let Some(known) = self.known_as(txn.id).filter(|known| *known != age(&txn)) {
+            let (was, is) = (known.priority, txn.priority);
+            let cause = format!("{:?} began at {is}, and at {was} before", txn.id);
+            return Acquired::Refused(Refusal::Contradicts(cause));
         }
         let wants = self.missing(&txn, shared, exclusive);
         if self.claims.len() + wants.len() > self.limits.locks {
-            return Acquired::Overloaded(format!("a range holds {} locks", self.claims.len()));
+            let cause = format!("a range holds {} locks", self.claims.len());
+            return Acquired::Refused(Refusal::Overloaded(cause));
         }
         let Some((key, holder)) = self.first_in_way(age(&txn), id, &wants) else {
             self.grant(txn, wants);
             return Acquired::Granted;
         };
         if wait == LockWait::NoWait {
-            return Acquired::Busy { key, holder };
+            return Acquired::Refused(Refusal::Busy { key, holder });
         }
         if self.waiting_len() >= self.limits.waiting {
             let cause = format!("{} requests of a range wait for locks", self.waiting_len());
-            return Acquired::Overloaded(cause);
+            return Acquired::Refused(Refusal::Overloaded(cause));
         }
         self.enter(id, txn, wants, out)
     }
@@ -196,6 +202,15 @@ impl LockTable {
 
 /// How it is done.
 impl LockTable {
+    /// The age by which a transaction holds or waits here; `None`: it does neither.
+    fn known_as(&self, txn: TxnId) -> Option<Age> {
+        if let Some(holder) = self.holders.get(&txn) {
+            return Some(age(&holder.meta));
+        }
+        let mut waiters = self.requests_of(txn).into_iter().filter_map(|id| self.waiting.get(&id));
+        waiters.next().map(|waiter| age(&waiter.meta))
+    }
+
     /// The locks of a request that its transaction does not hold yet, each once.
     fn missing(&self, txn: &TxnMeta, shared: Vec<Span>, exclusive: Vec<Key>) -> Vec<Lock> {
         let shared = shared.into_iter().filter_map(Lock::shared);

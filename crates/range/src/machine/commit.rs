@@ -5,7 +5,7 @@
 //! the gateway was told that it failed (X8).
 
 use clock::Timestamp;
-use keys::Span;
+use keys::{Key, Span};
 use kv::{
     Commit, CommitStats, Committed, Conflict, ConflictKind, KvError, Reply, TxnMeta, Validate,
 };
@@ -15,12 +15,12 @@ use super::{
     Cx, Machine,
     leader::{Phase, Txn},
     lock::{nanos_since, request_of},
-    op::{Deciding, Held, Op, Work},
+    op::{self, Asked, Deciding, Held, Logged, Op},
 };
 use crate::{
     CommitWait,
     command::Command,
-    locks::Acquired,
+    locks::{Acquired, Refusal},
     recent::Answer,
     record::{Record, Verdict},
     rules::Rule,
@@ -32,16 +32,19 @@ const COMMAND_OVERHEAD: usize = 256;
 const WRITE_OVERHEAD: usize = 16;
 
 impl Machine {
-    pub(super) fn commit(&mut self, cx: &mut Cx<'_>, mut op: Op) -> Result<(), EngineError> {
-        let Work::Commit(commit) = &op.work else { unreachable!("dispatched by kind") };
-        if let Err(error) = self.check_commit(cx, commit, &op) {
+    pub(super) fn commit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut op: Op<Box<Commit>>,
+    ) -> Result<(), EngineError> {
+        let commit = &op.work;
+        if let Err(error) = self.check_commit(cx, commit) {
             self.answer_op(cx, &op, Err(error));
             return Ok(());
         }
         let (id, txn) = (self.ops.next_id(), commit.txn.id);
         if self.leader().splitting.is_some() {
-            self.ops.park(id, op);
-            self.ops.barrier.insert(id);
+            self.park_at_barrier(op.map(Asked::Commit));
             return Ok(());
         }
         if let Some(known) = self.leader().txns.get_mut(&txn) {
@@ -52,7 +55,7 @@ impl Machine {
                 | Phase::Preparing { .. }
                 | Phase::Resolving { .. } => {
                     known.waiters.push(id);
-                    self.ops.park(id, op);
+                    self.park_asked(id, op.map(Asked::Commit));
                     return Ok(());
                 }
             }
@@ -60,7 +63,7 @@ impl Machine {
         if self.rules.keep(Rule::RecordFirst)
             && let Some(record) = Record::read(cx.reader, &commit.txn.anchor, txn)?
         {
-            self.answer_verdict(cx, op, &record.verdict);
+            self.answer_verdict(cx, op, None, &record.verdict);
             return Ok(());
         }
         if !self.young(cx, commit.txn.start) {
@@ -74,14 +77,13 @@ impl Machine {
             Acquired::Granted => self.commit_granted(cx, op),
             Acquired::Waiting { .. } => {
                 op.block(cx.now.mono);
-                self.ops.park(id, op);
+                self.park_asked(id, op.map(Asked::Commit));
                 self.watch(cx);
                 Ok(())
             }
-            Acquired::Refused(conflict) => self.refuse(cx, op, conflict),
-            refused @ (Acquired::Busy { .. } | Acquired::Overloaded(_)) => {
-                let error = self.refusal(refused);
-                self.answer_op(cx, &op, Err(error));
+            Acquired::Refused(Refusal::Wounded(conflict)) => self.refuse_commit(cx, op, conflict),
+            Acquired::Refused(refusal) => {
+                self.answer_op(cx, &op, Err(refusal.into()));
                 Ok(())
             }
         }
@@ -89,13 +91,14 @@ impl Machine {
 
     /// What can be said without looking at the data. While leadership is handed over only decisions
     /// of prepared transactions are taken: those are what it waits for.
-    fn check_commit(&self, cx: &Cx<'_>, commit: &Commit, op: &Op) -> Result<(), KvError> {
+    fn check_commit(&self, cx: &Cx<'_>, commit: &Commit) -> Result<(), KvError> {
         let promised = self.leader.as_ref().is_some_and(|l| l.txns.contains_key(&commit.txn.id));
         if promised { self.check_leader(cx) } else { self.check_promising(cx) }?;
-        if !self.op_in_span(op) {
+        if !op::commit_lies_in(commit, &self.state.descriptor.span) {
             return Err(self.wrong_range());
         }
-        self.check_keys(op)?;
+        let written = commit.writes.iter().map(|write| &write.key).chain(&commit.participants);
+        self.check_keys(written.chain([&commit.txn.anchor]).chain(ends(&commit.reads)))?;
         self.check_size(&commit.writes, &commit.participants)
     }
 
@@ -103,7 +106,7 @@ impl Machine {
     pub(super) fn check_size(
         &self,
         writes: &[kv::Write],
-        participants: &[keys::Key],
+        participants: &[Key],
     ) -> Result<(), KvError> {
         let size = |write: &kv::Write| {
             write.key.len() + write.value.as_ref().map_or(0, |v| v.len()) + WRITE_OVERHEAD
@@ -121,9 +124,11 @@ impl Machine {
 
     /// The limit of a key: commands name some keys beside those they write (the anchor, a conflict),
     /// and these must not fill an entry.
-    pub(super) fn check_keys(&self, op: &Op) -> Result<(), KvError> {
-        let mut longest = 0;
-        op.work.visit_keys(&mut |key| longest = longest.max(key.len()));
+    pub(super) fn check_keys<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Key>,
+    ) -> Result<(), KvError> {
+        let longest = keys.into_iter().map(|key| key.len()).max().unwrap_or(0);
         self.check_bytes(longest, self.config.key_bytes)
     }
 
@@ -136,28 +141,33 @@ impl Machine {
     }
 
     /// All locks are held: validate (X1), choose s, propose.
-    pub(super) fn commit_granted(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
-        let Work::Commit(commit) = &op.work else { unreachable!("asked by kind") };
+    pub(super) fn commit_granted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op<Box<Commit>>,
+    ) -> Result<(), EngineError> {
+        let commit = &op.work;
         let txn = commit.txn.id;
         if self.leader().splitting.is_some() {
-            let id = self.ops.next_id();
-            self.ops.park(id, op);
-            self.ops.barrier.insert(id);
+            self.park_at_barrier(op.map(Asked::Commit));
             return Ok(());
         }
         match self.leader().txns.get(&txn).map(|known| &known.phase) {
-            Some(Phase::Poisoning | Phase::Deciding) => return self.attach(txn, op),
+            Some(Phase::Poisoning | Phase::Deciding) => {
+                self.attach(txn, op.map(Asked::Commit));
+                return Ok(());
+            }
             // X3: validated under this leadership, and locked ever since.
             Some(Phase::Prepared { validated, .. }) if *validated == commit.reads => {}
             Some(_) | None => {
                 if let Err(conflict) = self.validate(cx, &commit.reads)? {
-                    return self.refuse(cx, op, conflict);
+                    return self.refuse_commit(cx, op, conflict);
                 }
             }
         }
         if !self.young(cx, commit.txn.start) {
             let conflict = self.conflict_of_age();
-            return self.refuse(cx, op, conflict);
+            return self.refuse_commit(cx, op, conflict);
         }
         self.decide(cx, op);
         Ok(())
@@ -165,9 +175,8 @@ impl Machine {
 
     /// T3, X3a, X3, R1, P2: s is at least `TT.now().latest`, above the snapshot and every prepare
     /// timestamp, below every promise's end, and in order.
-    fn decide(&mut self, cx: &mut Cx<'_>, op: Op) {
-        let blocked = op.blocked_until(cx.now.mono);
-        let Work::Commit(commit) = op.work else { unreachable!("asked by kind") };
+    fn decide(&mut self, cx: &mut Cx<'_>, op: Op<Box<Commit>>) {
+        let (op, commit) = op.replace(());
         let keep = |rule, at| if self.rules.keep(rule) { at } else { Timestamp::ZERO };
         let latest = keep(Rule::Start, cx.now.tt.latest_timestamp());
         let least = latest.max(keep(Rule::Above, commit.above.next()));
@@ -179,7 +188,7 @@ impl Machine {
                     true => KvError::NotLeader { range: self.id(), leader: None },
                     false => KvError::BoundPassed { below: bound },
                 };
-                self.answer_caller(cx, op.caller, Err(error.after_wait(blocked)));
+                self.answer_op(cx, &op, Err(error));
                 return;
             }
         };
@@ -190,8 +199,7 @@ impl Machine {
             epsilon_nanos: nanos(cx.now.tt.epsilon()),
             wait_nanos: self.wait_nanos(cx, at),
         };
-        let work = Work::Deciding(Box::new(deciding));
-        self.ops.park(id, Op { work, ..op });
+        self.park_logged(id, op.with(Logged::Deciding(Box::new(deciding))));
         let leader = self.leader();
         leader.locks.mark_prepared(txn.id);
         leader.locks.set_pending(txn.id, at);
@@ -204,12 +212,11 @@ impl Machine {
     }
 
     /// Lets a request wait for what is being decided about a transaction.
-    pub(super) fn attach(&mut self, txn: keys::TxnId, op: Op) -> Result<(), EngineError> {
+    pub(super) fn attach(&mut self, txn: keys::TxnId, op: Op<Asked>) {
         let id = self.ops.next_id();
-        self.ops.park(id, op);
+        self.park_asked(id, op);
         let known = self.leader().txns.get_mut(&txn).expect("looked at just now");
         known.waiters.push(id);
-        Ok(())
     }
 
     /// X1: nothing that was read changed above the snapshot, however far in the future. The spans
@@ -250,35 +257,23 @@ impl Machine {
     }
 
     /// Answers a commit, or whoever asked about one, as the record says (X8), once T4 allows it.
-    pub(super) fn answer_verdict(&mut self, cx: &mut Cx<'_>, op: Op, verdict: &Verdict) {
+    /// With where the time went if this leader decided it.
+    pub(super) fn answer_verdict<W>(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op<W>,
+        decided: Option<&Deciding>,
+        verdict: &Verdict,
+    ) {
         match verdict {
             Verdict::Aborted(conflict) => {
                 self.answer_op(cx, &op, Err(KvError::Aborted(conflict.clone())));
             }
             Verdict::Committed { at, .. } => {
-                let (held, op) = self.committed(cx, *at, op);
+                let held = committed(cx, *at, op.arrived, decided);
                 self.answer_after(cx, op, held);
             }
         }
-    }
-
-    /// The answer "committed", with where the time went if this leader decided it.
-    fn committed(&self, cx: &Cx<'_>, at: Timestamp, op: Op) -> (Held, Op) {
-        let mut stats = CommitStats::default();
-        let mut measured = None;
-        if let Work::Deciding(deciding) = &op.work {
-            let paxos = nanos_since(cx, deciding.granted);
-            stats = CommitStats {
-                lock_wait_nanos: deciding.granted.0.saturating_sub(op.arrived.0),
-                paxos_nanos: paxos,
-                commit_wait_nanos: deciding.wait_nanos,
-                commit_wait_hidden_nanos: deciding.wait_nanos.min(paxos),
-                epsilon_nanos: deciding.epsilon_nanos,
-            };
-            measured = Some((deciding.granted, paxos));
-        }
-        let reply = Reply::Committed(Committed { at, stats });
-        (Held { until: at, reply, measured }, op)
     }
 
     /// Whether a transaction may be poisoned, and its poison proposed. Whoever asks is answered
@@ -288,15 +283,13 @@ impl Machine {
         cx: &mut Cx<'_>,
         txn: TxnMeta,
         why: Conflict,
-        asker: Option<Op>,
+        asker: Option<Op<Asked>>,
     ) -> Result<(), EngineError> {
         let known = self.leader().txns.get(&txn.id).map(|known| &known.phase);
         let in_log = matches!(known, Some(Phase::Deciding | Phase::Poisoning));
         if !in_log && self.leader().splitting.is_some() {
             if let Some(op) = asker {
-                let id = self.ops.next_id();
-                self.ops.park(id, op);
-                self.ops.barrier.insert(id);
+                self.park_at_barrier(op);
             }
             return Ok(());
         }
@@ -307,6 +300,7 @@ impl Machine {
             }
             return Ok(());
         }
+        let id = txn.id;
         if !in_log {
             let leader = self.leader();
             let known = leader.txns.entry(txn.id).or_insert_with(|| Txn {
@@ -315,18 +309,37 @@ impl Machine {
                 waiters: Vec::new(),
             });
             known.phase = Phase::Poisoning;
-            let id = txn.id;
             leader.enqueue(Command::Poison { txn, why });
-            return match asker {
-                Some(op) => self.attach(id, op),
-                None => Ok(()),
-            };
         }
-        match asker {
-            Some(op) => self.attach(txn.id, op),
-            None => Ok(()),
+        if let Some(op) = asker {
+            self.attach(id, op);
         }
+        Ok(())
     }
+}
+
+/// The answer "committed", with where the time went if this leader decided it.
+fn committed(cx: &Cx<'_>, at: Timestamp, arrived: clock::Mono, decided: Option<&Deciding>) -> Held {
+    let mut stats = CommitStats::default();
+    let mut measured = None;
+    if let Some(deciding) = decided {
+        let paxos = nanos_since(cx, deciding.granted);
+        stats = CommitStats {
+            lock_wait_nanos: deciding.granted.0.saturating_sub(arrived.0),
+            paxos_nanos: paxos,
+            commit_wait_nanos: deciding.wait_nanos,
+            commit_wait_hidden_nanos: deciding.wait_nanos.min(paxos),
+            epsilon_nanos: deciding.epsilon_nanos,
+        };
+        measured = Some((deciding.granted, paxos));
+    }
+    let reply = Reply::Committed(Committed { at, stats });
+    Held { until: at, reply, measured }
+}
+
+/// Both ends of every span that was read.
+pub(super) fn ends(reads: &[Validate]) -> impl Iterator<Item = &Key> {
+    reads.iter().flat_map(|read| [&read.span.start, &read.span.end])
 }
 
 pub(super) fn nanos(duration: std::time::Duration) -> u64 {

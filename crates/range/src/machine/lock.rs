@@ -3,12 +3,14 @@
 use std::mem;
 
 use keys::TxnId;
-use kv::{Conflict, ConflictKind, KvError, LockReply, LockWait, Reply, TxnMeta};
+use kv::{
+    Commit, Conflict, ConflictKind, KvError, Lock, LockReply, LockWait, Prepare, Reply, TxnMeta,
+};
 use storage::{EngineError, mvcc};
 
 use super::{
     Cx, Machine,
-    op::{Op, OpId, Work},
+    op::{Asked, Op, OpId},
 };
 use crate::{
     locks::{Acquired, LockEffects, LockRequest, Wounded},
@@ -18,12 +20,12 @@ use crate::{
 
 impl Machine {
     /// X6: locks at read time.
-    pub(super) fn lock(&mut self, cx: &mut Cx<'_>, mut op: Op) -> Result<(), EngineError> {
-        let Work::Lock(lock) = &op.work else { unreachable!("dispatched by kind") };
+    pub(super) fn lock(&mut self, cx: &mut Cx<'_>, mut op: Op<Lock>) -> Result<(), EngineError> {
+        let lock = &op.work;
         let checked = self
             .check_promising(cx)
             .and_then(|()| lock.keys.iter().try_for_each(|key| self.check_key(key)))
-            .and_then(|()| self.check_keys(&op))
+            .and_then(|()| self.check_keys([&lock.txn.anchor].into_iter().chain(&lock.keys)))
             .and_then(|()| match self.young(cx, lock.txn.start) {
                 true => Ok(()),
                 false => Err(KvError::Conflict(self.conflict_of_age())),
@@ -34,10 +36,10 @@ impl Machine {
         }
         let id = self.ops.next_id();
         if self.leader().splitting.is_some() {
-            self.ops.park(id, op);
-            self.ops.barrier.insert(id);
+            self.park_at_barrier(op.map(Asked::Lock));
             return Ok(());
         }
+        let lock = &op.work;
         let request = LockRequest {
             id,
             txn: lock.txn.clone(),
@@ -50,20 +52,19 @@ impl Machine {
             Acquired::Granted => self.lock_granted(cx, op),
             Acquired::Waiting { .. } => {
                 op.block(cx.now.mono);
-                self.ops.park(id, op);
+                self.park_asked(id, op.map(Asked::Lock));
                 self.watch(cx);
                 Ok(())
             }
-            refused => {
-                let error = self.refusal(refused);
-                self.answer_op(cx, &op, Err(error));
+            Acquired::Refused(refusal) => {
+                self.answer_op(cx, &op, Err(refusal.into()));
                 Ok(())
             }
         }
     }
 
-    fn lock_granted(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
-        let Work::Lock(lock) = &op.work else { unreachable!("asked by kind") };
+    fn lock_granted(&mut self, cx: &mut Cx<'_>, op: Op<Lock>) -> Result<(), EngineError> {
+        let lock = &op.work;
         let mut moved = Vec::new();
         for key in &lock.keys {
             let span = keys::Span::point(key.clone());
@@ -112,16 +113,6 @@ impl Machine {
         }
     }
 
-    /// Why locks were not granted, as the caller hears it.
-    pub(super) fn refusal(&self, acquired: Acquired) -> KvError {
-        match acquired {
-            Acquired::Busy { key, holder } => KvError::LockBusy { key, holder },
-            Acquired::Refused(conflict) => KvError::Conflict(conflict),
-            Acquired::Overloaded(cause) => KvError::Overloaded(cause),
-            Acquired::Granted | Acquired::Waiting { .. } => unreachable!("not a refusal"),
-        }
-    }
-
     /// Carries out what the lock table did to others. False if there was nothing.
     pub(super) fn run_lock_effects(&mut self, cx: &mut Cx<'_>) -> Result<bool, EngineError> {
         let Some(leader) = &mut self.leader else { return Ok(false) };
@@ -146,118 +137,98 @@ impl Machine {
     }
 
     fn granted(&mut self, cx: &mut Cx<'_>, id: OpId) -> Result<(), EngineError> {
-        let Some(mut op) = self.ops.remove(id) else { return Ok(()) };
+        let Some(mut op) = self.ops.take_asked(id) else { return Ok(()) };
         op.unblock(cx.now.mono);
         if let Err(error) = self.check_leader(cx) {
             self.answer_op(cx, &op, Err(error));
             return Ok(());
         }
-        match &op.work {
-            // Asked for again: between the grant and now, in the same step, an older transaction
-            // may have taken the locks back. What is still held is granted at once.
-            Work::Lock(_) => self.lock(cx, op),
-            Work::Prepare(_) => self.prepare(cx, op),
-            Work::Commit(_) => self.commit(cx, op),
-            Work::Read(_) => self.try_read(cx, id, op),
-            Work::Deciding(_)
-            | Work::Preparing(_)
-            | Work::Push(_)
-            | Work::Resolve(_)
-            | Work::Split
-            | Work::Transfer
-            | Work::Held(_) => unreachable!("waits for no lock"),
+        // Asked for again: between the grant and now, in the same step, an older transaction may
+        // have taken the locks back (X5). What is still held is granted at once.
+        self.take_up(cx, op)
+    }
+
+    /// A request is taken up from its beginning.
+    pub(super) fn take_up(&mut self, cx: &mut Cx<'_>, op: Op<Asked>) -> Result<(), EngineError> {
+        let (op, asked) = op.replace(());
+        match asked {
+            Asked::Lock(lock) => self.lock(cx, op.with(lock)),
+            Asked::Prepare(prepare) => self.prepare(cx, op.with(prepare)),
+            Asked::Commit(commit) => self.commit(cx, op.with(commit)),
+            Asked::Push(push) => self.push(cx, op.with(push)),
+            Asked::Resolve(resolve) => self.resolve(cx, op.with(resolve)),
+            Asked::Read(read) => self.read(cx, op.with(read)),
         }
     }
 
     /// X5: an older transaction took the locks of one that had promised nothing.
     fn wounded(&mut self, cx: &mut Cx<'_>, wound: Wounded) -> Result<(), EngineError> {
         for id in wound.requests {
-            let Some(op) = self.ops.remove(id) else { continue };
-            self.refuse(cx, op, wound.conflict.clone())?;
+            let Some(op) = self.ops.take_asked(id) else { continue };
+            let (op, asked) = op.replace(());
+            let conflict = wound.conflict.clone();
+            match asked {
+                Asked::Commit(commit) => self.refuse_commit(cx, op.with(commit), conflict)?,
+                Asked::Prepare(prepare) => self.refuse_prepare(cx, &op.with(prepare), conflict),
+                Asked::Lock(_) | Asked::Read(_) | Asked::Push(_) | Asked::Resolve(_) => {
+                    self.answer_op(cx, &op, Err(KvError::Conflict(conflict)));
+                }
+            }
         }
         Ok(())
     }
 
-    /// Refuses a request because of a conflict. At the anchor the refusal becomes final first: the
-    /// record is poisoned (X8).
-    pub(super) fn refuse(
+    /// Refuses a commit because of a conflict. The refusal becomes final first: the record is
+    /// poisoned (X8).
+    pub(super) fn refuse_commit(
         &mut self,
         cx: &mut Cx<'_>,
-        op: Op,
+        op: Op<Box<Commit>>,
         conflict: Conflict,
     ) -> Result<(), EngineError> {
-        if let Work::Commit(commit) = &op.work {
-            let txn = commit.txn.clone();
-            if !self.rules.keep(Rule::PoisonFirst) {
-                self.release_unpromised(txn.id);
-                self.answer_op(cx, &op, Err(KvError::Aborted(conflict)));
-                return Ok(());
-            }
-            return self.poison(cx, txn, conflict, Some(op));
+        let txn = op.work.txn.clone();
+        if !self.rules.keep(Rule::PoisonFirst) {
+            self.release_unpromised(txn.id);
+            self.answer_op(cx, &op, Err(KvError::Aborted(conflict)));
+            return Ok(());
         }
-        if let Work::Prepare(prepare) = &op.work {
-            let txn = prepare.txn.id;
-            self.release_unpromised(txn);
-        }
-        self.answer_op(cx, &op, Err(KvError::Conflict(conflict)));
-        Ok(())
+        self.poison(cx, txn, conflict, Some(op.map(Asked::Commit)))
+    }
+
+    /// Refuses a prepare because of a conflict: advice only (X8).
+    pub(super) fn refuse_prepare(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: &Op<Box<Prepare>>,
+        conflict: Conflict,
+    ) {
+        self.release_unpromised(op.work.txn.id);
+        self.answer_op(cx, op, Err(KvError::Conflict(conflict)));
     }
 
     /// A request that waited for locks waits no longer: its transaction ended, or its keys are
     /// another range's now.
     fn dropped(&mut self, cx: &mut Cx<'_>, id: OpId) {
-        let Some(op) = self.ops.remove(id) else { return };
-        let error = match self.op_in_span(&op) {
-            true => KvError::Conflict(self.conflict_of_end(&op)),
+        let Some(op) = self.ops.take_asked(id) else { return };
+        let error = match op.work.lies_in(&self.state.descriptor.span) {
+            true => KvError::Conflict(self.conflict_of_end(&op.work)),
             false => self.wrong_range(),
         };
         self.answer_op(cx, &op, Err(error));
     }
 
-    fn conflict_of_end(&self, op: &Op) -> Conflict {
-        let span = match &op.work {
-            Work::Lock(lock) => lock.keys.first().map(|key| keys::Span::point(key.clone())),
-            Work::Prepare(prepare) => Some(keys::Span::point(prepare.txn.anchor.clone())),
-            Work::Commit(commit) => Some(keys::Span::point(commit.txn.anchor.clone())),
-            Work::Read(_)
-            | Work::Deciding(_)
-            | Work::Preparing(_)
-            | Work::Push(_)
-            | Work::Resolve(_)
-            | Work::Split
-            | Work::Transfer
-            | Work::Held(_) => None,
+    fn conflict_of_end(&self, asked: &Asked) -> Conflict {
+        let span = match asked {
+            Asked::Lock(lock) => lock.keys.first().map(|key| keys::Span::point(key.clone())),
+            Asked::Prepare(prepare) => Some(keys::Span::point(prepare.txn.anchor.clone())),
+            Asked::Commit(commit) => Some(keys::Span::point(commit.txn.anchor.clone())),
+            Asked::Read(_) | Asked::Push(_) | Asked::Resolve(_) => None,
         };
         Conflict {
             kind: ConflictKind::Poisoned,
             span: span.unwrap_or_else(|| self.state.descriptor.span.clone()),
             winner: None,
             at: None,
-        }
-    }
-
-    /// Whether all that a request touches is this range's.
-    pub(super) fn op_in_span(&self, op: &Op) -> bool {
-        let span = &self.state.descriptor.span;
-        match &op.work {
-            Work::Lock(lock) => lock.keys.iter().all(|key| span.contains(key)),
-            Work::Prepare(prepare) => {
-                prepare.reads.iter().all(|read| span.covers(&read.span))
-                    && prepare.writes.iter().all(|write| span.contains(&write.key))
-            }
-            Work::Commit(commit) => {
-                span.contains(&commit.txn.anchor)
-                    && commit.reads.iter().all(|read| span.covers(&read.span))
-                    && commit.writes.iter().all(|write| span.contains(&write.key))
-            }
-            Work::Read(work) => work.read.spans.iter().all(|read| span.covers(&read.span)),
-            Work::Push(push) => span.contains(&push.txn.anchor),
-            Work::Deciding(_)
-            | Work::Preparing(_)
-            | Work::Resolve(_)
-            | Work::Split
-            | Work::Transfer
-            | Work::Held(_) => true,
         }
     }
 

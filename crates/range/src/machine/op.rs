@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use clock::{Mono, Timestamp};
-use keys::{Key, TxnId};
+use keys::{Span, TxnId};
 use kv::{Commit, KvError, Lock, Prepare, Push, Read, Reply, Resolve};
 use rustc_hash::FxHashMap;
 
@@ -36,9 +36,10 @@ pub(super) enum Caller {
     Nobody,
 }
 
-/// A request that arrived.
+/// A request that arrived, and what is to be done for it: `W` says how far it has come. A step takes
+/// the kind of work that it can do, so what cannot be done is not written down anywhere.
 #[derive(Debug)]
-pub(super) struct Op {
+pub(super) struct Op<W = Work> {
     /// Who gets the answer.
     pub caller: Caller,
     /// When it arrived.
@@ -47,16 +48,33 @@ pub(super) struct Op {
     pub deadline: Mono,
     /// Since when it waits for other transactions; `None`: it does not.
     pub blocked_since: Option<Mono>,
-    /// How long it waited for them before.
+    /// How long it waited for them before, in nanoseconds.
     pub blocked_nanos: u64,
     /// What is to be done.
-    pub work: Work,
+    pub work: W,
 }
 
-impl Op {
+impl<W> Op<W> {
     /// A request that arrives now.
-    pub fn new(caller: Caller, arrived: Mono, deadline: Mono, work: Work) -> Op {
+    pub fn new(caller: Caller, arrived: Mono, deadline: Mono, work: W) -> Op<W> {
         Op { caller, arrived, deadline, blocked_since: None, blocked_nanos: 0, work }
+    }
+
+    /// The same request, with this to be done from now on; and what was to be done before.
+    pub fn replace<V>(self, work: V) -> (Op<V>, W) {
+        let Op { caller, arrived, deadline, blocked_since, blocked_nanos, work: before } = self;
+        (Op { caller, arrived, deadline, blocked_since, blocked_nanos, work }, before)
+    }
+
+    /// The same request, with this to be done from now on.
+    pub fn with<V>(self, work: V) -> Op<V> {
+        self.replace(work).0
+    }
+
+    /// The same request, its work seen as one of a wider kind.
+    pub fn map<V>(self, wider: impl FnOnce(W) -> V) -> Op<V> {
+        let (op, work) = self.replace(());
+        op.with(wider(work))
     }
 
     /// From now on it waits for other transactions.
@@ -73,13 +91,13 @@ impl Op {
     /// How long it has waited for them in all.
     pub fn blocked_until(&self, now: Mono) -> u64 {
         let waiting = self.blocked_since.map_or(0, |since| now.0.saturating_sub(since.0));
-        self.blocked_nanos + waiting
+        self.blocked_nanos.saturating_add(waiting)
     }
 }
 
-/// What is to be done.
+/// A request that has promised and proposed nothing yet: it can be taken up from its beginning.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum Asked {
     /// A snapshot read, or a checksum.
     Read(Box<ReadWork>),
     /// Locks for update.
@@ -88,74 +106,89 @@ pub(super) enum Work {
     Prepare(Box<Prepare>),
     /// Decide here.
     Commit(Box<Commit>),
-    /// A commit whose command is proposed.
-    Deciding(Box<Deciding>),
-    /// A prepare whose command is proposed.
-    Preparing(Box<Preparing>),
     /// Someone asks what became of a transaction.
     Push(Box<Push>),
     /// Someone tells what became of a transaction.
     Resolve(Box<Resolve>),
-    /// Split the range.
+}
+
+/// A request whose command is in the log.
+#[derive(Debug)]
+pub(super) enum Logged {
+    /// A commit.
+    Deciding(Box<Deciding>),
+    /// A prepare.
+    Preparing(Box<Preparing>),
+}
+
+/// Whatever waits for the outcome of a transaction may be one of these.
+#[derive(Debug)]
+pub(super) enum Undecided {
+    /// It is not begun, or was begun in vain.
+    Asked(Asked),
+    /// Its command is in the log.
+    Logged(Logged),
+}
+
+/// Whatever is parked.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Waits for locks, the lease, the time, a record or the end of a split.
+    Asked(Asked),
+    /// Waits for the log.
+    Logged(Logged),
+    /// Waits for a split in the log.
     Split,
-    /// Hand leadership over.
+    /// Waits for promises to end, to hand leadership over.
     Transfer,
     /// An answer that waits for `TT.after` of its timestamp (T4).
     Held(Box<Held>),
 }
 
-impl Work {
-    /// The transaction that a request takes locks for.
-    pub fn txn(&self) -> Option<TxnId> {
-        match self {
-            Work::Lock(lock) => Some(lock.txn.id),
-            Work::Prepare(prepare) => Some(prepare.txn.id),
-            Work::Commit(commit) => Some(commit.txn.id),
-            Work::Read(_)
-            | Work::Deciding(_)
-            | Work::Preparing(_)
-            | Work::Push(_)
-            | Work::Resolve(_)
-            | Work::Split
-            | Work::Transfer
-            | Work::Held(_) => None,
+impl From<Undecided> for Work {
+    fn from(undecided: Undecided) -> Work {
+        match undecided {
+            Undecided::Asked(asked) => Work::Asked(asked),
+            Undecided::Logged(logged) => Work::Logged(logged),
         }
     }
 }
 
-impl Work {
-    /// Every key that a request names and that may get into the log.
-    pub fn visit_keys(&self, visit: &mut dyn FnMut(&Key)) {
-        let both = |read: &kv::Validate, visit: &mut dyn FnMut(&Key)| {
-            visit(&read.span.start);
-            visit(&read.span.end);
-        };
+impl Asked {
+    /// The transaction that it takes locks for.
+    pub fn txn(&self) -> Option<TxnId> {
         match self {
-            Work::Lock(lock) => {
-                visit(&lock.txn.anchor);
-                lock.keys.iter().for_each(visit);
-            }
-            Work::Prepare(prepare) => {
-                visit(&prepare.txn.anchor);
-                prepare.writes.iter().for_each(|write| visit(&write.key));
-                prepare.reads.iter().for_each(|read| both(read, visit));
-            }
-            Work::Commit(commit) => {
-                visit(&commit.txn.anchor);
-                commit.writes.iter().for_each(|write| visit(&write.key));
-                commit.participants.iter().for_each(&mut *visit);
-                commit.reads.iter().for_each(|read| both(read, visit));
-            }
-            Work::Push(push) => visit(&push.txn.anchor),
-            Work::Read(_)
-            | Work::Deciding(_)
-            | Work::Preparing(_)
-            | Work::Resolve(_)
-            | Work::Split
-            | Work::Transfer
-            | Work::Held(_) => {}
+            Asked::Lock(lock) => Some(lock.txn.id),
+            Asked::Prepare(prepare) => Some(prepare.txn.id),
+            Asked::Commit(commit) => Some(commit.txn.id),
+            Asked::Read(_) | Asked::Push(_) | Asked::Resolve(_) => None,
         }
     }
+
+    /// Whether all that it touches lies in a range's span.
+    pub fn lies_in(&self, span: &Span) -> bool {
+        match self {
+            Asked::Lock(lock) => lock.keys.iter().all(|key| span.contains(key)),
+            Asked::Prepare(prepare) => prepare_lies_in(prepare, span),
+            Asked::Commit(commit) => commit_lies_in(commit, span),
+            Asked::Read(work) => work.read.spans.iter().all(|read| span.covers(&read.span)),
+            Asked::Push(push) => span.contains(&push.txn.anchor),
+            Asked::Resolve(_) => true,
+        }
+    }
+}
+
+/// Whether all that a prepare touches lies in a range's span.
+pub(super) fn prepare_lies_in(prepare: &Prepare, span: &Span) -> bool {
+    prepare.reads.iter().all(|read| span.covers(&read.span))
+        && prepare.writes.iter().all(|write| span.contains(&write.key))
+}
+
+/// Whether all that a commit touches lies in a range's span.
+pub(super) fn commit_lies_in(commit: &Commit, span: &Span) -> bool {
+    span.contains(&commit.txn.anchor)
+        && commit.reads.iter().all(|read| span.covers(&read.span))
+        && commit.writes.iter().all(|write| span.contains(&write.key))
 }
 
 /// A read, or a checksum over the whole range.
@@ -248,7 +281,7 @@ impl Ops {
             self.by_token.insert(token, id);
         }
         self.deadlines.insert((op.deadline, id));
-        self.reads += usize::from(matches!(op.work, Work::Read(_)));
+        self.reads += usize::from(matches!(op.work, Work::Asked(Asked::Read(_))));
         let before = self.ops.insert(id, op);
         assert!(before.is_none(), "{id:?} is parked already");
     }
@@ -262,7 +295,7 @@ impl Ops {
             assert_eq!(known, Some(id), "{token:?} names another request");
         }
         match &op.work {
-            Work::Read(work) => {
+            Work::Asked(Asked::Read(work)) => {
                 self.reads -= 1;
                 self.unsafe_reads.remove(&(work.read.at, id));
                 self.intent_reads.remove(&id);
@@ -270,18 +303,56 @@ impl Ops {
             Work::Held(held) => {
                 self.times.remove(&(held.until, id));
             }
-            Work::Lock(_)
-            | Work::Prepare(_)
-            | Work::Commit(_)
-            | Work::Deciding(_)
-            | Work::Preparing(_)
-            | Work::Push(_)
-            | Work::Resolve(_)
-            | Work::Split
-            | Work::Transfer => {}
+            Work::Asked(_) | Work::Logged(_) | Work::Split | Work::Transfer => {}
         }
         self.barrier.remove(&id);
         Some(op)
+    }
+
+    /// Takes out a request that can be taken up from its beginning; one that has come further stays
+    /// where it is.
+    pub fn take_asked(&mut self, id: OpId) -> Option<Op<Asked>> {
+        match self.ops.get(&id)?.work {
+            Work::Asked(_) => {}
+            Work::Logged(_) | Work::Split | Work::Transfer | Work::Held(_) => return None,
+        }
+        let (op, work) = self.remove(id)?.replace(());
+        let Work::Asked(asked) = work else { return None };
+        Some(op.with(asked))
+    }
+
+    /// Takes out a read.
+    pub fn take_read(&mut self, id: OpId) -> Option<Op<Box<ReadWork>>> {
+        if !matches!(self.ops.get(&id)?.work, Work::Asked(Asked::Read(_))) {
+            return None;
+        }
+        let (op, work) = self.remove(id)?.replace(());
+        let Work::Asked(Asked::Read(read)) = work else { return None };
+        Some(op.with(read))
+    }
+
+    /// Takes out a prepare whose command is in the log.
+    pub fn take_preparing(&mut self, id: OpId) -> Option<Op<Box<Preparing>>> {
+        if !matches!(self.ops.get(&id)?.work, Work::Logged(Logged::Preparing(_))) {
+            return None;
+        }
+        let (op, work) = self.remove(id)?.replace(());
+        let Work::Logged(Logged::Preparing(preparing)) = work else { return None };
+        Some(op.with(preparing))
+    }
+
+    /// Takes out a request that may wait for the outcome of a transaction; another one stays.
+    pub fn take_undecided(&mut self, id: OpId) -> Option<Op<Undecided>> {
+        match self.ops.get(&id)?.work {
+            Work::Asked(_) | Work::Logged(_) => {}
+            Work::Split | Work::Transfer | Work::Held(_) => return None,
+        }
+        let (op, work) = self.remove(id)?.replace(());
+        match work {
+            Work::Asked(asked) => Some(op.with(Undecided::Asked(asked))),
+            Work::Logged(logged) => Some(op.with(Undecided::Logged(logged))),
+            Work::Split | Work::Transfer | Work::Held(_) => None,
+        }
     }
 
     /// A parked request.
@@ -341,8 +412,30 @@ impl Ops {
 }
 
 impl Machine {
+    /// Parks a request whose command goes into the log.
+    pub(super) fn park_logged(&mut self, id: OpId, op: Op<Logged>) {
+        self.ops.park(id, op.map(Work::Logged));
+    }
+
+    /// Parks a request that can be taken up from its beginning.
+    pub(super) fn park_asked(&mut self, id: OpId, op: Op<Asked>) {
+        self.ops.park(id, op.map(Work::Asked));
+    }
+
+    /// Parks a request until the split in the log is over.
+    pub(super) fn park_at_barrier(&mut self, op: Op<Asked>) {
+        let id = self.ops.next_id();
+        self.park_asked(id, op);
+        self.ops.barrier.insert(id);
+    }
+
     /// Answers a request that is not parked. An error says how long it waited for nothing.
-    pub(super) fn answer_op(&mut self, cx: &mut Cx<'_>, op: &Op, result: Result<Reply, KvError>) {
+    pub(super) fn answer_op<W>(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: &Op<W>,
+        result: Result<Reply, KvError>,
+    ) {
         let result = result.map_err(|error| error.after_wait(op.blocked_until(cx.now.mono)));
         self.answer_caller(cx, op.caller, result);
     }
@@ -377,14 +470,15 @@ impl Machine {
 
     /// Answers once `TT.after(held.until)` (T4). The deadline does not count any more: the wait is
     /// at most 2ε, and to answer anything else would be a lie.
-    pub(super) fn answer_after(&mut self, cx: &mut Cx<'_>, op: Op, held: Held) {
+    pub(super) fn answer_after<W>(&mut self, cx: &mut Cx<'_>, op: Op<W>, held: Held) {
         if self.past(cx, held.until) || !self.rules.keep(Rule::CommitWait) {
             self.answer_op(cx, &op, Ok(held.reply));
             return;
         }
         let id = self.ops.next_id();
         let until = held.until;
-        let op = Op { work: Work::Held(Box::new(held)), deadline: Mono(u64::MAX), ..op };
+        let mut op = op.with(Work::Held(Box::new(held)));
+        op.deadline = Mono(u64::MAX);
         self.ops.park(id, op);
         self.ops.wait_for_time(until, id);
     }
@@ -405,8 +499,8 @@ impl Machine {
     }
 
     fn answer_held(&mut self, cx: &mut Cx<'_>, id: OpId) {
-        let op = self.ops.remove(id).expect("looked at just now");
-        let Work::Held(held) = op.work else { unreachable!("looked at just now") };
+        let Some(op) = self.ops.remove(id) else { return };
+        let (op, Work::Held(held)) = op.replace(()) else { return };
         let mut reply = held.reply;
         if let (Reply::Committed(committed), Some((chosen, paxos))) = (&mut reply, held.measured) {
             let waited = cx.now.mono.0.saturating_sub(chosen.0);

@@ -11,13 +11,15 @@
 //! `start + L` is past, a missing record stays missing (X7a): nothing can be decided any more.
 
 use keys::{Key, Span, TxnId};
-use kv::{Conflict, ConflictKind, KvError, Outcome, PushKind, Reply, Resolution, Resolve, TxnMeta};
+use kv::{
+    Conflict, ConflictKind, KvError, Outcome, Push, PushKind, Reply, Resolution, Resolve, TxnMeta,
+};
 use storage::EngineError;
 
 use super::{
     Cx, Machine,
     leader::Phase,
-    op::{Caller, Held, Op, Work},
+    op::{Asked, Caller, Held, Logged, Op, Undecided},
 };
 use crate::{
     command::Command,
@@ -29,12 +31,12 @@ use crate::{
 const KEY_OVERHEAD: usize = 16;
 
 impl Machine {
-    pub(super) fn push(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
-        let Work::Push(push) = &op.work else { unreachable!("dispatched by kind") };
+    pub(super) fn push(&mut self, cx: &mut Cx<'_>, op: Op<Box<Push>>) -> Result<(), EngineError> {
+        let push = &op.work;
         let checked = self
             .check_leader(cx)
             .and_then(|()| self.check_key(&push.txn.anchor))
-            .and_then(|()| self.check_keys(&op));
+            .and_then(|()| self.check_keys([&push.txn.anchor]));
         if let Err(error) = checked {
             self.answer_op(cx, &op, Err(error));
             return Ok(());
@@ -42,10 +44,11 @@ impl Machine {
         let txn = push.txn.clone();
         let phase = self.leader().txns.get(&txn.id).map(|known| &known.phase);
         if let Some(Phase::Deciding | Phase::Poisoning) = phase {
-            return self.attach(txn.id, op);
+            self.attach(txn.id, op.map(Asked::Push));
+            return Ok(());
         }
         if let Some(record) = Record::read(cx.reader, &txn.anchor, txn.id)? {
-            self.answer_decided(cx, op, &record.verdict);
+            self.answer_push(cx, op, &record.verdict);
             return Ok(());
         }
         if !self.young(cx, txn.start) {
@@ -54,8 +57,8 @@ impl Machine {
             self.answer_op(cx, &op, Ok(Reply::Outcome(outcome)));
             return Ok(());
         }
-        match self.reason_to_poison(cx, &txn, &push.kind) {
-            Some(why) => self.poison(cx, txn, why, Some(op)),
+        match self.reason_to_poison(cx, &txn, &op.work.kind) {
+            Some(why) => self.poison(cx, txn, why, Some(op.map(Asked::Push))),
             None => {
                 self.answer_op(cx, &op, Ok(Reply::Outcome(Outcome::Pending)));
                 Ok(())
@@ -126,45 +129,65 @@ impl Machine {
 
     /// Answers who waited for a decision, by what the record says now. T4 holds for clients; who
     /// holds intents may act on a decision as soon as it is durable (T5 protects readers).
-    pub(super) fn answer_decided(&mut self, cx: &mut Cx<'_>, op: Op, verdict: &Verdict) {
-        match &op.work {
-            Work::Commit(_) | Work::Deciding(_) => self.answer_verdict(cx, op, verdict),
-            Work::Push(push) => {
-                let owner = matches!(push.kind, PushKind::Owner);
-                match verdict {
-                    Verdict::Committed { at, .. } => {
-                        let reply = Reply::Outcome(Outcome::Committed(*at));
-                        if owner {
-                            let held = Held { until: *at, reply, measured: None };
-                            self.answer_after(cx, op, held);
-                        } else {
-                            self.answer_op(cx, &op, Ok(reply));
-                        }
-                    }
-                    Verdict::Aborted(_) => {
-                        self.answer_op(cx, &op, Ok(Reply::Outcome(Outcome::Aborted)));
-                    }
-                }
+    ///
+    /// Reads and locks of the transaction itself end with it, too: a gateway that ends a transaction
+    /// waits for neither any more. They are still here if the cancel was lost or is late.
+    pub(super) fn answer_decided(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op<Undecided>,
+        txn: &TxnMeta,
+        verdict: &Verdict,
+    ) {
+        let (op, work) = op.replace(());
+        match work {
+            Undecided::Asked(Asked::Commit(_)) => self.answer_verdict(cx, op, None, verdict),
+            Undecided::Logged(Logged::Deciding(deciding)) => {
+                self.answer_verdict(cx, op, Some(&deciding), verdict);
             }
-            Work::Prepare(_) | Work::Preparing(_) => {
+            Undecided::Asked(Asked::Push(push)) => self.answer_push(cx, op.with(push), verdict),
+            Undecided::Asked(Asked::Prepare(_)) | Undecided::Logged(Logged::Preparing(_)) => {
                 let error = self.prepare_after(verdict);
                 self.answer_op(cx, &op, Err(error));
             }
-            Work::Resolve(_) => self.answer_op(cx, &op, Ok(Reply::Done)),
-            Work::Read(_) | Work::Lock(_) | Work::Split | Work::Transfer | Work::Held(_) => {
-                unreachable!("waits for no decision: {:?}", op.work)
+            Undecided::Asked(Asked::Resolve(_)) => self.answer_op(cx, &op, Ok(Reply::Done)),
+            Undecided::Asked(Asked::Read(_) | Asked::Lock(_)) => {
+                let conflict = lost(verdict, txn);
+                self.answer_op(cx, &op, Err(KvError::Conflict(conflict)));
             }
         }
     }
 
-    pub(super) fn resolve(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
-        let Work::Resolve(resolve) = &op.work else { unreachable!("dispatched by kind") };
+    fn answer_push(&mut self, cx: &mut Cx<'_>, op: Op<Box<Push>>, verdict: &Verdict) {
+        let owner = matches!(op.work.kind, PushKind::Owner);
+        match verdict {
+            Verdict::Committed { at, .. } => {
+                let reply = Reply::Outcome(Outcome::Committed(*at));
+                if owner {
+                    let held = Held { until: *at, reply, measured: None };
+                    self.answer_after(cx, op, held);
+                } else {
+                    self.answer_op(cx, &op, Ok(reply));
+                }
+            }
+            Verdict::Aborted(_) => {
+                self.answer_op(cx, &op, Ok(Reply::Outcome(Outcome::Aborted)));
+            }
+        }
+    }
+
+    pub(super) fn resolve(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op<Box<Resolve>>,
+    ) -> Result<(), EngineError> {
+        let resolve = &op.work;
         if let Err(error) = self.check_leader(cx).and_then(|()| self.check_outcome(cx, resolve)) {
             self.answer_op(cx, &op, Err(error));
             return Ok(());
         }
         let Resolve { txn, outcome, .. } = **resolve;
-        self.learn(cx, txn, outcome, Some(op));
+        self.learn(cx, txn, outcome, Some(op.map(Asked::Resolve)));
         Ok(())
     }
 
@@ -185,7 +208,7 @@ impl Machine {
         cx: &mut Cx<'_>,
         txn: TxnId,
         outcome: Resolution,
-        asker: Option<Op>,
+        asker: Option<Op<Asked>>,
     ) {
         let learned = self.rules.keep(Rule::Learned);
         let leader = self.leader();
@@ -200,10 +223,7 @@ impl Machine {
             None => Vec::new(),
             Some(Phase::Deciding | Phase::Poisoning | Phase::Resolving { .. }) => {
                 if let Some(op) = asker {
-                    let id = self.ops.next_id();
-                    self.ops.park(id, op);
-                    let known = self.leader().txns.get_mut(&txn).expect("looked at just now");
-                    known.waiters.push(id);
+                    self.attach(txn, op);
                 }
                 return;
             }
@@ -216,24 +236,36 @@ impl Machine {
             }
             return;
         }
-        let id = self.ops.next_id();
         if splitting {
             if let Some(op) = asker {
-                self.ops.park(id, op);
-                self.ops.barrier.insert(id);
+                self.park_at_barrier(op);
             }
             return;
         }
+        let id = self.ops.next_id();
         let pages = pages(keys, self.config.entry_bytes);
         let known = self.leader().txns.get_mut(&txn).expect("it has intents");
         known.phase = Phase::Resolving { entries: pages.len() };
         if let Some(op) = asker {
             known.waiters.push(id);
-            self.ops.park(id, op);
+            self.park_asked(id, op);
         }
         for keys in pages {
             self.leader().enqueue(Command::Resolve { txn, outcome, keys });
         }
+    }
+}
+
+/// What a request hears whose transaction ended while it waited.
+fn lost(verdict: &Verdict, txn: &TxnMeta) -> Conflict {
+    match verdict {
+        Verdict::Aborted(conflict) => conflict.clone(),
+        Verdict::Committed { at, .. } => Conflict {
+            kind: ConflictKind::ReadChanged,
+            span: Span::point(txn.anchor.clone()),
+            winner: Some(txn.id),
+            at: Some(*at),
+        },
     }
 }
 

@@ -17,10 +17,10 @@ use storage::EngineError;
 
 use super::{
     Cx, Machine,
-    commit::nanos,
+    commit::{ends, nanos},
     leader::{Phase, Txn},
     lock::{nanos_since, request_of},
-    op::{Op, Preparing, Work},
+    op::{self, Asked, Logged, Op, Preparing},
 };
 use crate::{
     command::Command,
@@ -30,23 +30,26 @@ use crate::{
 };
 
 impl Machine {
-    pub(super) fn prepare(&mut self, cx: &mut Cx<'_>, mut op: Op) -> Result<(), EngineError> {
-        let Work::Prepare(prepare) = &op.work else { unreachable!("dispatched by kind") };
-        if let Err(error) = self.check_prepare(cx, prepare, &op) {
+    pub(super) fn prepare(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut op: Op<Box<Prepare>>,
+    ) -> Result<(), EngineError> {
+        let prepare = &op.work;
+        if let Err(error) = self.check_prepare(cx, prepare) {
             self.answer_op(cx, &op, Err(error));
             return Ok(());
         }
         let (id, txn) = (self.ops.next_id(), prepare.txn.id);
         if self.leader().splitting.is_some() {
-            self.ops.park(id, op);
-            self.ops.barrier.insert(id);
+            self.park_at_barrier(op.map(Asked::Prepare));
             return Ok(());
         }
         if let Some(known) = self.leader().txns.get_mut(&txn)
             && !matches!(known.phase, Phase::Prepared { .. })
         {
             known.waiters.push(id);
-            self.ops.park(id, op);
+            self.park_asked(id, op.map(Asked::Prepare));
             return Ok(());
         }
         if prepare.at_anchor
@@ -62,24 +65,24 @@ impl Machine {
             Acquired::Granted => self.prepare_granted(cx, op),
             Acquired::Waiting { .. } => {
                 op.block(cx.now.mono);
-                self.ops.park(id, op);
+                self.park_asked(id, op.map(Asked::Prepare));
                 self.watch(cx);
                 Ok(())
             }
-            refused => {
-                let error = self.refusal(refused);
-                self.answer_op(cx, &op, Err(error));
+            Acquired::Refused(refusal) => {
+                self.answer_op(cx, &op, Err(refusal.into()));
                 Ok(())
             }
         }
     }
 
-    fn check_prepare(&self, cx: &Cx<'_>, prepare: &Prepare, op: &Op) -> Result<(), KvError> {
+    fn check_prepare(&self, cx: &Cx<'_>, prepare: &Prepare) -> Result<(), KvError> {
         self.check_promising(cx)?;
-        if !self.op_in_span(op) {
+        if !op::prepare_lies_in(prepare, &self.state.descriptor.span) {
             return Err(self.wrong_range());
         }
-        self.check_keys(op)?;
+        let written = prepare.writes.iter().map(|write| &write.key);
+        self.check_keys(written.chain([&prepare.txn.anchor]).chain(ends(&prepare.reads)))?;
         if prepare.at_anchor {
             self.check_key(&prepare.txn.anchor)?;
         }
@@ -106,13 +109,15 @@ impl Machine {
 
     /// All locks are held: validate, and log intents if there are writes of another range's
     /// transaction.
-    pub(super) fn prepare_granted(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
-        let Work::Prepare(prepare) = &op.work else { unreachable!("asked by kind") };
+    pub(super) fn prepare_granted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op<Box<Prepare>>,
+    ) -> Result<(), EngineError> {
+        let prepare = &op.work;
         let txn = prepare.txn.id;
         if self.leader().splitting.is_some() {
-            let id = self.ops.next_id();
-            self.ops.park(id, op);
-            self.ops.barrier.insert(id);
+            self.park_at_barrier(op.map(Asked::Prepare));
             return Ok(());
         }
         let known = self.leader().txns.get(&txn).map(|known| &known.phase);
@@ -120,16 +125,19 @@ impl Machine {
             Phase::Preparing { .. } | Phase::Deciding | Phase::Poisoning | Phase::Resolving { .. },
         ) = known
         {
-            return self.attach(txn, op);
+            self.attach(txn, op.map(Asked::Prepare));
+            return Ok(());
         }
         let same = matches!(known, Some(Phase::Prepared { validated, .. })
             if *validated == prepare.reads);
         if !same && let Err(conflict) = self.validate(cx, &prepare.reads)? {
-            return self.refuse(cx, op, conflict);
+            self.refuse_prepare(cx, &op, conflict);
+            return Ok(());
         }
         if !self.young(cx, prepare.txn.start) {
             let conflict = self.conflict_of_age();
-            return self.refuse(cx, op, conflict);
+            self.refuse_prepare(cx, &op, conflict);
+            return Ok(());
         }
         if prepare.at_anchor || prepare.writes.is_empty() || self.has_intents(prepare) {
             self.promise(cx, op);
@@ -150,9 +158,8 @@ impl Machine {
     }
 
     /// Promises without logging anything.
-    fn promise(&mut self, cx: &mut Cx<'_>, op: Op) {
-        let Op { caller, arrived, work, .. } = op;
-        let Work::Prepare(request) = work else { unreachable!("asked by kind") };
+    fn promise(&mut self, cx: &mut Cx<'_>, op: Op<Box<Prepare>>) {
+        let Op { caller, arrived, work: request, .. } = op;
         let reads_here = !request.reads.is_empty() && !request.at_anchor;
         let bounded = self.rules.keep(Rule::ValidThrough);
         let leader = self.leader();
@@ -180,27 +187,26 @@ impl Machine {
     /// R1: p is above everything this leader assigned, served or closed. It is also above
     /// `TT.now().earliest`: a higher p delays no commit (s is at least `latest` anyway) and lets
     /// reads of older snapshots pass.
-    fn log_intents(&mut self, cx: &mut Cx<'_>, op: Op) {
-        let blocked = op.blocked_until(cx.now.mono);
-        let Work::Prepare(request) = op.work else { unreachable!("asked by kind") };
+    fn log_intents(&mut self, cx: &mut Cx<'_>, op: Op<Box<Prepare>>) {
+        let (op, request) = op.replace(());
         let least = cx.now.tt.earliest_timestamp();
         let prepare = match self.leader().assign(least, Timestamp::MAX) {
             Ok(prepare) => prepare,
             Err(_) => {
                 self.release_unpromised(request.txn.id);
                 let error = KvError::NotLeader { range: self.id(), leader: None };
-                self.answer_caller(cx, op.caller, Err(error.after_wait(blocked)));
+                self.answer_op(cx, &op, Err(error));
                 return;
             }
         };
         let Prepare { txn, reads, writes, .. } = *request;
         let id = self.ops.next_id();
-        let work = Work::Preparing(Box::new(Preparing {
+        let preparing = Preparing {
             granted: cx.now.mono,
             epsilon_nanos: nanos(cx.now.tt.epsilon()),
             validated: !reads.is_empty(),
-        }));
-        self.ops.park(id, Op { work, ..op });
+        };
+        self.park_logged(id, op.with(Logged::Preparing(Box::new(preparing))));
         let leader = self.leader();
         leader.locks.mark_prepared(txn.id);
         let mut keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
@@ -225,8 +231,13 @@ impl Machine {
     }
 
     /// The answer to a prepare whose intents are applied.
-    pub(super) fn prepared_reply(&self, cx: &Cx<'_>, op: &Op, prepare: Timestamp) -> Reply {
-        let Work::Preparing(preparing) = &op.work else { unreachable!("asked by kind") };
+    pub(super) fn prepared_reply(
+        &self,
+        cx: &Cx<'_>,
+        op: &Op<Box<Preparing>>,
+        prepare: Timestamp,
+    ) -> Reply {
+        let preparing = &op.work;
         let lease_end = self.leader.as_ref().map_or(Timestamp::ZERO, |leader| leader.lease_end);
         let stats = CommitStats {
             lock_wait_nanos: preparing.granted.0.saturating_sub(op.arrived.0),

@@ -25,7 +25,7 @@ use storage::{
 use super::{
     Cx, Machine,
     lock::nanos_since,
-    op::{Op, OpId, ReadWork, Work},
+    op::{Asked, Op, OpId, ReadWork},
     push,
 };
 use crate::{locks::Acquired, recent::Answer, rules::Rule};
@@ -71,14 +71,18 @@ enum Parked {
 }
 
 impl Machine {
-    pub(super) fn read(&mut self, cx: &mut Cx<'_>, op: Op) -> Result<(), EngineError> {
+    pub(super) fn read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op<Box<ReadWork>>,
+    ) -> Result<(), EngineError> {
         let id = self.ops.next_id();
         self.try_read(cx, id, op)
     }
 
     /// A parked read is tried again.
     pub(super) fn read_again(&mut self, cx: &mut Cx<'_>, id: OpId) -> Result<(), EngineError> {
-        match self.ops.remove(id) {
+        match self.ops.take_read(id) {
             Some(op) => self.try_read(cx, id, op),
             None => Ok(()),
         }
@@ -104,10 +108,10 @@ impl Machine {
         &mut self,
         cx: &mut Cx<'_>,
         id: OpId,
-        mut op: Op,
+        mut op: Op<Box<ReadWork>>,
     ) -> Result<(), EngineError> {
         op.unblock(cx.now.mono);
-        let Work::Read(work) = &mut op.work else { unreachable!("asked by kind") };
+        let work = &mut op.work;
         if work.checksum && work.read.spans.is_empty() {
             let span = self.state.descriptor.span.clone();
             work.read.spans.push(ReadSpan { span, reverse: false });
@@ -128,9 +132,8 @@ impl Machine {
         Ok(())
     }
 
-    fn park_read(&mut self, cx: &mut Cx<'_>, id: OpId, mut op: Op, parked: Parked) {
-        let Work::Read(work) = &op.work else { unreachable!("asked by kind") };
-        let at = work.read.at;
+    fn park_read(&mut self, cx: &mut Cx<'_>, id: OpId, mut op: Op<Box<ReadWork>>, parked: Parked) {
+        let at = op.work.read.at;
         if matches!(parked, Parked::Locks | Parked::Intent) {
             op.block(cx.now.mono);
         }
@@ -140,7 +143,7 @@ impl Machine {
             self.answer_op(cx, &op, Err(KvError::Overloaded(cause)));
             return;
         }
-        self.ops.park(id, op);
+        self.park_asked(id, op.map(Asked::Read));
         match parked {
             Parked::Safe => {
                 self.ops.unsafe_reads.insert((at, id));
@@ -197,7 +200,7 @@ impl Machine {
             match waits {
                 Acquired::Waiting { .. } => return Ready::Parked(Parked::Locks),
                 Acquired::Granted => {}
-                refused => return Ready::Never(self.refusal(refused)),
+                Acquired::Refused(refusal) => return Ready::Never(refusal.into()),
             }
         }
         match self.newest_to_see(cx, read) {

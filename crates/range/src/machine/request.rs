@@ -7,7 +7,7 @@ use storage::EngineError;
 
 use super::{
     Cx, Machine, RequestToken,
-    op::{Caller, Op, OpId, ReadWork, Work},
+    op::{Asked, Caller, Logged, Op, OpId, ReadWork, Work},
 };
 
 impl Machine {
@@ -26,7 +26,10 @@ impl Machine {
         self.run(cx)
     }
 
-    /// Nobody waits for the answer any more. What is in the log stays there.
+    /// Nobody waits for the answer any more: the request is forgotten, and waits nowhere. What it
+    /// put into the log stays there, and so do the locks it was granted: both are its
+    /// transaction's, whose gateway lets go of them (X8). Without effect if the request was
+    /// answered, or never came: a cancel may be late, or come twice.
     ///
     /// # Errors
     /// If the disk fails.
@@ -46,26 +49,20 @@ impl Machine {
         request: Request,
         deadline: Mono,
     ) -> Result<(), EngineError> {
-        let op = |work| Op::new(caller, cx.now.mono, deadline, work);
+        let op = Op::new(caller, cx.now.mono, deadline, ());
         if self.ops.len() >= self.config.parked_requests {
             let cause = format!("{} requests are parked in {}", self.ops.len(), self.id());
             self.answer_caller(cx, caller, Err(KvError::Overloaded(cause)));
             return Ok(());
         }
         match request {
-            Request::Read(read) => {
-                let work = Work::Read(Box::new(ReadWork::new(read, false)));
-                self.read(cx, op(work))
-            }
-            Request::Checksum { at } => {
-                let work = Work::Read(Box::new(ReadWork::checksum(at)));
-                self.read(cx, op(work))
-            }
-            Request::Lock(lock) => self.lock(cx, op(Work::Lock(lock))),
-            Request::Prepare(prepare) => self.prepare(cx, op(Work::Prepare(Box::new(prepare)))),
-            Request::Commit(commit) => self.commit(cx, op(Work::Commit(Box::new(commit)))),
-            Request::Resolve(resolve) => self.resolve(cx, op(Work::Resolve(Box::new(resolve)))),
-            Request::Push(push) => self.push(cx, op(Work::Push(Box::new(push)))),
+            Request::Read(read) => self.read(cx, op.with(Box::new(ReadWork::new(read, false)))),
+            Request::Checksum { at } => self.read(cx, op.with(Box::new(ReadWork::checksum(at)))),
+            Request::Lock(lock) => self.lock(cx, op.with(lock)),
+            Request::Prepare(prepare) => self.prepare(cx, op.with(Box::new(prepare))),
+            Request::Commit(commit) => self.commit(cx, op.with(Box::new(commit))),
+            Request::Resolve(resolve) => self.resolve(cx, op.with(Box::new(resolve))),
+            Request::Push(push) => self.push(cx, op.with(Box::new(push))),
             Request::Heartbeat(beat) => self.heartbeat(cx, caller, &beat.txn),
             Request::Release { txn } => {
                 let result = self.check_leader(cx).map(|()| Reply::Done);
@@ -76,11 +73,11 @@ impl Machine {
                 Ok(())
             }
             Request::Split { at, child } => {
-                self.split(cx, op(Work::Split), &at, child);
+                self.split(cx, op, &at, child);
                 Ok(())
             }
             Request::TransferLeader { to } => {
-                self.transfer(cx, op(Work::Transfer), to);
+                self.transfer(cx, op, to);
                 Ok(())
             }
             Request::Status => {
@@ -189,10 +186,9 @@ impl Machine {
         let blocked = self.leader.as_ref().and_then(|leader| leader.locks.waits_at(id));
         self.let_go(id);
         let Some(op) = self.ops.remove(id) else { return };
-        let error = match (&op.work, blocked) {
-            (Work::Held(_), _) => unreachable!("a held answer has no deadline"),
-            (_, Some((key, holder))) => KvError::Blocked { key, holder },
-            (_, None) => KvError::Unavailable { range: self.id(), missing: self.missing(cx, &op) },
+        let error = match blocked {
+            Some((key, holder)) => KvError::Blocked { key, holder },
+            None => KvError::Unavailable { range: self.id(), missing: self.missing(cx, &op) },
         };
         self.answer_op(cx, &op, Err(error));
     }
@@ -202,18 +198,15 @@ impl Machine {
         let voters = &self.state.descriptor.voters;
         let replicas: Vec<String> = voters.iter().map(ToString::to_string).collect();
         let what = match &op.work {
-            Work::Deciding(_) | Work::Preparing(_) => "no quorum has answered",
-            Work::Read(_) if self.leader.is_none() => "this replica lags behind",
-            Work::Read(_) if self.check_leader(cx).is_err() => "the leader's lease lapsed",
-            Work::Read(_) => "a write in flight is not decided",
+            Work::Asked(Asked::Read(_)) if self.leader.is_none() => "this replica lags behind",
+            Work::Asked(Asked::Read(_)) if self.check_leader(cx).is_err() => {
+                "the leader's lease lapsed"
+            }
+            Work::Asked(Asked::Read(_)) => "a write in flight is not decided",
             Work::Transfer => "prepared transactions are not decided",
-            Work::Lock(_)
-            | Work::Prepare(_)
-            | Work::Commit(_)
-            | Work::Push(_)
-            | Work::Resolve(_)
-            | Work::Split
-            | Work::Held(_) => "no quorum has answered",
+            Work::Asked(_) | Work::Logged(_) | Work::Split | Work::Held(_) => {
+                "no quorum has answered"
+            }
         };
         format!("{what} (replicas on {})", replicas.join(", "))
     }
@@ -224,11 +217,11 @@ impl Machine {
             let Some(op) = self.ops.get(id) else { continue };
             let error = match &op.work {
                 Work::Held(_) => continue,
-                Work::Read(work) if work.read.from == kv::ReadFrom::AnyReplica => {
+                Work::Asked(Asked::Read(work)) if work.read.from == kv::ReadFrom::AnyReplica => {
                     self.ops.unsafe_reads.insert((work.read.at, id));
                     continue;
                 }
-                Work::Deciding(_) => KvError::AnswerLost {
+                Work::Logged(Logged::Deciding(_)) => KvError::AnswerLost {
                     node: self.node,
                     cause: "its leadership ended while the decision was in the log".to_owned(),
                 },
@@ -236,17 +229,12 @@ impl Machine {
                     self.finish(cx, id, Ok(Reply::Done));
                     continue;
                 }
-                Work::Commit(_)
-                | Work::Read(_)
-                | Work::Lock(_)
-                | Work::Prepare(_)
-                | Work::Preparing(_)
-                | Work::Push(_)
-                | Work::Resolve(_)
-                | Work::Split => KvError::NotLeader {
-                    range: self.id(),
-                    leader: self.leader_hint.filter(|hint| *hint != self.node),
-                },
+                Work::Asked(_) | Work::Logged(Logged::Preparing(_)) | Work::Split => {
+                    KvError::NotLeader {
+                        range: self.id(),
+                        leader: self.leader_hint.filter(|hint| *hint != self.node),
+                    }
+                }
             };
             self.finish(cx, id, Err(error));
         }

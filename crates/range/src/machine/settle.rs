@@ -11,7 +11,7 @@ use super::{
     Cx, Machine,
     apply::Done,
     leader::{Phase, Txn},
-    op::{OpId, Work},
+    op::{Asked, OpId, Work},
 };
 use crate::{command::Command, record::Verdict, rules::Rule};
 
@@ -92,13 +92,13 @@ impl Machine {
         let mut kept = Vec::new();
         let mut repeated = Vec::new();
         for id in waiters {
+            if let Some(op) = self.ops.take_preparing(id) {
+                let reply = self.prepared_reply(cx, &op, prepare);
+                self.answer_op(cx, &op, Ok(reply));
+                continue;
+            }
             match self.ops.get(id).map(|op| &op.work) {
-                Some(Work::Preparing(_)) => {
-                    let op = self.ops.remove(id).expect("looked at just now");
-                    let reply = self.prepared_reply(cx, &op, prepare);
-                    self.answer_op(cx, &op, Ok(reply));
-                }
-                Some(Work::Prepare(_) | Work::Commit(_)) => repeated.push(id),
+                Some(Work::Asked(Asked::Prepare(_) | Asked::Commit(_))) => repeated.push(id),
                 Some(_) => kept.push(id),
                 None => {}
             }
@@ -134,23 +134,8 @@ impl Machine {
         let waiting = self.release_decided(txn);
         let waiters = known.map_or(Vec::new(), |known| known.waiters);
         for id in waiters.into_iter().chain(waiting) {
-            if let Some(op) = self.ops.remove(id) {
-                match &op.work {
-                    Work::Lock(_) => {
-                        let conflict = self.lost(verdict, txn);
-                        self.answer_op(cx, &op, Err(KvError::Conflict(conflict)));
-                    }
-                    Work::Read(_)
-                    | Work::Prepare(_)
-                    | Work::Commit(_)
-                    | Work::Deciding(_)
-                    | Work::Preparing(_)
-                    | Work::Push(_)
-                    | Work::Resolve(_)
-                    | Work::Split
-                    | Work::Transfer
-                    | Work::Held(_) => self.answer_decided(cx, op, verdict),
-                }
+            if let Some(op) = self.ops.take_undecided(id) {
+                self.answer_decided(cx, op, txn, verdict);
             }
         }
     }
@@ -162,58 +147,29 @@ impl Machine {
         self.leader().lock_effects.dropped.split_off(before)
     }
 
-    fn lost(&self, verdict: &Verdict, txn: &TxnMeta) -> Conflict {
-        match verdict {
-            Verdict::Aborted(conflict) => conflict.clone(),
-            Verdict::Committed { at, .. } => Conflict {
-                kind: ConflictKind::ReadChanged,
-                span: keys::Span::point(txn.anchor.clone()),
-                winner: Some(txn.id),
-                at: Some(*at),
-            },
-        }
-    }
-
     /// Intents are resolved.
     fn answer_resolved(&mut self, cx: &mut Cx<'_>, id: OpId) {
         let Some(op) = self.ops.remove(id) else { return };
         let result = match &op.work {
-            Work::Resolve(_) => Ok(Reply::Done),
+            Work::Asked(Asked::Resolve(_)) => Ok(Reply::Done),
             // A repeated prepare of a transaction that ended: advice only (X8).
-            Work::Read(_)
-            | Work::Lock(_)
-            | Work::Prepare(_)
-            | Work::Commit(_)
-            | Work::Deciding(_)
-            | Work::Preparing(_)
-            | Work::Push(_)
-            | Work::Split
-            | Work::Transfer
-            | Work::Held(_) => Err(KvError::Conflict(Conflict {
-                kind: ConflictKind::Poisoned,
-                span: self.state.descriptor.span.clone(),
-                winner: None,
-                at: None,
-            })),
+            Work::Asked(_) | Work::Logged(_) | Work::Split | Work::Transfer | Work::Held(_) => {
+                Err(KvError::Conflict(Conflict {
+                    kind: ConflictKind::Poisoned,
+                    span: self.state.descriptor.span.clone(),
+                    winner: None,
+                    at: None,
+                }))
+            }
         };
         self.answer_op(cx, &op, result);
     }
 
-    /// A parked request is taken up from its beginning.
+    /// A parked request is taken up from its beginning; one that has none to go back to stays.
     pub(super) fn again(&mut self, cx: &mut Cx<'_>, id: OpId) -> Result<(), EngineError> {
-        let Some(op) = self.ops.remove(id) else { return Ok(()) };
-        match &op.work {
-            Work::Lock(_) => self.lock(cx, op),
-            Work::Prepare(_) => self.prepare(cx, op),
-            Work::Commit(_) => self.commit(cx, op),
-            Work::Push(_) => self.push(cx, op),
-            Work::Resolve(_) => self.resolve(cx, op),
-            Work::Read(_) => self.read(cx, op),
-            Work::Deciding(_)
-            | Work::Preparing(_)
-            | Work::Split
-            | Work::Transfer
-            | Work::Held(_) => unreachable!("has no beginning to go back to"),
+        match self.ops.take_asked(id) {
+            Some(op) => self.take_up(cx, op),
+            None => Ok(()),
         }
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Heirloom {
 }
 
 impl Machine {
-    pub(super) fn split(&mut self, cx: &mut Cx<'_>, op: Op, at: &Key, child: RangeId) {
+    pub(super) fn split(&mut self, cx: &mut Cx<'_>, op: Op<()>, at: &Key, child: RangeId) {
         if let Err(error) = self.check_leader(cx) {
             self.answer_op(cx, &op, Err(error));
             return;
@@ -65,7 +65,7 @@ impl Machine {
         if let Some(splitting) = &mut self.leader().splitting {
             if splitting.child == child {
                 splitting.waiters.push(id);
-                self.ops.park(id, op);
+                self.ops.park(id, op.with(Work::Split));
             } else {
                 let cause = format!("{} is being split already", self.id());
                 self.answer_op(cx, &op, Err(KvError::Overloaded(cause)));
@@ -87,7 +87,7 @@ impl Machine {
             self.answer_op(cx, &op, Err(error));
             return;
         }
-        self.ops.park(id, op);
+        self.ops.park(id, op.with(Work::Split));
         let leader = self.leader();
         leader.enqueue(Command::Split { at: at.clone(), child });
         leader.splitting = Some(Splitting { child, waiters: vec![id] });
@@ -110,9 +110,11 @@ impl Machine {
         let waiting: Vec<_> = std::mem::take(&mut self.ops.barrier).into_iter().collect();
         for id in &waiting {
             // Granted before the barrier came: to be asked for again, here or there.
-            if let Some(op) = self.ops.get(*id)
-                && let Some(txn) = op.work.txn()
-            {
+            let txn = match self.ops.get(*id).map(|op| &op.work) {
+                Some(Work::Asked(asked)) => asked.txn(),
+                Some(Work::Logged(_) | Work::Split | Work::Transfer | Work::Held(_)) | None => None,
+            };
+            if let Some(txn) = txn {
                 self.release_unpromised(txn);
             }
         }
@@ -127,13 +129,12 @@ impl Machine {
             self.finish(cx, id, result);
         }
         for id in waiting {
-            match self.ops.get(id) {
-                Some(op) if self.op_in_span(op) => self.again(cx, id)?,
-                Some(_) => {
-                    let error = self.wrong_range();
-                    self.finish(cx, id, Err(error));
-                }
-                None => {}
+            let Some(op) = self.ops.take_asked(id) else { continue };
+            if op.work.lies_in(&self.state.descriptor.span) {
+                self.take_up(cx, op)?;
+            } else {
+                let error = self.wrong_range();
+                self.answer_op(cx, &op, Err(error));
             }
         }
         Ok(())
@@ -189,7 +190,7 @@ impl Machine {
         self.leader = Some(Box::new(heirloom.leader));
     }
 
-    pub(super) fn transfer(&mut self, cx: &mut Cx<'_>, op: Op, to: NodeId) {
+    pub(super) fn transfer(&mut self, cx: &mut Cx<'_>, op: Op<()>, to: NodeId) {
         let voter = self.state.descriptor.voters.contains(&to);
         let result = match self.check_leader(cx) {
             Err(error) => Some(Err(error)),
@@ -208,7 +209,7 @@ impl Machine {
             return;
         }
         let id = self.ops.next_id();
-        self.ops.park(id, op);
+        self.ops.park(id, op.with(Work::Transfer));
         self.leader().draining = Some(Draining { to, op: id });
     }
 
@@ -218,7 +219,7 @@ impl Machine {
         if self.leader.as_ref().is_some_and(|leader| leader.draining.is_none()) {
             let arrived = cx.now.mono;
             let deadline = arrived.plus(self.config.push_timeout);
-            let op = Op::new(Caller::Nobody, arrived, deadline, Work::Transfer);
+            let op = Op::new(Caller::Nobody, arrived, deadline, ());
             self.transfer(cx, op, self.node);
         }
     }

@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{at, meta, request};
-use crate::locks::{Acquired, LockEffects, LockLimits, LockRequest, LockTable, WantPush};
+use crate::locks::{Acquired, LockEffects, LockLimits, LockRequest, LockTable, Refusal, WantPush};
 
 const TABLES: usize = 3;
 const KEYS: u64 = 3;
@@ -131,8 +131,8 @@ impl World {
         match acquired {
             Acquired::Granted => self.granted(id),
             Acquired::Waiting { .. } => {}
-            Acquired::Refused(_) => self.retry(who),
-            Acquired::Busy { .. } | Acquired::Overloaded(_) => panic!("{acquired:?}"),
+            Acquired::Refused(Refusal::Wounded(_)) => self.retry(who),
+            Acquired::Refused(_) => panic!("{acquired:?}"),
         }
     }
 

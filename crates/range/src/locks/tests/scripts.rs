@@ -7,7 +7,7 @@ use keys::{Key, RangeId, Span, TxnId};
 use kv::{ConflictKind, LockWait, TxnMeta};
 
 use super::{at, meta, request};
-use crate::locks::{Acquired, LockEffects, LockLimits, LockRequest, LockTable, RequestId};
+use crate::locks::{Acquired, LockEffects, LockLimits, LockRequest, LockTable, Refusal, RequestId};
 
 #[test]
 fn scripts() -> std::io::Result<()> {
@@ -195,14 +195,15 @@ fn show_acquired(acquired: &Acquired) -> String {
     match acquired {
         Acquired::Granted => "granted".to_owned(),
         Acquired::Waiting { waits_for } => format!("waits for {}", names(waits_for)),
-        Acquired::Busy { key, holder } => {
+        Acquired::Refused(Refusal::Busy { key, holder }) => {
             format!("busy: {} on {}", name(*holder), show_span(&Span::point(key.clone())))
         }
-        Acquired::Refused(conflict) => {
+        Acquired::Refused(Refusal::Wounded(conflict)) => {
             let winner = conflict.winner.map_or("nobody known".to_owned(), name);
             format!("refused: wounded by {winner} on {}", show_span(&conflict.span))
         }
-        Acquired::Overloaded(cause) => format!("overloaded: {cause}"),
+        Acquired::Refused(Refusal::Overloaded(cause)) => format!("overloaded: {cause}"),
+        Acquired::Refused(Refusal::Contradicts(cause)) => format!("contradicts: {cause}"),
     }
 }
 

@@ -7,7 +7,7 @@ use kv::{LockWait, TxnMeta};
 use proptest::prelude::*;
 
 use super::{at, meta, request};
-use crate::locks::{Acquired, LockEffects, LockLimits, LockRequest, LockTable};
+use crate::locks::{Acquired, LockEffects, LockLimits, LockRequest, LockTable, Refusal};
 
 /// Keys are 0 ..= 9.
 const KEYS: u8 = 10;
@@ -323,9 +323,11 @@ fn answer(acquired: &Acquired) -> Answer {
             assert!(!waits_for.is_empty());
             Answer::Waiting
         }
-        Acquired::Busy { .. } => Answer::Busy,
-        Acquired::Refused(_) => Answer::Refused,
-        Acquired::Overloaded(cause) => panic!("{cause}"),
+        Acquired::Refused(Refusal::Busy { .. }) => Answer::Busy,
+        Acquired::Refused(Refusal::Wounded(_)) => Answer::Refused,
+        Acquired::Refused(Refusal::Overloaded(cause) | Refusal::Contradicts(cause)) => {
+            panic!("{cause}")
+        }
     }
 }
 

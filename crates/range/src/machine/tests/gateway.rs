@@ -6,8 +6,8 @@ use bytes::Bytes;
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
 use kv::{
-    Commit, Heartbeat, KvError, Outcome, Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Reply,
-    Request, Resolution, Resolve, TxnMeta, Validate, Write,
+    Commit, Heartbeat, KvError, Lock, LockWait, Outcome, Prepare, Push, PushKind, Read, ReadFrom,
+    ReadSpan, Reply, Request, Resolution, Resolve, TxnMeta, Validate, Write,
 };
 use rand::RngExt;
 
@@ -65,6 +65,8 @@ pub struct Gateway {
     /// Questions asked so far; answers to older ones are ignored.
     question: u64,
     prepared: BTreeMap<usize, (Timestamp, Timestamp)>,
+    /// It asked for locks before it read: its reads take part in wound-wait (X5a).
+    locks: bool,
     alive: bool,
 }
 
@@ -81,6 +83,7 @@ impl Gateway {
             stage: Stage::Idle,
             question: 0,
             prepared: BTreeMap::new(),
+            locks: false,
             alive: true,
         }
     }
@@ -165,6 +168,10 @@ impl Gateway {
             let back = std::time::Duration::from_millis(world.rng.random_range(0..12));
             self.snapshot = reading.earliest_timestamp().minus(back);
         }
+        self.locks = self.program.kind == Kind::ReadWrite && world.chance(3);
+        if self.locks {
+            self.lock(world);
+        }
         self.advance(world);
     }
 
@@ -186,6 +193,31 @@ impl Gateway {
         self.act(world, &nobody);
     }
 
+    /// X6: locks what it is going to write. The answer does not matter: the commit locks again.
+    fn lock(&mut self, world: &mut World) {
+        for group in 0..world.groups.len() {
+            let span = world.groups[group].span.clone();
+            let keys: Vec<Key> = self.writes_in(&span).into_iter().map(|w| w.key).collect();
+            if !keys.is_empty() {
+                let (txn, since) = (self.meta(), self.snapshot);
+                let request = Request::Lock(Lock { txn, keys, since, wait: LockWait::Wait });
+                world.post(group, None, Asker::Gateway(self.me, 0), request);
+            }
+        }
+    }
+
+    /// Its client cancels what it reads, and goes on without it.
+    pub fn cancel(&mut self, world: &mut World) {
+        if !self.alive || self.stage != Stage::Reading || self.program.kind != Kind::ReadWrite {
+            return;
+        }
+        world.cancel(Asker::Gateway(self.me, self.question));
+        let seen = &self.seen;
+        let waits_for = self.program.reads.iter().position(|key| !seen.contains_key(key));
+        self.program.reads.remove(waits_for.expect("it reads"));
+        self.advance(world);
+    }
+
     fn read(&mut self, world: &mut World) {
         let missing = self.program.reads.iter().find(|key| !self.seen.contains_key(*key));
         let key = *missing.expect("it reads");
@@ -196,7 +228,7 @@ impl Gateway {
         let request = Request::Read(Read {
             at: self.snapshot,
             from,
-            holder: None,
+            holder: self.locks.then(|| self.meta()),
             spans: vec![ReadSpan { span: point(key), reverse: false }],
             max_rows: 0,
             program: None,

@@ -145,7 +145,10 @@ impl Run {
                 self.world.post(group, None, from, request);
             }
             _ => {
-                if self.world.chance(8) {
+                if self.world.chance(3) {
+                    let me = self.world.rng.random_range(0..self.gateways.len());
+                    self.gateways[me].cancel(&mut self.world);
+                } else if self.world.chance(8) {
                     let me = self.world.rng.random_range(0..self.gateways.len());
                     self.gateways[me].die();
                 } else if self.world.chance(2) {

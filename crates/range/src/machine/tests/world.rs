@@ -76,7 +76,8 @@ pub struct World {
     pub epsilon: u64,
     pub groups: Vec<Group>,
     pub bag: Vec<Parcel>,
-    pub askers: BTreeMap<RequestToken, Asker>,
+    /// Who asked, and whom: group and place.
+    pub askers: BTreeMap<RequestToken, (Asker, usize, usize)>,
     next_token: u64,
     config: Arc<Config>,
     /// Violations found on the way.
@@ -185,7 +186,8 @@ impl World {
     fn collect(&mut self, group: usize, at: usize, out: Outputs) {
         let true_now = self.now();
         for (token, answer) in out.replies {
-            let to = self.askers.remove(&token).expect("asked once, answered once");
+            let asked = self.askers.remove(&token);
+            let (to, ..) = asked.expect("asked once, answered once, and not after a cancel");
             let engine = &self.groups[group].replicas[at].engine;
             if let Some(seen) = peeked(&answer, to, engine).filter(|seen| *seen >= true_now) {
                 self.broken = Some(format!("T4, T5: {answer:?} tells of {seen} at {true_now}"));
@@ -241,11 +243,26 @@ impl World {
     pub fn deliver(&mut self, group: usize, at: usize, from: Asker, request: Request) {
         self.next_token += 1;
         let token = RequestToken(self.next_token);
-        self.askers.insert(token, from);
+        self.askers.insert(token, (from, group, at));
         let deadline = Mono(self.time).plus(Duration::from_millis(40));
         self.call(group, at, |machine, cx| {
             machine.request(cx, token, request, deadline).expect("no faults");
         });
+    }
+
+    /// Nobody waits for the answers to a question any more. Cancels are lost, or come twice.
+    pub fn cancel(&mut self, from: Asker) {
+        let asked = self.askers.iter().filter(|(_, (asker, ..))| *asker == from);
+        let asked: Vec<_> = asked.map(|(token, (_, group, at))| (*token, *group, *at)).collect();
+        for (token, group, at) in asked {
+            if self.chance(3) {
+                continue;
+            }
+            self.askers.remove(&token);
+            for _ in 0..=usize::from(self.chance(4)) {
+                self.call(group, at, |machine, cx| machine.cancel(cx, token).expect("no faults"));
+            }
+        }
     }
 
     pub fn answer(&mut self, group: usize, at: usize, life: u64, ask: AskToken, answer: Answer) {

@@ -132,6 +132,9 @@ impl Script {
         let name = args.next_pos().ok_or("whose?")?;
         let mut txn = parse_txn(name, &anchor)?;
         txn.start = start.unwrap_or(txn.start);
+        if let Some(age) = args.take_key("age") {
+            txn.priority = Timestamp::from_wall(age.parse()?);
+        }
         Ok(txn)
     }
 }
