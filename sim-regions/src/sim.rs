@@ -10,7 +10,8 @@
 //!
 //! A run has two phases. In the first there are faults and clients. Then all faults end and the
 //! cluster must make progress: every client ends, every node serves reads and writes of every
-//! table, all replicas agree, no lock is left. If it does not, the run fails and says what it waits for.
+//! table, all replicas agree, every index agrees with its table, no lock is left. If it does not, the
+//! run fails and says what it waits for.
 //!
 //! Virtual time stands still while any task can run, and jumps to the next timer when none can; so
 //! the same seed takes the same way, bit for bit, and [`Report::trace`] is the proof.

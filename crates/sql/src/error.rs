@@ -116,6 +116,7 @@ fn explain(error: &TxnError, catalog: Option<&Catalog>) -> SqlError {
         TxnError::Program(program) => program_error(program),
         TxnError::ReadOnly => SqlError::new(state, "cannot write in a read-only transaction"),
         TxnError::NoRange { .. }
+        | TxnError::Oversized { .. }
         | TxnError::InFuture { .. }
         | TxnError::Overloaded(_)
         | TxnError::NoSavepoint(_)

@@ -38,6 +38,7 @@
 
 mod bind;
 pub mod catalog;
+mod check;
 mod cluster;
 mod config;
 pub mod control;

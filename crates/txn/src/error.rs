@@ -62,6 +62,16 @@ pub enum TxnError {
         /// The limit.
         limit: u64,
     },
+    /// A single key or value is larger than a range takes.
+    #[error("a {what} of {size} bytes: at most {limit} are possible")]
+    Oversized {
+        /// `key` or `value`.
+        what: &'static str,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The statement reads more than it may hold in memory.
     #[error("the statement reads more than {limit} {unit} at once")]
     ReadBudget {
@@ -115,7 +125,7 @@ impl TxnError {
             TxnError::Unavailable { .. } | TxnError::Blocked { .. } => "57014",
             TxnError::NoRange { .. } => "58000",
             TxnError::LockBusy { .. } => "55P03",
-            TxnError::TooLarge { .. } => "54000",
+            TxnError::TooLarge { .. } | TxnError::Oversized { .. } => "54000",
             TxnError::ReadBudget { .. } => "53200",
             TxnError::TooOld { .. } => "72000",
             TxnError::InFuture { .. } => "22023",
@@ -137,6 +147,7 @@ impl TxnError {
             | TxnError::Blocked { .. }
             | TxnError::LockBusy { .. }
             | TxnError::TooLarge { .. }
+            | TxnError::Oversized { .. }
             | TxnError::ReadBudget { .. }
             | TxnError::TooOld { .. }
             | TxnError::InFuture { .. }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clock::Timestamp;
 use keys::Key;
 
-use crate::Rules;
+use crate::{Rules, TxnError};
 
 /// Isolation levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,10 @@ pub struct Config {
     pub max_age: Duration,
     /// Keys and values a transaction may write, in bytes. Beyond: 54000.
     pub max_txn_bytes: u64,
+    /// Bytes of one key that is written or locked: what a range takes. Beyond: 54000.
+    pub max_key_bytes: usize,
+    /// Bytes of one value that is written, below what one log entry of a range holds. Beyond: 54000.
+    pub max_value_bytes: usize,
     /// Read spans remembered; neighbours are merged (widened, never dropped) beyond.
     pub max_read_spans: usize,
     /// Keys one transaction may lock at read time. Beyond: 54000.
@@ -101,6 +105,8 @@ impl Default for Config {
             heartbeat_interval: Duration::from_secs(1),
             max_age: Duration::from_secs(55 * 60),
             max_txn_bytes: 64 << 20,
+            max_key_bytes: 1 << 14,
+            max_value_bytes: (16 << 20) - (64 << 10),
             max_read_spans: 2_000,
             max_locked_keys: 100_000,
             max_read_rows: 1_000_000,
@@ -115,6 +121,26 @@ impl Default for Config {
             rules: Rules::default(),
         }
     }
+}
+
+impl Config {
+    /// A key that no range takes is refused before it is sent: a commit that named it as its anchor
+    /// could not even be asked for its outcome.
+    pub(crate) fn check_key(&self, key: &Key) -> Result<(), TxnError> {
+        oversized("key", key.len(), self.max_key_bytes)
+    }
+
+    /// A value that fills more than a log entry is refused when it is written, not at the commit.
+    pub(crate) fn check_value(&self, bytes: usize) -> Result<(), TxnError> {
+        oversized("value", bytes, self.max_value_bytes)
+    }
+}
+
+fn oversized(what: &'static str, bytes: usize, most: usize) -> Result<(), TxnError> {
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(TxnError::Oversized { what, size: bytes as u64, limit: most as u64 })
 }
 
 /// Limits of a gateway's routing.

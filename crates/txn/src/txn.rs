@@ -311,7 +311,7 @@ impl Txn {
     /// Buffers a write.
     ///
     /// # Errors
-    /// [`TxnError::ReadOnly`], [`TxnError::TooLarge`].
+    /// [`TxnError::ReadOnly`], [`TxnError::TooLarge`], [`TxnError::Oversized`].
     pub fn put(&mut self, key: Key, value: Bytes) -> Result<(), TxnError> {
         self.write(key, Some(value))
     }
@@ -319,7 +319,7 @@ impl Txn {
     /// Buffers a deletion.
     ///
     /// # Errors
-    /// [`TxnError::ReadOnly`], [`TxnError::TooLarge`].
+    /// [`TxnError::ReadOnly`], [`TxnError::TooLarge`], [`TxnError::Oversized`].
     pub fn delete(&mut self, key: Key) -> Result<(), TxnError> {
         self.write(key, None)
     }
@@ -361,8 +361,10 @@ impl Txn {
             Some(snapshot) => snapshot,
             None => self.take_snapshot()?,
         };
-        let limit = self.coordinator.config().max_txn_bytes;
-        self.buffer.write(key, value, since, limit)
+        let config = self.coordinator.config();
+        config.check_key(&key)?;
+        config.check_value(value.as_ref().map_or(0, Bytes::len))?;
+        self.buffer.write(key, value, since, config.max_txn_bytes)
     }
 
     /// The snapshot, taken if need be.

@@ -58,7 +58,28 @@ pub async fn settle(crew: &mut Crew, workloads: &[Workload]) -> Vec<String> {
         }
     }
     client.hang_up().await;
+    indexes_agree(crew, &mut stuck).await;
     stuck
+}
+
+/// Every index must agree with its table, as the first node and the last one see it.
+async fn indexes_agree(crew: &mut Crew, stuck: &mut Vec<String>) {
+    let alive = |crew: &Crew, nth: &usize| crew.world.node(crew.layout[*nth].id).is_some();
+    let mut nodes: Vec<usize> = (0..crew.layout.len()).filter(|nth| alive(crew, nth)).collect();
+    nodes.drain(1..nodes.len().saturating_sub(1).max(1));
+    for nth in nodes {
+        let mut client = crew.client(0, nth);
+        let mut found = Vec::new();
+        until(stuck, "every table to be checked", async || {
+            found = rows(&mut client, "CHECK ALL TABLES").await?;
+            Ok(())
+        })
+        .await;
+        // What a check finds does not go away by waiting.
+        let problems = found.iter().filter(|row| row[3] != Datum::Null);
+        stuck.extend(problems.map(|row| format!("indexes to agree with tables: {}", shown(row))));
+        client.hang_up().await;
+    }
 }
 
 /// Tries until it works or time is up. Notes what it waited for in vain, and the last reason.

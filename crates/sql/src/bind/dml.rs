@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use expr::{ColumnId, Expr, SqlError, SqlState, Typed};
+use expr::{ColumnId, Datum, Expr, SqlError, SqlState, Typed};
 use keys::IndexId;
 use sqlparser::ast;
 
@@ -13,7 +13,7 @@ use crate::{
     catalog::{Column, ColumnDefault, IndexState, Table},
     parse::fold,
     plan::{
-        Body, BoundCheck, ConflictUpdate, Delete, Insert, InsertValue, Node, OnConflict, Scan,
+        Body, BoundCheck, ColumnValue, ConflictUpdate, Delete, Insert, Node, OnConflict, Scan,
         ScanOrder, Update, optimize,
     },
     session::ResultColumn,
@@ -99,7 +99,7 @@ impl Binder<'_> {
         table: &Arc<Table>,
         targets: &[usize],
         source: Option<&ast::Query>,
-    ) -> Result<(Node, Vec<InsertValue>), SqlError> {
+    ) -> Result<(Node, Vec<ColumnValue>), SqlError> {
         let mut values = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
             values.push(self.default(column)?);
@@ -115,15 +115,7 @@ impl Binder<'_> {
             && query.fetch.is_none()
         {
             let rows = self.insert_rows(table, targets, rows)?;
-            let width = rows.first().map_or(0, Vec::len);
-            for (place, position) in targets.iter().take(width).enumerate() {
-                refuse_always(&table.columns[*position], rows_all_default(&rows, place))?;
-                let place = u32::try_from(place).expect("few");
-                if !rows_all_default(&rows, place as usize) {
-                    values[*position] = InsertValue::Source(Expr::Column(place));
-                }
-            }
-            let rows = self.settle_rows(rows, targets, &values)?;
+            let rows = settle_rows(table, targets, rows, &mut values)?;
             return Ok((Node::Rows(rows), values));
         }
         let Bound { node, columns } = self.query(query)?;
@@ -141,7 +133,7 @@ impl Binder<'_> {
             refuse_always(target, false)?;
             let from = Typed::column(u32::try_from(place).expect("few"), column.ty);
             values[*position] =
-                InsertValue::Source(self.assign(from, target.ty, &target.name)?.expr);
+                ColumnValue::Source(self.assign(from, target.ty, &target.name)?.expr);
         }
         Ok((node, values))
     }
@@ -184,55 +176,18 @@ impl Binder<'_> {
         Ok(out)
     }
 
-    /// Puts defaults in their places.
-    fn settle_rows(
-        &mut self,
-        rows: Vec<Vec<Option<Expr>>>,
-        targets: &[usize],
-        values: &[InsertValue],
-    ) -> Result<Vec<Vec<Expr>>, SqlError> {
-        let mut out = Vec::with_capacity(rows.len());
-        for row in rows {
-            let mut exprs = Vec::with_capacity(row.len());
-            for (expr, position) in row.into_iter().zip(targets) {
-                exprs.push(match expr {
-                    Some(expr) => expr,
-                    None => self.default_for_rows(*position, values)?,
-                });
-            }
-            out.push(exprs);
-        }
-        Ok(out)
-    }
-
-    /// A default in a row of which other rows give a value.
-    fn default_for_rows(&self, position: usize, values: &[InsertValue]) -> Result<Expr, SqlError> {
-        match &values[position] {
-            InsertValue::Default(expr) => Ok(expr.clone()),
-            InsertValue::Source(_) => Ok(self.row_defaults[position].clone()),
-            InsertValue::RowId | InsertValue::Serial => {
-                Err(SqlError::unsupported("DEFAULT for a serial column in some rows only"))
-            }
-        }
-    }
-
     /// What fills a column without a value.
-    fn default(&mut self, column: &Column) -> Result<InsertValue, SqlError> {
-        let value = match &column.default {
-            ColumnDefault::None => InsertValue::Default(Expr::NULL),
-            ColumnDefault::RowId => InsertValue::RowId,
-            ColumnDefault::Serial | ColumnDefault::SerialAlways => InsertValue::Serial,
+    fn default(&mut self, column: &Column) -> Result<ColumnValue, SqlError> {
+        Ok(match &column.default {
+            ColumnDefault::None => ColumnValue::Default(Expr::NULL),
+            ColumnDefault::RowId => ColumnValue::RowId,
+            ColumnDefault::Serial | ColumnDefault::SerialAlways => ColumnValue::Serial,
             ColumnDefault::Expression(sql) => {
                 let ast = crate::parse::expression(sql)?;
                 let bound = self.scalar(&ast, &Scope::default())?;
-                InsertValue::Default(self.assign(bound, column.ty, &column.name)?.expr)
+                ColumnValue::Default(self.assign(bound, column.ty, &column.name)?.expr)
             }
-        };
-        self.row_defaults.push(match &value {
-            InsertValue::Default(expr) => expr.clone(),
-            InsertValue::Source(_) | InsertValue::RowId | InsertValue::Serial => Expr::NULL,
-        });
-        Ok(value)
+        })
     }
 
     fn checks(&mut self, table: &Table) -> Result<Vec<BoundCheck>, SqlError> {
@@ -306,8 +261,8 @@ impl Binder<'_> {
         assignments: &[ast::Assignment],
         table: &Arc<Table>,
         scope: &Scope,
-    ) -> Result<Vec<(usize, Expr)>, SqlError> {
-        let mut out: Vec<(usize, Expr)> = Vec::with_capacity(assignments.len());
+    ) -> Result<Vec<(usize, ColumnValue)>, SqlError> {
+        let mut out: Vec<(usize, ColumnValue)> = Vec::with_capacity(assignments.len());
         for assignment in assignments {
             let pairs: Vec<(&ast::ObjectName, &ast::Expr)> =
                 match (&assignment.target, &assignment.value) {
@@ -334,19 +289,17 @@ impl Binder<'_> {
                     return Err(self.at(SqlError::syntax(message), ident));
                 }
                 let column = &table.columns[position];
-                let expr = if is_default(value) {
-                    match self.default(column)? {
-                        InsertValue::Default(expr) => expr,
-                        _ => return Err(SqlError::unsupported("SET to a serial DEFAULT")),
-                    }
+                let value = if is_default(value) {
+                    self.default(column)?
                 } else {
                     refuse_always(column, false)?;
                     let bound = self.scalar(value, scope)?;
-                    self.assign(bound, column.ty, &column.name)
-                        .map_err(|error| self.misused(error, value))?
-                        .expr
+                    let cast = self
+                        .assign(bound, column.ty, &column.name)
+                        .map_err(|error| self.misused(error, value))?;
+                    ColumnValue::Source(cast.expr)
                 };
-                out.push((position, expr));
+                out.push((position, value));
             }
         }
         Ok(out)
@@ -484,8 +437,34 @@ impl Binder<'_> {
     }
 }
 
-fn rows_all_default(rows: &[Vec<Option<Expr>>], place: usize) -> bool {
-    rows.iter().all(|row| row[place].is_none())
+/// The rows of VALUES, and what becomes of their columns. A column that is `DEFAULT` in some rows only
+/// (`None`) has a further one behind the others that says in which.
+fn settle_rows(
+    table: &Table,
+    targets: &[usize],
+    mut rows: Vec<Vec<Option<Expr>>>,
+    values: &mut [ColumnValue],
+) -> Result<Vec<Vec<Expr>>, SqlError> {
+    let width = rows.first().map_or(0, Vec::len);
+    for (place, position) in targets.iter().take(width).enumerate() {
+        let given = rows.iter().filter(|row| row[place].is_some()).count();
+        refuse_always(&table.columns[*position], given == 0)?;
+        let column = u32::try_from(place).expect("few");
+        if given == rows.len() {
+            values[*position] = ColumnValue::Source(Expr::Column(column));
+        } else if given > 0 {
+            let default = u32::try_from(rows[0].len()).expect("few");
+            for row in &mut rows {
+                let says = Expr::Const(Datum::Bool(row[place].is_none()));
+                row.push(Some(says));
+            }
+            let otherwise = Box::new(values[*position].clone());
+            let source = Expr::Column(column);
+            values[*position] = ColumnValue::SourceUnless { default, source, otherwise };
+        }
+    }
+    let cells = |row: Vec<Option<Expr>>| row.into_iter().map(|cell| cell.unwrap_or(Expr::NULL));
+    Ok(rows.into_iter().map(|row| cells(row).collect()).collect())
 }
 
 /// `DEFAULT` as a value.

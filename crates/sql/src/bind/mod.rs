@@ -60,8 +60,6 @@ pub(crate) struct Binder<'a> {
     asks: bool,
     /// Whether a literal says 'now' or the like.
     momentary: bool,
-    /// Defaults of the columns of the table that is written, in their order.
-    row_defaults: Vec<Expr>,
     /// Aggregate calls collected while their SELECT is bound; `None`: none may stand here.
     aggregates: Option<Vec<expr::AggCall>>,
     /// Why none may.
@@ -365,7 +363,6 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             asks: false,
             momentary: false,
-            row_defaults: Vec::new(),
             aggregates: None,
             no_aggregates: "aggregate functions are not allowed here",
         }

@@ -1,18 +1,36 @@
-//! INSERT ... ON CONFLICT.
+//! INSERT ... ON CONFLICT, row by row.
+//!
+//! Each proposed row meets the table as the rows before it left it, as in PostgreSQL: a key that an
+//! earlier row's update went away from is free, one that it came to is taken, and a row that the
+//! command itself inserted or updated cannot be updated again (`21000`; DO NOTHING skips it).
+//!
+//! The rows' fates depend on each other, their look-ups do not. So there are no round trips per row:
+//!
+//! ```text
+//!   1. all unique keys of all proposed rows                          one round
+//!   2. rows that are met through a secondary unique index            one round, if there are any
+//!      the fates, row by row, in memory
+//!   3. keys that updates came to and nobody proposed                 one round, if there are any
+//! ```
+//!
+//! Invariant: of a row that is there at most one change is made; asserted by `Slot::Own` at all its
+//! unique keys from then on.
 
 use bytes::Bytes;
-use expr::{Datum, SqlError, SqlState};
+use expr::{Datum, Expr, SqlError, SqlState};
 use keys::{IndexId, Key};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::{
-    Exec, lock,
-    writer::{self, Change, exclusive_entries},
+    Exec, insert, lock,
+    unique::{Claims, Slot},
+    update::ready_assignments,
+    writer::{self, Move, Strangers},
 };
 use crate::{
     catalog::{Index, Table, layout, primary_key},
-    error::Outcome,
-    plan::{BoundCheck, OnConflict},
+    error::{Failure, Outcome},
+    plan::{BoundCheck, ColumnValue, OnConflict},
     session::Row,
 };
 
@@ -22,50 +40,213 @@ pub(super) async fn run(
     table: &Table,
     on_conflict: &OnConflict,
     checks: &[BoundCheck],
-    new: Vec<Row>,
+    proposed: Vec<Row>,
 ) -> Outcome<Vec<Row>> {
-    let counts =
-        |index: &Index| on_conflict.targets.is_empty() || on_conflict.targets.contains(&index.id);
-    let mut probes: Vec<Vec<(&Index, Key)>> = Vec::with_capacity(new.len());
-    for row in &new {
-        let entries = exclusive_entries(table, row).into_iter();
-        probes.push(
-            entries
-                .filter(|(index, _)| counts(index))
-                .map(|(index, entry)| (index, entry.key))
-                .collect(),
-        );
+    let mut proposals = Vec::with_capacity(proposed.len());
+    let none = Strangers::default();
+    for row in proposed {
+        let moves = writer::moves(exec, table, &none, (None, Some(&row)))?;
+        proposals.push((row, moves));
     }
-    let keys: Vec<Key> = probes.iter().flatten().map(|(_, key)| key.clone()).collect();
-    lock::lock_keys(exec, keys.clone()).await?;
-    let values = super::existing(exec, table, &keys).await?;
-    let found: FxHashMap<Key, Bytes> =
-        keys.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?))).collect();
-    let mut claimed: FxHashSet<Key> = FxHashSet::default();
-    let mut changes = Vec::new();
-    for (row, probe) in new.into_iter().zip(probes) {
-        if probe.iter().any(|(_, key)| claimed.contains(key)) {
-            if on_conflict.update.is_none() {
-                continue;
-            }
-            return Err(twice().into());
+    let mut upsert = Upsert::new(exec, table, on_conflict, checks);
+    upsert.look_up(exec, &proposals).await?;
+    let mut failed = None;
+    for (row, moves) in proposals {
+        if let Err(failure) = upsert.propose(exec, row, moves).await {
+            failed = Some(failure);
+            break;
         }
-        let there = probe.iter().find_map(|(index, key)| {
-            found.get(key).map(|value| (*index, key.clone(), value.clone()))
+    }
+    let Upsert { claims, moves, written, .. } = upsert;
+    if let Some(clash) = claims.prove(exec, table).await? {
+        return Err(writer::duplicate(exec, table, clash.index, &written[clash.row]).into());
+    }
+    match failed {
+        Some(failure) => Err(failure),
+        None => {
+            writer::write(exec, moves)?;
+            Ok(written)
+        }
+    }
+}
+
+/// `DO UPDATE`, ready to be run.
+struct Update {
+    assignments: Vec<(usize, ColumnValue)>,
+    condition: Option<Expr>,
+}
+
+/// An INSERT ... ON CONFLICT under way.
+struct Upsert<'t> {
+    table: &'t Table,
+    targets: &'t [IndexId],
+    /// `None`: DO NOTHING.
+    update: Option<Update>,
+    checks: &'t [BoundCheck],
+    claims: Claims<'t>,
+    /// The rows that entries of the target index stand for, by the entries' keys.
+    there: FxHashMap<Key, Row>,
+    /// Entries of rows that may be updated and are not theirs.
+    strangers: Strangers,
+    /// What is to be written.
+    moves: Vec<Move<'t>>,
+    /// The rows inserted and updated, in order. The last one may have failed.
+    written: Vec<Row>,
+}
+
+impl<'t> Upsert<'t> {
+    fn new(
+        exec: &Exec<'_>,
+        table: &'t Table,
+        on_conflict: &'t OnConflict,
+        checks: &'t [BoundCheck],
+    ) -> Upsert<'t> {
+        let update = on_conflict.update.as_ref().map(|update| Update {
+            assignments: ready_assignments(exec, &update.assignments),
+            condition: update.condition.as_ref().map(|condition| exec.ready(condition)),
         });
-        claimed.extend(probe.into_iter().map(|(_, key)| key));
-        match there {
-            None => changes.push(Change { old: None, new: Some(row) }),
-            Some((index, key, value)) => {
-                let change =
-                    update(exec, table, on_conflict, checks, (index, key, value), row).await?;
-                changes.extend(change);
+        Upsert {
+            table,
+            targets: &on_conflict.targets,
+            update,
+            checks,
+            claims: Claims::default(),
+            there: FxHashMap::default(),
+            strangers: Strangers::default(),
+            moves: Vec::new(),
+            written: Vec::new(),
+        }
+    }
+
+    /// Whether a row that is there with an equal key of this index is a conflict, not a fault.
+    fn counts(&self, index: &Index) -> bool {
+        self.targets.is_empty() || self.targets.contains(&index.id)
+    }
+
+    /// Reads what the proposed rows may meet.
+    async fn look_up(
+        &mut self,
+        exec: &mut Exec<'_>,
+        proposals: &[(Row, Vec<Move<'t>>)],
+    ) -> Outcome<()> {
+        let wanted = |(_, moves): &'_ (Row, Vec<Move<'t>>)| {
+            moves.iter().filter_map(|step| Some((step.index, step.wanted()?))).collect::<Vec<_>>()
+        };
+        let wanted: Vec<(&Index, Key)> = proposals.iter().flat_map(wanted).collect();
+        let keys: Vec<Key> = wanted.iter().map(|(_, key)| key.clone()).collect();
+        lock::lock_keys(exec, keys.clone()).await?;
+        let found = super::existing(exec, self.table, &keys).await?;
+        let mut met = Vec::new();
+        for ((index, key), found) in wanted.into_iter().zip(found) {
+            if let Some(value) = &found
+                && self.update.is_some()
+                && self.counts(index)
+            {
+                met.push((index, key.clone(), value.clone()));
+            }
+            self.claims.know(key, found);
+        }
+        self.fetch(exec, met).await?;
+        let there = self.there.values().map(Vec::as_slice);
+        self.strangers = writer::strangers(exec, self.table, there).await?;
+        Ok(())
+    }
+
+    /// Reads the rows that these entries of unique indexes stand for.
+    async fn fetch(&mut self, exec: &mut Exec<'_>, met: Vec<(&Index, Key, Bytes)>) -> Outcome<()> {
+        let table = self.table;
+        let all: Vec<u32> = (0..).take(table.columns.len()).collect();
+        let mut entries = Vec::new();
+        for (index, key, value) in met {
+            let row = layout(table, index, &all).decode(&key, &value)?;
+            if index.id == IndexId::PRIMARY {
+                exec.budget.row(&row)?;
+                self.there.insert(key, row);
+            } else {
+                entries.push((index, key, primary_key(table, &row)));
+            }
+        }
+        let keys: Vec<Key> = entries.iter().map(|(_, _, row)| row.clone()).collect();
+        lock::lock_keys(exec, keys.clone()).await?;
+        let values = super::existing(exec, table, &keys).await?;
+        let layout = layout(table, &table.primary, &all);
+        for ((index, key, row_key), value) in entries.into_iter().zip(values) {
+            let value = value.ok_or_else(|| no_row(index, &row_key))?;
+            let row = layout.decode(&row_key, &value)?;
+            exec.budget.row(&row)?;
+            self.there.insert(key, row);
+        }
+        Ok(())
+    }
+
+    /// Decides what becomes of a proposed row.
+    async fn propose(
+        &mut self,
+        exec: &mut Exec<'_>,
+        row: Row,
+        moves: Vec<Move<'t>>,
+    ) -> Outcome<()> {
+        writer::check_row(exec, self.table, self.checks, &row)?;
+        let met = moves.iter().filter(|step| self.counts(step.index)).find_map(|step| {
+            let key = step.wanted()?;
+            match self.claims.slot(&key) {
+                None | Some(Slot::Free) => None,
+                Some(slot @ (Slot::Row(_) | Slot::Own)) => Some((*slot == Slot::Own, key)),
+            }
+        });
+        match met {
+            None => self.take(exec, row, moves),
+            Some(_) if self.update.is_none() => Ok(()),
+            Some((true, _)) => Err(twice().into()),
+            Some((false, key)) => {
+                let there = self.there[&key].clone();
+                self.update(exec, there, &row).await
             }
         }
     }
-    refuse_twice(table, &changes)?;
-    writer::apply(exec, table, &changes).await?;
-    Ok(changes.into_iter().filter_map(|change| change.new).collect())
+
+    /// Updates the row that is there.
+    async fn update(&mut self, exec: &mut Exec<'_>, old: Row, proposed: &[Datum]) -> Outcome<()> {
+        let Update { assignments, condition } =
+            self.update.as_ref().expect("DO NOTHING updates nothing");
+        let both = [old.as_slice(), proposed].concat();
+        if let Some(condition) = condition
+            && condition.eval(&both, &exec.env.context)?.truth() != Some(true)
+        {
+            return Ok(());
+        }
+        let mut new = old.clone();
+        for (position, value) in assignments {
+            let column = &self.table.columns[*position];
+            new[*position] = insert::column_value(exec, self.table, column, value, &both).await?;
+        }
+        writer::check_row(exec, self.table, self.checks, &new)?;
+        exec.budget.row(&new)?;
+        let sides = (Some(old.as_slice()), Some(new.as_slice()));
+        let moves = writer::moves(exec, self.table, &self.strangers, sides)?;
+        for step in &moves {
+            if let Some(key) = step.left() {
+                self.claims.leave(key);
+            } else if let Some(key) = step.kept() {
+                self.claims.keep(key);
+            }
+        }
+        self.take(exec, new, moves)
+    }
+
+    /// Writes a row if the keys it comes to are free.
+    fn take(&mut self, exec: &Exec<'_>, row: Row, moves: Vec<Move<'t>>) -> Outcome<()> {
+        let clash = writer::claim(&mut self.claims, self.written.len(), &moves);
+        self.written.push(row);
+        self.moves.extend(moves);
+        match clash {
+            None => Ok(()),
+            Some(clash) => {
+                let row = &self.written[clash.row];
+                Err(writer::duplicate(exec, self.table, clash.index, row).into())
+            }
+        }
+    }
 }
 
 fn twice() -> SqlError {
@@ -79,65 +260,9 @@ fn twice() -> SqlError {
     )
 }
 
-fn refuse_twice(table: &Table, changes: &[Change]) -> Result<(), SqlError> {
-    let mut seen = FxHashSet::default();
-    for old in changes.iter().filter_map(|change| change.old.as_ref()) {
-        if !seen.insert(primary_key(table, old)) {
-            return Err(twice());
-        }
-    }
-    Ok(())
-}
-
-/// The change that DO UPDATE makes of a row that is there; `None`: nothing is to be done.
-async fn update(
-    exec: &mut Exec<'_>,
-    table: &Table,
-    on_conflict: &OnConflict,
-    checks: &[BoundCheck],
-    (index, key, value): (&Index, Key, Bytes),
-    proposed: Row,
-) -> Outcome<Option<Change>> {
-    let Some(update) = &on_conflict.update else { return Ok(None) };
-    let old = existing(exec, table, index, &key, &value).await?;
-    let both = [old.as_slice(), &proposed].concat();
-    if let Some(condition) = &update.condition {
-        let condition = exec.ready(condition);
-        if condition.eval(&both, &exec.env.context)?.truth() != Some(true) {
-            return Ok(None);
-        }
-    }
-    let mut new = old.clone();
-    for (position, expr) in &update.assignments {
-        new[*position] = exec.ready(expr).eval(&both, &exec.env.context)?;
-    }
-    writer::check_row(exec, table, checks, &new)?;
-    Ok(Some(Change { old: Some(old), new: Some(new) }))
-}
-
-/// The row that an entry of a unique index stands for.
-async fn existing(
-    exec: &mut Exec<'_>,
-    table: &Table,
-    index: &Index,
-    key: &Key,
-    value: &Bytes,
-) -> Outcome<Vec<Datum>> {
-    let all: Vec<u32> =
-        (0..table.columns.len()).map(|at| u32::try_from(at).expect("few")).collect();
-    if index.id == IndexId::PRIMARY {
-        return Ok(layout(table, index, &all).decode(key, value)?);
-    }
-    let entry = layout(table, index, &all).decode(key, value)?;
-    let row_key = primary_key(table, &entry);
-    lock::lock_keys(exec, vec![row_key.clone()]).await?;
-    let row = exec.env.txn.get(std::slice::from_ref(&row_key)).await?.swap_remove(0);
-    let Some(row) = row else {
-        return Err(SqlError::new(
-            SqlState::DATA_CORRUPTED,
-            format!("index \"{}\" has an entry for a row that is not there", index.name),
-        )
-        .into());
-    };
-    Ok(layout(table, &table.primary, &all).decode(&row_key, &row)?)
+fn no_row(index: &Index, key: &Key) -> Failure {
+    let message = format!("index \"{}\" has an entry for a row that is not there", index.name);
+    SqlError::new(SqlState::DATA_CORRUPTED, message)
+        .with_detail(format!("The row's key is {key}."))
+        .into()
 }

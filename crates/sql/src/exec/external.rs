@@ -9,12 +9,7 @@ use keys::{Span, TxnId, layout};
 use kv::{LockInfo, Reply, Request};
 
 use super::Exec;
-use crate::{
-    database::Database,
-    error::Outcome,
-    plan::{Body, InsertValue, Node, Plan},
-    session::Shared,
-};
+use crate::{database::Database, error::Outcome, plan::Plan, session::Shared};
 
 /// A function of this kind.
 #[derive(Debug)]
@@ -54,7 +49,7 @@ pub(super) async fn ask(exec: &mut Exec<'_>, plan: &Plan) -> Outcome<()> {
             false
         });
     };
-    each_expr(plan, &mut see);
+    plan.each_expr(&mut see);
     for call in calls {
         let call = exec.ready(&call);
         if exec.answers.iter().any(|(known, _)| *known == call) {
@@ -159,68 +154,4 @@ pub(crate) async fn locks_in(
         }
     });
     Ok(futures::future::join_all(asked).await)
-}
-
-/// Shows every expression of a plan.
-fn each_expr(plan: &Plan, see: &mut impl FnMut(&Expr)) {
-    for subquery in &plan.subqueries {
-        node_exprs(&subquery.node, see);
-    }
-    match &plan.body {
-        Body::Query(node) => node_exprs(node, see),
-        Body::Insert(insert) => {
-            node_exprs(&insert.source, see);
-            for value in &insert.values {
-                if let InsertValue::Source(expr) | InsertValue::Default(expr) = value {
-                    see(expr);
-                }
-            }
-            insert.returning.iter().flatten().for_each(see);
-        }
-        Body::Update(update) => {
-            node_exprs(&update.source, see);
-            update.assignments.iter().for_each(|(_, expr)| see(expr));
-            update.returning.iter().flatten().for_each(see);
-        }
-        Body::Delete(delete) => {
-            node_exprs(&delete.source, see);
-            delete.returning.iter().flatten().for_each(see);
-        }
-        Body::Truncate(_) => {}
-    }
-}
-
-fn node_exprs(node: &Node, see: &mut impl FnMut(&Expr)) {
-    match node {
-        Node::Rows(rows) => rows.iter().flatten().for_each(&mut *see),
-        Node::Scan(scan) => scan.conditions.iter().for_each(&mut *see),
-        Node::Series { start, stop, step } => {
-            see(start);
-            see(stop);
-            step.iter().for_each(&mut *see);
-        }
-        Node::Unnest(array) => see(array),
-        Node::Filter { conditions, .. } => conditions.iter().for_each(&mut *see),
-        Node::Project { exprs, .. } => exprs.iter().for_each(&mut *see),
-        Node::Join(join) => {
-            join.conditions.iter().for_each(&mut *see);
-            for (left, right) in &join.equal {
-                see(left);
-                see(right);
-            }
-        }
-        Node::Aggregate(aggregate) => {
-            aggregate.group.iter().for_each(&mut *see);
-            for call in &aggregate.calls {
-                call.args.iter().chain(&call.filter).for_each(&mut *see);
-            }
-        }
-        Node::Sort { keys, .. } => keys.iter().for_each(|key| see(&key.expr)),
-        Node::Distinct { on, .. } => on.iter().flatten().for_each(&mut *see),
-        Node::Limit { limit, offset, .. } => limit.iter().chain(offset).for_each(&mut *see),
-        Node::SetOperation { .. } | Node::Lock(_) => {}
-    }
-    for input in node.inputs() {
-        node_exprs(input, see);
-    }
 }

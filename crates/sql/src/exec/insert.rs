@@ -1,6 +1,6 @@
 //! INSERT.
 
-use expr::{Datum, Expr};
+use expr::Datum;
 
 use super::{
     Done, Exec, conflict,
@@ -8,9 +8,9 @@ use super::{
     writer::{self, Change},
 };
 use crate::{
-    catalog::{Table, ids},
+    catalog::{Column, Table, ids},
     error::{Failure, Outcome},
-    plan::{Insert, InsertValue},
+    plan::{BoundCheck, ColumnValue, Insert},
     session::Row,
 };
 
@@ -20,16 +20,8 @@ pub(super) async fn run(exec: &mut Exec<'_>, insert: &Insert) -> Outcome<Done> {
     let source = exec.rows(&insert.source).await?;
     let new = table_rows(exec, insert, source).await?;
     let checks = ready_checks(exec, &insert.checks);
-    for row in &new {
-        writer::check_row(exec, table, &checks, row)?;
-    }
     let written = match &insert.conflict {
-        None => {
-            let changes: Vec<Change> =
-                new.into_iter().map(|row| Change { old: None, new: Some(row) }).collect();
-            writer::apply(exec, table, &changes).await?;
-            changes.into_iter().filter_map(|change| change.new).collect()
-        }
+        None => plain(exec, table, &checks, new).await?,
         Some(on_conflict) => conflict::run(exec, table, on_conflict, &checks, new).await?,
     };
     let count = written.len() as u64;
@@ -40,32 +32,39 @@ pub(super) async fn run(exec: &mut Exec<'_>, insert: &Insert) -> Outcome<Done> {
     Ok(Done { rows, count })
 }
 
+/// Inserts rows that must not be there. Of several faults the first row's is told.
+async fn plain(
+    exec: &mut Exec<'_>,
+    table: &Table,
+    checks: &[BoundCheck],
+    new: Vec<Row>,
+) -> Outcome<Vec<Row>> {
+    let mut changes = Vec::with_capacity(new.len());
+    let mut fault = None;
+    for row in new {
+        if let Err(error) = writer::check_row(exec, table, checks, &row) {
+            fault = Some(error);
+            break;
+        }
+        changes.push(Change { old: None, new: Some(row) });
+    }
+    writer::apply(exec, table, &changes).await?;
+    match fault {
+        Some(error) => Err(error.into()),
+        None => Ok(changes.into_iter().filter_map(|change| change.new).collect()),
+    }
+}
+
 /// Rows of the table, made of the source's rows.
 async fn table_rows(exec: &mut Exec<'_>, insert: &Insert, source: Vec<Row>) -> Outcome<Vec<Row>> {
     let table = &*insert.table;
-    let values: Vec<InsertValue> = insert
-        .values
-        .iter()
-        .map(|value| match value {
-            InsertValue::Source(expr) => InsertValue::Source(exec.ready(expr)),
-            InsertValue::Default(expr) => InsertValue::Default(exec.ready(expr)),
-            InsertValue::RowId => InsertValue::RowId,
-            InsertValue::Serial => InsertValue::Serial,
-        })
-        .collect();
+    let values: Vec<ColumnValue> =
+        insert.values.iter().map(|value| ready_value(exec, value)).collect();
     let mut rows = Vec::with_capacity(source.len());
     for from in source {
         let mut row = Vec::with_capacity(values.len());
         for (column, value) in table.columns.iter().zip(&values) {
-            row.push(match value {
-                InsertValue::Source(expr) => value_of(exec, expr, &from)?,
-                InsertValue::Default(expr) => value_of(exec, expr, &[])?,
-                InsertValue::RowId => {
-                    let database = exec.env.database;
-                    Datum::Int(database.0.row_ids.next(database.micros()))
-                }
-                InsertValue::Serial => serial(exec, table, column.id).await?,
-            });
+            row.push(column_value(exec, table, column, value, &from).await?);
         }
         exec.budget.row(&row)?;
         rows.push(row);
@@ -73,8 +72,48 @@ async fn table_rows(exec: &mut Exec<'_>, insert: &Insert, source: Vec<Row>) -> O
     Ok(rows)
 }
 
-fn value_of(exec: &Exec<'_>, expr: &Expr, row: &[Datum]) -> Outcome<Datum> {
-    Ok(expr.eval(row, &exec.env.context)?)
+/// Where a column's value comes from, with parameters in place.
+pub(super) fn ready_value(exec: &Exec<'_>, value: &ColumnValue) -> ColumnValue {
+    match value {
+        ColumnValue::Source(expr) => ColumnValue::Source(exec.ready(expr)),
+        ColumnValue::Default(expr) => ColumnValue::Default(exec.ready(expr)),
+        ColumnValue::SourceUnless { default, source, otherwise } => ColumnValue::SourceUnless {
+            default: *default,
+            source: exec.ready(source),
+            otherwise: Box::new(ready_value(exec, otherwise)),
+        },
+        ColumnValue::RowId => ColumnValue::RowId,
+        ColumnValue::Serial => ColumnValue::Serial,
+    }
+}
+
+/// A column's value for a row of the source.
+pub(super) async fn column_value(
+    exec: &Exec<'_>,
+    table: &Table,
+    column: &Column,
+    value: &ColumnValue,
+    from: &[Datum],
+) -> Outcome<Datum> {
+    let mut value = value;
+    loop {
+        return match value {
+            ColumnValue::Source(expr) => Ok(expr.eval(from, &exec.env.context)?),
+            ColumnValue::Default(expr) => Ok(expr.eval(&[], &exec.env.context)?),
+            ColumnValue::SourceUnless { default, source, otherwise } => {
+                if from[*default as usize] == Datum::Bool(true) {
+                    value = otherwise;
+                    continue;
+                }
+                Ok(source.eval(from, &exec.env.context)?)
+            }
+            ColumnValue::RowId => {
+                let database = exec.env.database;
+                Ok(Datum::Int(database.0.row_ids.next(database.micros())))
+            }
+            ColumnValue::Serial => serial(exec, table, column.id).await,
+        };
+    }
 }
 
 /// The next number of a SERIAL column, from a block that the node took in a transaction of its own.

@@ -15,6 +15,7 @@ mod join;
 mod lock;
 mod rows;
 pub mod scan;
+mod unique;
 mod update;
 mod writer;
 

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use expr::Expr;
+use expr::Datum;
 use keys::layout;
 use rustc_hash::FxHashSet;
 use txn::Scan;
 
 use super::{
-    Done, Exec, lock,
+    Done, Exec, insert, lock,
     writer::{self, Change},
 };
 use crate::{
     catalog::{Table, primary_key},
     error::Outcome,
-    plan::{BoundCheck, Delete, Update},
+    plan::{BoundCheck, ColumnValue, Delete, Update},
     session::Row,
 };
 
@@ -23,15 +23,15 @@ pub(super) async fn update(exec: &mut Exec<'_>, update: &Update) -> Outcome<Done
     let table = &*update.table;
     let width = table.columns.len();
     let rows = lock::rows_to_write(exec, &update.source, table).await?;
-    let assignments: Vec<(usize, Expr)> =
-        update.assignments.iter().map(|(at, expr)| (*at, exec.ready(expr))).collect();
+    let assignments = ready_assignments(exec, &update.assignments);
     let checks = ready_checks(exec, &update.checks);
     let mut changes = Vec::with_capacity(rows.len());
     let mut others = Vec::new();
     for row in once_each(table, rows) {
         let mut new = row[..width].to_vec();
-        for (position, expr) in &assignments {
-            new[*position] = expr.eval(&row, &exec.env.context)?;
+        for (position, value) in &assignments {
+            let column = &table.columns[*position];
+            new[*position] = insert::column_value(exec, table, column, value, &row).await?;
         }
         writer::check_row(exec, table, &checks, &new)?;
         exec.budget.row(&new)?;
@@ -59,9 +59,8 @@ pub(super) async fn delete(exec: &mut Exec<'_>, delete: &Delete) -> Outcome<Done
     let width = table.columns.len();
     let rows = lock::rows_to_write(exec, &delete.source, table).await?;
     let rows = once_each(table, rows);
-    let changes: Vec<Change> =
-        rows.iter().map(|row| Change { old: Some(row[..width].to_vec()), new: None }).collect();
-    writer::write(exec, table, &changes)?;
+    let own: Vec<&[Datum]> = rows.iter().map(|row| &row[..width]).collect();
+    writer::delete(exec, table, &own).await?;
     let count = rows.len() as u64;
     let rows = match &delete.returning {
         None => None,
@@ -91,6 +90,14 @@ pub(super) fn ready_checks(exec: &Exec<'_>, checks: &[BoundCheck]) -> Vec<BoundC
             condition: exec.ready(&check.condition),
         })
         .collect()
+}
+
+/// The assignments with their parameters in place.
+pub(super) fn ready_assignments(
+    exec: &Exec<'_>,
+    assignments: &[(usize, ColumnValue)],
+) -> Vec<(usize, ColumnValue)> {
+    assignments.iter().map(|(at, value)| (*at, insert::ready_value(exec, value))).collect()
 }
 
 /// The rows, each row of the table once: with FROM or USING the first match counts.

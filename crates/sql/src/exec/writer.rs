@@ -1,12 +1,27 @@
 //! Rows into keys: what a changed row means for the indexes, and what forbids it.
+//!
+//! A change becomes one [`Move`] per index, encoded once; [`Claims`] says whether the keys that rows
+//! come to are free; then all entries that go are deleted before those that come are put, so that a
+//! key may pass from one row to another.
+//!
+//! # Indexes that are not complete
+//!
+//! An index that is being built or dropped may hold no entry of a row, or, if it is unique and the
+//! table has rows with equal values still, the entry of *another* row under a row's key. Such an entry
+//! is not the row's to move or delete ([`strangers`]): else the other row would lose its entry behind
+//! the backfill's back.
 
 use expr::{Datum, ErrorObjects, SqlError, SqlState};
-use keys::Key;
-use rustc_hash::{FxHashMap, FxHashSet};
+use keys::{IndexId, Key};
+use rustc_hash::FxHashSet;
 
-use super::{Exec, lock, rows::not_null};
+use super::{
+    Exec, lock,
+    rows::not_null,
+    unique::{Claim, Claims},
+};
 use crate::{
-    catalog::{Index, IndexEntry, IndexState, Table, entry},
+    catalog::{Index, IndexEntry, IndexState, Table, entry, layout, primary_key},
     error::Outcome,
     plan::BoundCheck,
     session::Row,
@@ -85,97 +100,195 @@ pub(super) fn duplicate(exec: &Exec<'_>, table: &Table, index: &Index, row: &[Da
     .with_objects(objects(table, &index.name))
 }
 
-/// Indexes into which rows are written.
-pub(super) fn written(table: &Table) -> impl Iterator<Item = &Index> {
-    table.indexes().filter(|index| index.state != IndexState::DeleteOnly)
+/// Most bytes of a key: what a range takes ([`txn::Config::max_key_bytes`]).
+fn check_key(exec: &Exec<'_>, index: &Index, key: &Key) -> Result<(), SqlError> {
+    let limit = exec.env.database.0.coordinator.config().max_key_bytes;
+    if key.len() <= limit {
+        return Ok(());
+    }
+    let message = format!(
+        "index row size {} exceeds maximum {limit} for index \"{}\"",
+        key.len(),
+        index.name
+    );
+    Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+        .with_hint("Values larger than that cannot be indexed."))
 }
 
-/// The keys that a new row must find free: of its unique indexes. A fresh row id is free by itself.
-pub(super) fn exclusive_entries<'t>(
+/// What a change of a row means for one index.
+#[derive(Debug)]
+pub(super) struct Move<'t> {
+    /// The index.
+    pub index: &'t Index,
+    /// Whether equal keys of two rows are forbidden here.
+    guarded: bool,
+    /// The entry that goes; `None`: there is none, or it is not this row's.
+    old: Option<IndexEntry>,
+    /// The entry that comes.
+    new: Option<IndexEntry>,
+}
+
+impl Move<'_> {
+    /// Whether the entry's key does not change.
+    fn stays(&self) -> bool {
+        matches!((&self.old, &self.new), (Some(old), Some(new)) if old.key == new.key)
+    }
+
+    fn unique_key(&self, entry: Option<&IndexEntry>) -> Option<Key> {
+        let entry = entry.filter(|entry| self.guarded && entry.exclusive)?;
+        Some(entry.key.clone())
+    }
+
+    /// The unique key that the row comes to.
+    pub fn wanted(&self) -> Option<Key> {
+        if self.stays() { None } else { self.unique_key(self.new.as_ref()) }
+    }
+
+    /// The unique key that the row goes away from.
+    pub fn left(&self) -> Option<Key> {
+        if self.stays() { None } else { self.unique_key(self.old.as_ref()) }
+    }
+
+    /// The unique key that the row stays at.
+    pub fn kept(&self) -> Option<Key> {
+        if self.stays() { self.unique_key(self.new.as_ref()) } else { None }
+    }
+}
+
+/// Entries of rows that are another row's: the entry's key, and the primary key of the row.
+pub(super) type Strangers = FxHashSet<(Key, Key)>;
+
+/// What a change means for every index.
+pub(super) fn moves<'t>(
+    exec: &Exec<'_>,
     table: &'t Table,
-    row: &[Datum],
-) -> Vec<(&'t Index, IndexEntry)> {
-    written(table)
-        .filter(|index| index.unique.is_unique())
-        .filter(|index| !(index.id == keys::IndexId::PRIMARY && table.has_hidden_key()))
-        .map(|index| (index, entry(table, index, row)))
-        .filter(|(_, entry)| entry.exclusive)
-        .collect()
+    strangers: &Strangers,
+    (old, new): (Option<&[Datum]>, Option<&[Datum]>),
+) -> Result<Vec<Move<'t>>, SqlError> {
+    let hidden_key = table.has_hidden_key();
+    let own_key = old.filter(|_| !strangers.is_empty()).map(|old| primary_key(table, old));
+    let is_own = |entry: &IndexEntry| match &own_key {
+        Some(own) => !strangers.contains(&(entry.key.clone(), own.clone())),
+        None => true,
+    };
+    let mut moves = Vec::with_capacity(1 + table.secondary.len());
+    for index in table.indexes() {
+        let old = old.map(|old| entry(table, index, old)).filter(is_own);
+        let new = match new {
+            Some(new) if index.state != IndexState::DeleteOnly => Some(entry(table, index, new)),
+            Some(_) | None => None,
+        };
+        if let Some(new) = &new {
+            check_key(exec, index, &new.key)?;
+        }
+        // A fresh row id is free by itself.
+        let hidden = index.id == IndexId::PRIMARY && hidden_key;
+        let guarded = index.unique.is_unique() && !hidden;
+        moves.push(Move { index, guarded, old, new });
+    }
+    Ok(moves)
 }
 
-/// Buffers changes, after looking that no unique index forbids them. Rows that go make room for those
-/// that come.
+/// Looks, where an index is not complete, for entries of these rows that are another row's.
+pub(super) async fn strangers(
+    exec: &mut Exec<'_>,
+    table: &Table,
+    rows: impl Iterator<Item = &[Datum]> + Clone,
+) -> Outcome<Strangers> {
+    let mut found = Strangers::default();
+    let incomplete =
+        |index: &&Index| index.unique.is_unique() && !matches!(index.state, IndexState::Public(_));
+    let all: Vec<u32> = (0..).take(table.columns.len()).collect();
+    for index in table.indexes().filter(incomplete) {
+        let asked: Vec<(Key, Key)> = rows
+            .clone()
+            .map(|row| (entry(table, index, row), row))
+            .filter(|(entry, _)| entry.exclusive)
+            .map(|(entry, row)| (entry.key, primary_key(table, row)))
+            .collect();
+        let keys: Vec<Key> = asked.iter().map(|(key, _)| key.clone()).collect();
+        lock::lock_keys(exec, keys.clone()).await?;
+        let values = super::existing(exec, table, &keys).await?;
+        let layout = layout(table, index, &all);
+        for ((key, own), value) in asked.into_iter().zip(values) {
+            let Some(value) = value else { continue };
+            let holder = layout.decode(&key, &value)?;
+            if primary_key(table, &holder) != own {
+                found.insert((key, own));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Buffers changes whose new rows must find their unique keys free once the statement is done.
 pub(super) async fn apply(exec: &mut Exec<'_>, table: &Table, changes: &[Change]) -> Outcome<()> {
-    let mut wanted: Vec<(usize, &Index, Key)> = Vec::new();
-    for (at, change) in changes.iter().enumerate() {
-        let Some(new) = &change.new else { continue };
-        for (index, fresh) in exclusive_entries(table, new) {
-            let kept = change.old.as_ref().is_some_and(|old| {
-                let former = entry(table, index, old);
-                former.exclusive && former.key == fresh.key
-            });
-            if !kept {
-                wanted.push((at, index, fresh.key));
-            }
+    let old_rows = changes.iter().filter_map(|change| change.old.as_deref());
+    let strangers = strangers(exec, table, old_rows).await?;
+    let mut all = Vec::with_capacity(changes.len());
+    for change in changes {
+        let sides = (change.old.as_deref(), change.new.as_deref());
+        all.push(moves(exec, table, &strangers, sides)?);
+    }
+    let mut claims = Claims::default();
+    for step in all.iter().flatten() {
+        if let Some(key) = step.left() {
+            claims.leave(key);
+        } else if !matches!(step.index.state, IndexState::Public(_))
+            && let Some(key) = step.kept()
+        {
+            // A complete index shows by itself that the key is not free.
+            claims.keep(key);
         }
     }
-    lock::lock_keys(exec, wanted.iter().map(|(_, _, key)| key.clone()).collect()).await?;
-    let freed = freed_keys(table, changes);
-    let keys: Vec<Key> = wanted.iter().map(|(_, _, key)| key.clone()).collect();
-    let found = super::existing(exec, table, &keys).await?;
-    let mut taken: FxHashSet<&Key> = FxHashSet::default();
-    for ((at, index, key), value) in wanted.iter().zip(&found) {
-        let there = value.is_some() && !freed.contains(key);
-        if there || !taken.insert(key) {
-            let row = changes[*at].new.as_ref().expect("it is new");
-            return Err(duplicate(exec, table, index, row).into());
-        }
+    let clash = all.iter().enumerate().find_map(|(row, steps)| claim(&mut claims, row, steps));
+    if let Some(clash) = claims.prove(exec, table).await?.or(clash) {
+        let row = changes[clash.row].new.as_ref().expect("it wants a key");
+        return Err(duplicate(exec, table, clash.index, row).into());
     }
-    write(exec, table, changes)
+    write(exec, all.into_iter().flatten().collect())
 }
 
-fn freed_keys(table: &Table, changes: &[Change]) -> FxHashSet<Key> {
-    let mut freed = FxHashSet::default();
-    for change in changes.iter().filter(|change| change.new.is_some()) {
-        if let Some(old) = &change.old {
-            freed.extend(exclusive_entries(table, old).into_iter().map(|(_, entry)| entry.key));
-        }
-    }
-    freed
+/// Takes the unique keys that a row comes to; answers with the first one that another row has.
+pub(super) fn claim<'t>(
+    claims: &mut Claims<'t>,
+    row: usize,
+    steps: &[Move<'t>],
+) -> Option<Claim<'t>> {
+    steps.iter().find_map(|step| {
+        let claim = Claim { row, index: step.index, key: step.wanted()? };
+        (!claims.take(claim.clone())).then_some(claim)
+    })
 }
 
-/// Buffers changes: all deletions first, so that a key may pass from one row to another.
-pub(super) fn write(exec: &mut Exec<'_>, table: &Table, changes: &[Change]) -> Outcome<()> {
-    let mut puts: FxHashMap<usize, Vec<IndexEntry>> = FxHashMap::default();
-    for (at, change) in changes.iter().enumerate() {
-        let mut fresh = Vec::new();
-        for index in table.indexes() {
-            let old = change.old.as_ref().map(|old| entry(table, index, old));
-            let new = match &change.new {
-                Some(new) if index.state != IndexState::DeleteOnly => {
-                    Some(entry(table, index, new))
-                }
-                _ => None,
-            };
-            match (old, new) {
-                (Some(old), Some(new)) if old.key == new.key => {
-                    if old.value != new.value || index.id == keys::IndexId::PRIMARY {
-                        fresh.push(new);
-                    }
-                }
-                (old, new) => {
-                    if let Some(old) = old {
-                        exec.env.txn.delete(old.key)?;
-                    }
-                    fresh.extend(new);
-                }
-            }
-        }
-        puts.insert(at, fresh);
+/// Buffers the deletion of rows.
+pub(super) async fn delete(exec: &mut Exec<'_>, table: &Table, rows: &[&[Datum]]) -> Outcome<()> {
+    let strangers = strangers(exec, table, rows.iter().copied()).await?;
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        all.extend(moves(exec, table, &strangers, (Some(row), None))?);
     }
-    for at in 0..changes.len() {
-        for entry in puts.remove(&at).into_iter().flatten() {
-            exec.env.txn.put(entry.key, entry.value)?;
+    write(exec, all)
+}
+
+/// Buffers what is to be written: all deletions first, so that a key may pass from one row to another.
+pub(super) fn write(exec: &mut Exec<'_>, moves: Vec<Move<'_>>) -> Outcome<()> {
+    for step in &moves {
+        if let Some(old) = &step.old
+            && !step.stays()
+        {
+            exec.env.txn.delete(old.key.clone())?;
+        }
+    }
+    for step in moves {
+        let same = step.stays()
+            && step.old.as_ref().map(|old| &old.value) == step.new.as_ref().map(|new| &new.value);
+        // The row itself is written even if nothing in it changed, so that who changes it meanwhile
+        // is met.
+        if let Some(new) = step.new
+            && !(same && step.index.id != IndexId::PRIMARY)
+        {
+            exec.env.txn.put(new.key, new.value)?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@
 //!
 //! Places are byte offsets into the whole text, also in the third of three statements.
 
+mod check;
 mod cursor;
 mod explain;
 pub(crate) mod knobs;
@@ -27,6 +28,7 @@ use sqlparser::{
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError},
 };
 
+pub(crate) use check::CheckTables;
 pub(crate) use explain::ExplainMode;
 pub(crate) use trace::ShowTrace;
 pub(crate) use utility::{

@@ -43,6 +43,8 @@ pub enum Utility {
     Deallocate(Option<String>),
     /// `EXPLAIN statement`.
     Explain(ExplainMode, Box<Kind>),
+    /// `CHECK TABLE`.
+    Check(super::CheckTables),
     /// A query at a past snapshot.
     AsOf(AsOf, Box<Kind>),
     /// `ALTER TABLE name SPLIT AT VALUES (...), ...`.
@@ -231,6 +233,9 @@ pub fn read(cursor: &mut Cursor<'_>) -> Result<Option<Utility>, SqlError> {
         let name = if cursor.word("ALL") { None } else { Some(cursor.name()?) };
         return Ok(Some(Utility::Deallocate(name)));
     }
+    if let Some(check) = super::check::read(cursor)? {
+        return Ok(Some(Utility::Check(check)));
+    }
     if let Some(utility) = ranges(cursor)? {
         return Ok(Some(utility));
     }
@@ -304,7 +309,7 @@ fn modes(cursor: &mut Cursor<'_>) -> Result<TransactionModes, SqlError> {
 }
 
 /// One expression up to the end or a comma.
-fn as_of(cursor: &mut Cursor<'_>) -> Result<AsOf, SqlError> {
+pub(super) fn as_of(cursor: &mut Cursor<'_>) -> Result<AsOf, SqlError> {
     let mut expressions = cursor.expressions()?;
     match expressions.pop() {
         Some(at) if expressions.is_empty() => Ok(AsOf { at: Box::new(at) }),

@@ -12,6 +12,7 @@
 pub mod access;
 pub mod optimize;
 pub mod spans;
+mod walk;
 
 use std::sync::Arc;
 
@@ -277,7 +278,7 @@ pub struct Insert {
     /// Where the rows come from.
     pub source: Node,
     /// For each column of the table, where its value comes from.
-    pub values: Vec<InsertValue>,
+    pub values: Vec<ColumnValue>,
     /// What every row must fulfil.
     pub checks: Vec<BoundCheck>,
     /// What to do about a row that is there already.
@@ -288,11 +289,20 @@ pub struct Insert {
 
 /// Where the value of a column comes from.
 #[derive(Clone, Debug)]
-pub enum InsertValue {
-    /// This column of the source, with the assignment's cast over it.
+pub enum ColumnValue {
+    /// This expression over the source's row, with the assignment's cast over it.
     Source(Expr),
     /// An expression without columns: the default.
     Default(Expr),
+    /// `DEFAULT` in some rows only.
+    SourceUnless {
+        /// The column of the source that says so: true in those rows.
+        default: u32,
+        /// What the other rows get, as in [`ColumnValue::Source`].
+        source: Expr,
+        /// What those get; never this variant.
+        otherwise: Box<ColumnValue>,
+    },
     /// A fresh row id.
     RowId,
     /// The next number of the column's counter.
@@ -322,7 +332,7 @@ pub struct OnConflict {
 #[derive(Debug)]
 pub struct ConflictUpdate {
     /// Position of a column and its new value.
-    pub assignments: Vec<(usize, Expr)>,
+    pub assignments: Vec<(usize, ColumnValue)>,
     /// Only if this is true.
     pub condition: Option<Expr>,
 }
@@ -335,7 +345,7 @@ pub struct Update {
     /// The rows to change: the table's columns first, then those of `FROM`.
     pub source: Node,
     /// Position of a column and its new value, over the source's row.
-    pub assignments: Vec<(usize, Expr)>,
+    pub assignments: Vec<(usize, ColumnValue)>,
     /// What every new row must fulfil.
     pub checks: Vec<BoundCheck>,
     /// What it answers with, over the source's row with the table's new columns.

@@ -55,6 +55,7 @@ impl Session {
                 **utility,
                 Utility::AsOf(..)
                     | Utility::Execute(..)
+                    | Utility::Check(..)
                     | Utility::Explain(..)
                     | Utility::Begin(..)
                     | Utility::Commit(_)

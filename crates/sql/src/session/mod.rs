@@ -19,6 +19,7 @@
 //! A session that is dropped rolls back: its locks are released behind its back, so a client that
 //! disconnects leaves none ([`Session::close`] waits for that).
 
+mod check;
 mod hooks;
 mod knobs;
 pub(crate) mod past;
@@ -522,6 +523,7 @@ impl Session {
         Ok(match utility {
             Utility::Show(show) => Some(show::columns(show)),
             Utility::Explain(..) => Some(crate::explain::columns()),
+            Utility::Check(_) => Some(crate::check::columns()),
             Utility::Execute(name, _) => {
                 let prepared = self.named.get(name).ok_or_else(|| utility::no_statement(name))?;
                 prepared.columns().cloned()

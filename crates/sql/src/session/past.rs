@@ -13,7 +13,7 @@ use std::{
 
 use clock::Timestamp;
 use expr::{SqlError, SqlState};
-use keys::{IndexId, Span, TableId, layout};
+use keys::{IndexId, SchemaVersion, Span, TableId, layout};
 use kv::{Reply, Request};
 use timer::Instant;
 use txn::{Txn, TxnError};
@@ -46,16 +46,16 @@ impl Known {
     }
 }
 
-/// `42P01` unless the plan's tables existed at the snapshot that the transaction is about to read.
+/// `42P01` unless these tables existed at the snapshot that the transaction is about to read.
 pub(super) async fn require(
     database: &Database,
     txn: &mut Txn,
-    plan: &Plan,
+    tables: &[(TableId, SchemaVersion)],
     at: Timestamp,
 ) -> Outcome<()> {
     let known = &database.0.existed;
     let asked: Vec<TableId> =
-        plan.tables.iter().map(|(id, _)| *id).filter(|id| !known.existed(*id, at)).collect();
+        tables.iter().map(|(id, _)| *id).filter(|id| !known.existed(*id, at)).collect();
     if asked.is_empty() {
         return Ok(());
     }

@@ -199,7 +199,7 @@ impl Session {
             open.txn.begin_statement().await?;
         }
         if let Some(at) = open.options.as_of {
-            past::require(&self.database, &mut open.txn, plan, at).await?;
+            past::require(&self.database, &mut open.txn, &plan.tables, at).await?;
         }
         let work = self.work(&mut open.txn, plan, params, context, deadline);
         let done = guarded(&self.shared, deadline, work).await?;
@@ -253,7 +253,7 @@ impl Session {
             txn.set_deadline(Some(deadline));
             self.shared.set_txn(txn.id());
             let existed = match as_of {
-                Some(at) => past::require(&self.database, &mut txn, &plan, at).await,
+                Some(at) => past::require(&self.database, &mut txn, &plan.tables, at).await,
                 None => Ok(()),
             };
             let result = match existed {
@@ -320,7 +320,7 @@ impl Session {
     }
 
     /// The end of the lease of the newest catalog, if these tables are current in it.
-    fn bound_of(&self, used: &[(TableId, SchemaVersion)]) -> Option<Timestamp> {
+    pub(super) fn bound_of(&self, used: &[(TableId, SchemaVersion)]) -> Option<Timestamp> {
         let (catalog, _) = self.database.0.cache.current()?;
         is_current(used, &catalog).then(|| self.database.not_after(&catalog))
     }

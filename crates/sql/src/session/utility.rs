@@ -53,6 +53,7 @@ impl Session {
                 let part = statement.part((**inner).clone());
                 explain::run(self, *mode, &part, params).await
             }
+            Utility::Check(what) => self.check_tables(what).await,
             Utility::AsOf(as_of, inner) => self.run_as_of(statement, inner, as_of, params).await,
             Utility::SplitTable(table, rows) => {
                 crate::ddl::split::split_table(self, table, rows).await

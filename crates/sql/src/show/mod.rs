@@ -15,7 +15,7 @@ use txn::CommitInfo;
 
 use crate::{
     bind::{table_name, undefined_table},
-    catalog::{IndexState, Table, Uniqueness},
+    catalog::{Catalog, IndexState, Table, Uniqueness},
     database::Database,
     error::{Outcome, named_span},
     exec::external::locks_in,
@@ -288,11 +288,15 @@ async fn clocks(database: &Database) -> Vec<Row> {
 }
 
 async fn table(session: &Session, name: &[String]) -> Result<Arc<Table>, SqlError> {
+    named_table(&*session.database().0.cache.strong().await?, name)
+}
+
+/// The table of a name as it was written, its parts apart.
+pub(crate) fn named_table(catalog: &Catalog, name: &[String]) -> Result<Arc<Table>, SqlError> {
     let idents: Vec<_> =
         name.iter().map(|part| sqlparser::ast::Ident::with_quote('"', part)).collect();
     let name = sqlparser::ast::ObjectName::from(idents);
     let (name, _) = table_name(&name)?;
-    let catalog = session.database().0.cache.strong().await?;
     catalog.table(&name).cloned().ok_or_else(|| undefined_table(&name))
 }
 

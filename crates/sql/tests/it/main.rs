@@ -1,6 +1,8 @@
 //! Tests of SQL as a whole, on a model of a cluster: what clients send, and what they get.
 
+mod check;
 mod logic;
 mod sessions;
 mod support;
 mod twin;
+mod unique;

@@ -51,6 +51,7 @@ async fn a_running_statement_can_be_cancelled() {
     });
     assert_eq!(code, "57014");
     assert_eq!(ok(&mut session, "SELECT 2").await, ["[2]"]);
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,6 +67,7 @@ async fn a_statement_that_takes_too_long_is_cancelled() {
     assert!(late < Duration::from_millis(500), "{late:?} after the timeout");
     assert_eq!(session.status(), TxnStatus::Failed);
     ok(&mut session, "ROLLBACK").await;
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,6 +87,7 @@ async fn a_client_that_disconnects_leaves_no_lock() {
     second.close().await;
     timer::sleep(Duration::from_secs(20)).await;
     assert!(world.naive.holders().is_empty());
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,6 +113,7 @@ async fn who_waits_for_whom_is_told_honestly() {
     assert_eq!(waited, ["UPDATE 1"]);
     assert_eq!(ok(&mut c, &ask).await, ["[false]"]);
     ok(&mut b, "COMMIT").await;
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,6 +130,7 @@ async fn read_committed_updates_what_others_left() {
     assert_eq!(updated, ["[11]"]);
     ok(&mut b, "COMMIT").await;
     assert_eq!(ok(&mut a, "SELECT v FROM t").await, ["[11]"]);
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,6 +150,7 @@ async fn single_statements_are_retried_until_they_commit() {
     assert_eq!(ok(&mut first, "SELECT v FROM t").await, ["[100]"]);
     timer::sleep(Duration::from_secs(20)).await;
     assert!(world.naive.holders().is_empty());
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +169,7 @@ async fn a_schema_change_is_seen_at_once_by_every_gateway() {
     assert_eq!(state(&mut a, "SELECT * FROM t").await, "42P01");
     ok(&mut a, "CREATE TABLE t (other TEXT)").await;
     assert_eq!(ok(&mut b, "SELECT * FROM t").await, Vec::<String>::new());
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,6 +192,7 @@ async fn a_schema_change_waits_for_transactions_that_use_the_table() {
     ok(&mut a, "DROP TABLE u").await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
     ok(&mut b, "COMMIT").await;
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,6 +206,7 @@ async fn a_transaction_that_outlives_the_lease_of_a_changed_table_fails() {
     world.naive.set_epsilon(6_000_000_000);
     assert_eq!(state(&mut b, "COMMIT").await, "40001");
     assert_eq!(ok(&mut a, "SELECT count(*) FROM t").await, ["[0]"]);
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,6 +229,7 @@ async fn a_prepared_statement_follows_its_tables() {
     assert_eq!(error.sqlstate.to_string(), "0A000");
     let error = a.execute(&prepared, vec![]).await.expect_err("a parameter is missing");
     assert_eq!(error.sqlstate.to_string(), "08P01");
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,6 +258,7 @@ async fn parameters_take_their_types_from_where_they_stand() {
         let prepared = session.prepare(statement, &[]).await.expect(sql);
         assert_eq!(prepared.param_types(), types, "{sql}");
     }
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,6 +281,7 @@ async fn the_past_can_be_read() {
         let sql = format!("SELECT * FROM t AS OF SYSTEM TIME {bad}");
         assert_eq!(state(&mut session, &sql).await, "22023", "{sql}");
     }
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,6 +296,7 @@ async fn an_index_is_not_read_by_snapshots_older_than_it() {
     let past = format!("SELECT id FROM t AS OF SYSTEM TIME '{at}' WHERE v = 5 ORDER BY v, id");
     assert_eq!(ok(&mut session, &past).await, ["[1]", "[3]"]);
     assert_eq!(ok(&mut session, "SELECT id FROM t WHERE v = 5").await, ["[1]", "[3]"]);
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,6 +316,7 @@ async fn a_commit_tells_where_its_time_went() {
         ok(&mut session, "SELECT meridian_commit_timestamp() IS NOT NULL").await,
         ["[true]"]
     );
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,6 +325,7 @@ async fn memory_is_bounded() {
     let mut session = session(&world, 0);
     assert_eq!(state(&mut session, "SELECT * FROM generate_series(1, 1000000)").await, "53200");
     assert_eq!(ok(&mut session, "SELECT 1").await, ["[1]"]);
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -323,6 +338,7 @@ async fn what_nests_too_deep_is_refused() {
     assert_eq!(state(&mut session, &long).await, "54001");
     let wide = format!("SELECT 5 IN ({})", vec!["5"; 20_000].join(", "));
     assert_eq!(ok(&mut session, &wide).await, ["[true]"]);
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -361,6 +377,7 @@ async fn places_of_errors_are_told() {
         let error = run(&mut session, sql).await.expect_err(sql);
         assert_eq!(error.position, Some(place), "{sql}: {error:?}");
     }
+    world.check().await;
 }
 
 /// How many keys lie in a span, as a transaction of nobody's sees it.
@@ -416,6 +433,7 @@ async fn a_dropped_table_leaves_no_rows() {
     swept(&world).await;
     assert_eq!(keys_in(&world, layout::table_span(left)).await, 0);
     assert_eq!(keys_in(&world, layout::table_span(keys::TableId(101))).await, 0);
+    world.check().await;
 }
 
 /// The session's last commit timestamp, as `AS OF SYSTEM TIME` takes it.
@@ -445,6 +463,7 @@ async fn before_its_birth_a_table_is_not_empty_but_unknown() {
         assert_eq!(state(&mut session, "SELECT * FROM old, t").await, "42P01");
         assert_eq!(ok(&mut session, "COMMIT").await, ["ROLLBACK"]);
     }
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -463,6 +482,7 @@ async fn who_waits_longer_than_lock_timeout_gives_up() {
     ok(&mut young, "ROLLBACK").await;
     ok(&mut old, "COMMIT").await;
     assert_eq!(ok(&mut young, "SELECT * FROM t FOR UPDATE").await, ["[1]"]);
+    world.check().await;
 }
 
 /// Places as PostgreSQL 15 tells them for the same statements: `¦` stands before the place.
@@ -519,4 +539,5 @@ async fn carets_stand_where_postgresql_puts_them() {
         let error = run(&mut session, placeless).await.expect_err(placeless);
         assert_eq!(error.position, None, "{placeless}: {error:?}");
     }
+    world.check().await;
 }

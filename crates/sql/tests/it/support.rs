@@ -11,7 +11,10 @@ use std::{
 use futures::future::BoxFuture;
 use keys::{NodeId, SchemaVersion};
 use kv::{Descriptor, RangeSender};
-use sql::{ClockInfo, Cluster, Config, Database, NodeInfo, Placement, SqlError};
+use sql::{
+    ClockInfo, Cluster, Config, Database, Datum, Execution, NodeInfo, Placement, Session,
+    SessionOptions, SqlError,
+};
 use txn::{Router, RouterConfig, naive::NaiveCluster};
 
 /// Three nodes in three regions; node 1 is the gateway unless told otherwise.
@@ -66,6 +69,38 @@ impl World {
         gateways.lock().expect("no test panics with it").extend(databases.clone());
         World { naive, databases }
     }
+}
+
+impl World {
+    /// Every index must agree with its table, seen from each node.
+    pub async fn check(&self) {
+        for database in &self.databases {
+            let session = database.session(SessionOptions::default());
+            check_all(&mut session.expect("sessions are few")).await;
+        }
+    }
+}
+
+/// Every index must agree with its table.
+pub async fn check_all(session: &mut Session) {
+    let problems = problems(session, "CHECK ALL TABLES").await;
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// The problems that a check finds, one a line: index, problem, key.
+pub async fn problems(session: &mut Session, sql: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut sink = |execution| {
+        let Execution::Rows { rows, .. } = execution else { panic!("{sql} answers with rows") };
+        for row in rows.iter().filter(|row| row[3] != Datum::Null) {
+            let text = |at: usize| row[at].as_text().unwrap_or_default().to_owned();
+            found.push(format!("{}: {}: {}", text(1), text(3), text(4)));
+        }
+    };
+    if let Err(error) = session.simple(sql, &mut sink).await {
+        panic!("{sql}: {error:?}");
+    }
+    found
 }
 
 impl Cluster for FakeCluster {

@@ -38,7 +38,8 @@ impl Txn {
     ///
     /// # Errors
     /// [`TxnError::Retry`], [`TxnError::LockBusy`] with NOWAIT, [`TxnError::Blocked`] at the
-    /// deadline, [`TxnError::ReadOnly`], [`TxnError::TooLarge`], [`TxnError::Unavailable`].
+    /// deadline, [`TxnError::ReadOnly`], [`TxnError::TooLarge`], [`TxnError::Oversized`],
+    /// [`TxnError::Unavailable`].
     pub async fn lock(
         &mut self,
         keys: Vec<Key>,
@@ -83,6 +84,7 @@ impl Txn {
         if keys.is_empty() {
             return Ok(());
         }
+        keys.iter().try_for_each(|key| self.coordinator.config().check_key(key))?;
         let (size, limit) =
             (self.locks.len() + keys.len(), self.coordinator.config().max_locked_keys);
         if size > limit {
