@@ -206,7 +206,7 @@ async fn simulate(
     let mut injector = Injector::new(cluster, world.clone(), disks, injector_rng);
     let shop = Shop::new(options.mode.isolation(), options.staleness);
     let mut crew = Crew { world: world.clone(), layout, shop, rng };
-    crew.prepare().await;
+    crew.prepare(&options.workloads).await;
     injector.plan(&plan, options.duration);
     let scenario = crew.work(options, progress);
     let (stuck, missed) = tokio::select! {
@@ -310,12 +310,15 @@ impl Crew {
     }
 
     /// Before there are faults: tables, each made by a client of the region that is to lead it.
-    async fn prepare(&mut self) {
+    async fn prepare(&mut self, workloads: &[Workload]) {
         let regions = self.layout.len();
         for home in 0..TABLES {
             let nth = home as usize * regions / TABLES as usize;
             let mut client = self.client(0, nth);
             client.insist(&workload::schema(home)).await;
+            if workloads.contains(&Workload::Unique) {
+                client.insist(&workload::unique_schema(home)).await;
+            }
             client.hang_up().await;
         }
         let mut client = self.client(0, 0);

@@ -7,6 +7,7 @@
 
 mod bank;
 pub mod client;
+mod indexes;
 mod kv;
 mod report;
 
@@ -115,6 +116,14 @@ impl Kind {
             Kind::Bank => "bank",
         }
     }
+
+    /// Its tables.
+    fn tables(self) -> &'static [&'static str] {
+        match self {
+            Kind::Kv => &["workload_kv"],
+            Kind::Bank => &["workload_accounts", "workload_receipts"],
+        }
+    }
 }
 
 /// Makes the tables.
@@ -125,12 +134,14 @@ pub async fn init(options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// Runs the workload, whose tables are there.
+/// Runs the workload, whose tables are there, and checks these.
 async fn drive_kind(options: &Options) -> anyhow::Result<Report> {
-    match options.kind {
-        Kind::Kv => drive(options, kv::client).await,
-        Kind::Bank => bank::run(options).await,
-    }
+    let mut report = match options.kind {
+        Kind::Kv => drive(options, kv::client).await?,
+        Kind::Bank => bank::run(options).await?,
+    };
+    indexes::check(options, &mut report).await;
+    Ok(report)
 }
 
 /// Runs the workload, whose tables are there, until it is stopped, or its time is over.

@@ -15,6 +15,7 @@
 //! | `linear` | reads, writes, compares and sets single registers | anything not linearizable |
 //! | `stale` | reads lists and registers as of some seconds ago | reads older than asked for |
 //! | `held` | locks a register for seconds; others read one and write the locked one | what was validated and not kept until the commit |
+//! | `unique` | changes rows under two unique keys, several per statement | an index that disagrees with its table at the end |
 //!
 //! Keys end in a number, which says in which region's table they are; so most transactions span
 //! groups led in several regions. Keys are left behind for new ones from time to time: histories stay
@@ -86,11 +87,13 @@ pub enum Workload {
     Stale,
     /// Locks held for long.
     Held,
+    /// Unique keys.
+    Unique,
 }
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(Workload, &'static str); 12] = [
+    pub const ALL: [(Workload, &'static str); 13] = [
         (Workload::Bank, "bank"),
         (Workload::Append, "append"),
         (Workload::Register, "register"),
@@ -103,6 +106,7 @@ impl Workload {
         (Workload::Linear, "linear"),
         (Workload::Stale, "stale"),
         (Workload::Held, "held"),
+        (Workload::Unique, "unique"),
     ];
 
     /// Its name.
@@ -187,6 +191,15 @@ pub fn schema(home: u32) -> String {
     )
 }
 
+/// The same for the tables that [`Workload::Unique`] alone uses.
+#[must_use]
+pub fn unique_schema(home: u32) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS pair{home} (k INT8 PRIMARY KEY, u INT8 UNIQUE, v INT8 NOT NULL);
+         CREATE INDEX IF NOT EXISTS pair{home}_v ON pair{home} (v DESC) INCLUDE (u)"
+    )
+}
+
 /// Before the first step: opens the accounts.
 pub async fn prepare(shop: &Shop, client: &mut Client) {
     loop {
@@ -225,6 +238,7 @@ pub async fn step(workload: Workload, shop: &Shop, client: &mut Client) {
         Workload::Linear => linear(shop, client).await,
         Workload::Stale => stale(shop, client).await,
         Workload::Held => held(shop, client).await,
+        Workload::Unique => unique(client).await,
     }
 }
 
@@ -290,6 +304,41 @@ async fn bank(shop: &Shop, client: &mut Client) {
         txn.write(&to, paid + amount).await
     });
     transfer.await;
+}
+
+/// Few keys, so that rows meet, leave and take each other's. What comes of a statement is not recorded:
+/// whatever it was, every index agrees with its table when all is over.
+async fn unique(client: &mut Client) {
+    let rng = &mut client.rng;
+    let table = format!("pair{}", rng.random_range(0..TABLES));
+    let row = |rng: &mut rand_chacha::ChaCha8Rng| {
+        let (k, u, v) = (rng.random_range(0..12), rng.random_range(0..12), rng.random_range(0..3));
+        format!("({k}, {u}, {v})")
+    };
+    let rows = format!("{}, {}, {}", row(rng), row(rng), row(rng));
+    let (k, u, v) = (rng.random_range(0..12), rng.random_range(0..12), rng.random_range(0..3));
+    let text = match rng.random_range(0..8) {
+        0 => format!("INSERT INTO {table} VALUES {rows}"),
+        1 => format!("INSERT INTO {table} VALUES {rows} ON CONFLICT DO NOTHING"),
+        2 => format!(
+            "INSERT INTO {table} VALUES {rows}
+                 ON CONFLICT (k) DO UPDATE SET u = excluded.u, v = excluded.v"
+        ),
+        3 => format!(
+            "INSERT INTO {table} VALUES {rows} ON CONFLICT (u) DO UPDATE SET k = excluded.k"
+        ),
+        4 => format!("UPDATE {table} SET k = (k + 1) % 12, u = 11 - u WHERE v = {v}"),
+        5 => format!("UPDATE {table} SET u = {u}, v = {v} WHERE k = {k}"),
+        6 => format!(
+            "BEGIN; DELETE FROM {table} WHERE k = {k}; INSERT INTO {table} VALUES ({k}, {u}, {v});
+             UPDATE {table} SET v = v + 1 WHERE u > {u}; COMMIT"
+        ),
+        _ => format!("DELETE FROM {table} WHERE v > {v}"),
+    };
+    if client.execute_all(&text).await.is_err() {
+        // The block of a failed statement, if the session is still there.
+        drop(client.execute_all("ROLLBACK").await);
+    }
 }
 
 async fn append(shop: &Shop, client: &mut Client) {
