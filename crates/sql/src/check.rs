@@ -1,31 +1,32 @@
 //! `CHECK TABLE`: every index against its table, at one snapshot.
 //!
 //! An index is right if it holds exactly the entries that the table's rows would write. Both are
-//! sequences that may be larger than any memory, in different orders. So each is folded into a sum that
-//! knows no order, and only where the sums differ are the odd entries looked for:
+//! sequences that may be larger than any memory, in different orders. So each is folded into a sum
+//! that knows no order, and only where the sums differ are the odd entries looked for:
 //!
 //! ```text
-//!   rows     --entry of each index-->  { count, sum of hashes }  --+
-//!                                                                  = ?  --no--> [`odd`]: page by page,
-//!   entries  -------------------->     { count, sum of hashes }  --+            rows against entries
-//!                                                                              and entries against rows
+//!   rows    --entry of each index--> { count, sum of hashes } --+
+//!                                                               = ? --no--> `odd`: page by page,
+//!   entries -----------------------> { count, sum of hashes } --+           rows against entries,
+//!                                                                           and the other way round
 //! ```
 //!
-//! A sum has 128 bits: two keyed hashes of key and value, added up. That two different multisets have
-//! the same one by accident is not to be expected in any lifetime. A unique index whose entries are
-//! those of the rows has no two rows with the same key: the second row's entry would be missing.
+//! A sum has 128 bits: two keyed hashes of key and value, added up. That two different multisets
+//! have the same one by accident is not to be expected in any lifetime. A unique index whose
+//! entries are those of the rows has no two rows with the same key: the second row's entry would be
+//! missing.
 //!
 //! On the way each row is read as it stands: its key must be the one that its columns make, and NOT
 //! NULL and CHECK constraints must hold.
 //!
-//! Memory: one page of rows or entries at a time ([`PAGE_ROWS`], fewer where they are long), and at most
-//! [`MAX_PROBLEMS`] problems of an index.
+//! Memory: one page of rows or entries at a time ([`PAGE_ROWS`], fewer where they are long), and at
+//! most [`MAX_PROBLEMS`] problems of an index.
 //!
 //! # What it does not check
 //!
-//! Indexes that the snapshot cannot read yet, because they are being built or dropped: they are named
-//! without a count. Whether replicas hold the same: that is `SHOW CHECKSUMS`. In the past, NOT NULL and
-//! CHECK: they may be younger than the snapshot.
+//! Indexes that the snapshot cannot read yet, because they are being built or dropped: they are
+//! named without a count. Whether replicas hold the same: that is `SHOW CHECKSUMS`. In the past,
+//! NOT NULL and CHECK: they may be younger than the snapshot.
 
 mod odd;
 
@@ -78,7 +79,8 @@ pub(crate) struct Findings {
     pub problems: usize,
 }
 
-/// Checks tables at the transaction's snapshot. `now`: it is of the present, so that constraints hold.
+/// Checks tables at the transaction's snapshot. `now`: it is of the present, so that constraints
+/// hold.
 pub(crate) async fn tables(
     txn: &mut Txn,
     catalog: &Catalog,

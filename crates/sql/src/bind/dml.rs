@@ -437,8 +437,8 @@ impl Binder<'_> {
     }
 }
 
-/// The rows of VALUES, and what becomes of their columns. A column that is `DEFAULT` in some rows only
-/// (`None`) has a further one behind the others that says in which.
+/// The rows of VALUES, and what becomes of their columns. A column that is `DEFAULT` in some rows
+/// only (`None`) has a further one behind the others that says in which.
 fn settle_rows(
     table: &Table,
     targets: &[usize],

@@ -4,7 +4,8 @@
 //! earlier row's update went away from is free, one that it came to is taken, and a row that the
 //! command itself inserted or updated cannot be updated again (`21000`; DO NOTHING skips it).
 //!
-//! The rows' fates depend on each other, their look-ups do not. So there are no round trips per row:
+//! The rows' fates depend on each other, their look-ups do not. So there are no round trips per
+//! row:
 //!
 //! ```text
 //!   1. all unique keys of all proposed rows                          one round

@@ -1,23 +1,24 @@
 //! Uniqueness within one statement: which keys of unique indexes are free, at each of its steps.
 //!
-//! What a statement may take depends on what it took and left itself. [`Claims`] is the state of all
-//! keys that it touches, in one place for INSERT, UPDATE and upserts, for the primary key and every
-//! unique index:
+//! What a statement may take depends on what it took and left itself. [`Claims`] is the state of
+//! all keys that it touches, in one place for INSERT, UPDATE and upserts, for the primary key and
+//! every unique index:
 //!
 //! ```text
 //!   unknown --take--> Own (to be proved: no row may be there)      Free --take--> Own
 //!   Row     --take--> refused        Own --take--> refused         Row, Own --leave--> Free
 //! ```
 //!
-//! An upsert takes and leaves row by row, as PostgreSQL does. A plain UPDATE leaves all its rows' keys
-//! first and takes the new ones after that, so the statement's end is judged as a whole, as the SQL
-//! standard has it: rows may hand their keys on in a circle.
+//! An upsert takes and leaves row by row, as PostgreSQL does. A plain UPDATE leaves all its rows'
+//! keys first and takes the new ones after that, so the statement's end is judged as a whole, as
+//! the SQL standard has it: rows may hand their keys on in a circle.
 //!
-//! Keys that nobody looked up before are taken for free until [`Claims::prove`] looks up all of them
-//! at once. That is sound: a key's first touch by the statement meets what the snapshot shows, whatever
-//! the statement does afterwards.
+//! Keys that nobody looked up before are taken for free until [`Claims::prove`] looks up all of
+//! them at once. That is sound: a key's first touch by the statement meets what the snapshot shows,
+//! whatever the statement does afterwards.
 //!
-//! Invariant: when a statement's changes are written, every unique key that one of its new rows has is
+//! Invariant: when a statement's changes are written, every unique key that one of its new rows has
+//! is
 //! `Own` by that row alone. Asserted by the twin in `tests/it/unique.rs`, which compares
 //! every index with its table after each statement.
 
@@ -93,8 +94,8 @@ impl<'t> Claims<'t> {
         true
     }
 
-    /// Looks up, in one round, the keys that were taken for free; answers with the first one that is
-    /// not.
+    /// Looks up, in one round, the keys that were taken for free; answers with the first one that
+    /// is not.
     pub async fn prove(self, exec: &mut Exec<'_>, table: &Table) -> Outcome<Option<Claim<'t>>> {
         let keys: Vec<Key> = self.unproved.iter().map(|claim| claim.key.clone()).collect();
         lock::lock_keys(exec, keys.clone()).await?;

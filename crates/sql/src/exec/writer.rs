@@ -1,15 +1,15 @@
 //! Rows into keys: what a changed row means for the indexes, and what forbids it.
 //!
-//! A change becomes one [`Move`] per index, encoded once; [`Claims`] says whether the keys that rows
-//! come to are free; then all entries that go are deleted before those that come are put, so that a
-//! key may pass from one row to another.
+//! A change becomes one [`Move`] per index, encoded once; [`Claims`] says whether the keys that
+//! rows come to are free; then all entries that go are deleted before those that come are put, so
+//! that a key may pass from one row to another.
 //!
 //! # Indexes that are not complete
 //!
 //! An index that is being built or dropped may hold no entry of a row, or, if it is unique and the
-//! table has rows with equal values still, the entry of *another* row under a row's key. Such an entry
-//! is not the row's to move or delete ([`strangers`]): else the other row would lose its entry behind
-//! the backfill's back.
+//! table has rows with equal values still, the entry of *another* row under a row's key. Such an
+//! entry is not the row's to move or delete ([`strangers`]): else the other row would lose its
+//! entry behind the backfill's back.
 
 use expr::{Datum, ErrorObjects, SqlError, SqlState};
 use keys::{IndexId, Key};
@@ -271,7 +271,8 @@ pub(super) async fn delete(exec: &mut Exec<'_>, table: &Table, rows: &[&[Datum]]
     write(exec, all)
 }
 
-/// Buffers what is to be written: all deletions first, so that a key may pass from one row to another.
+/// Buffers what is to be written: all deletions first, so that a key may pass from one row to
+/// another.
 pub(super) fn write(exec: &mut Exec<'_>, moves: Vec<Move<'_>>) -> Outcome<()> {
     for step in &moves {
         if let Some(old) = &step.old

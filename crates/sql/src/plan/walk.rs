@@ -1,7 +1,7 @@
 //! Every expression of a plan, shown one by one.
 //!
-//! Each struct and variant is taken apart by all of its fields, so that a part that is added is a part
-//! that does not compile here until somebody has said whether it holds expressions.
+//! Each struct and variant is taken apart by all of its fields, so that a part that is added is a
+//! part that does not compile here until somebody has said whether it holds expressions.
 
 use expr::{AggCall, Expr};
 

@@ -1,6 +1,6 @@
-//! The writer's twin: INSERT, UPDATE, DELETE and upserts over several unique keys, beside a naive table
-//! in memory that looks at every row for every key. The domains are tiny, so that most statements
-//! collide: with rows that are there, with each other, with what they left themselves.
+//! The writer's twin: INSERT, UPDATE, DELETE and upserts over several unique keys, beside a naive
+//! table in memory that looks at every row for every key. The domains are tiny, so that most
+//! statements collide: with rows that are there, with each other, with what they left themselves.
 //!
 //! The naive table takes an upsert row by row, as PostgreSQL does, and judges the end of a plain
 //! UPDATE as a whole. Outcome, rows answered and the table afterwards must agree, and every index
@@ -324,8 +324,8 @@ fn cell_of(datum: &Datum) -> Cell {
     }
 }
 
-/// Runs statements on both; within a block each has a savepoint before it, as a failure must not end
-/// the block.
+/// Runs statements on both; within a block each has a savepoint before it, as a failure must not
+/// end the block.
 async fn both(
     session: &mut Session,
     naive: &mut Naive,
