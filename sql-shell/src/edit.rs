@@ -18,6 +18,8 @@ const WORDS: &[&str] = &[
     "ALTER TABLE",
     "AS OF SYSTEM TIME",
     "BEGIN",
+    "CHECK ALL TABLES",
+    "CHECK TABLE",
     "COMMIT",
     "CREATE INDEX",
     "CREATE TABLE",

@@ -108,7 +108,7 @@ impl Default for Config {
             max_key_bytes: 1 << 14,
             max_value_bytes: (16 << 20) - (64 << 10),
             max_read_spans: 2_000,
-            max_locked_keys: 100_000,
+            max_locked_keys: 1 << 19,
             max_read_rows: 1_000_000,
             max_read_bytes: 256 << 20,
             max_commit_rounds: 8,

@@ -9,9 +9,12 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
-use kv::TxnMeta;
+use kv::{LockWait, TxnMeta};
 
-use super::{LockTable, RequestId, claims::Claim, table::age};
+use super::{
+    Acquired, LockEffects, LockLimits, LockRequest, LockTable, Refusal, RequestId, claims::Claim,
+    table::age,
+};
 
 /// A transaction of this age; `attempt` tells its retries apart.
 fn meta(priority: u64, attempt: u64) -> TxnMeta {
@@ -73,6 +76,24 @@ impl LockTable {
         assert_eq!(self.wounded.len(), self.wounded_order.len());
         assert_eq!(self.pending, self.holders.values().filter(|h| h.pending.is_some()).count());
     }
+}
+
+/// One statement may change more rows than the table holds locks of all others.
+#[test]
+fn a_large_request_is_taken_whole_where_there_is_room() {
+    let mut table = LockTable::new(LockLimits::default());
+    let limit = LockLimits::default().locks;
+    let ask = |table: &mut LockTable, name: u64, keys: Vec<Key>| {
+        let (id, txn, shared) = (request(name), meta(name, 0), Vec::new());
+        let request = LockRequest { id, txn, shared, exclusive: keys, wait: LockWait::Wait };
+        table.acquire(request, &mut LockEffects::default())
+    };
+    let many = (0..limit as u64 + 100).map(|key| Key::from(&key.to_be_bytes()));
+    assert_eq!(ask(&mut table, 1, many.collect()), Acquired::Granted);
+    let full = ask(&mut table, 2, vec![Key::from("another")]);
+    assert!(matches!(full, Acquired::Refused(Refusal::Overloaded(_))), "{full:?}");
+    table.release(txn(1, 0), &mut LockEffects::default());
+    assert_eq!(ask(&mut table, 2, vec![Key::from("another")]), Acquired::Granted);
 }
 
 /// A request's name.

@@ -8,6 +8,7 @@
 //! names a column outside fails as an unknown name; the message says that correlated subqueries are
 //! not supported.
 
+mod as_of;
 mod calls;
 mod dml;
 mod forms;
@@ -34,6 +35,7 @@ use crate::{
     session::ResultColumn,
 };
 
+pub(crate) use as_of::{as_of_given, count_as_of};
 pub(crate) use expr::Typed;
 pub(crate) use restrict::restrict;
 pub(crate) use scope::{Scope, ScopeColumn};

@@ -11,6 +11,7 @@
 //! entry is not the row's to move or delete ([`strangers`]): else the other row would lose its
 //! entry behind the backfill's back.
 
+use bytes::Bytes;
 use expr::{Datum, ErrorObjects, SqlError, SqlState};
 use keys::{IndexId, Key};
 use rustc_hash::FxHashSet;
@@ -160,7 +161,7 @@ pub(super) type Strangers = FxHashSet<(Key, Key)>;
 
 /// What a change means for every index.
 pub(super) fn moves<'t>(
-    exec: &Exec<'_>,
+    exec: &mut Exec<'_>,
     table: &'t Table,
     strangers: &Strangers,
     (old, new): (Option<&[Datum]>, Option<&[Datum]>),
@@ -173,7 +174,11 @@ pub(super) fn moves<'t>(
     };
     let mut moves = Vec::with_capacity(1 + table.secondary.len());
     for index in table.indexes() {
-        let old = old.map(|old| entry(table, index, old)).filter(is_own);
+        let mut old = old.map(|old| entry(table, index, old)).filter(is_own);
+        if let (Some(old), None) = (&mut old, &new) {
+            // What only goes is never compared.
+            old.value = Bytes::new();
+        }
         let new = match new {
             Some(new) if index.state != IndexState::DeleteOnly => Some(entry(table, index, new)),
             Some(_) | None => None,
@@ -184,6 +189,8 @@ pub(super) fn moves<'t>(
         // A fresh row id is free by itself.
         let hidden = index.id == IndexId::PRIMARY && hidden_key;
         let guarded = index.unique.is_unique() && !hidden;
+        let entries = old.iter().chain(&new).map(|entry| entry.key.len() + entry.value.len());
+        exec.budget.bytes(entries.sum::<usize>() + size_of::<Move<'_>>())?;
         moves.push(Move { index, guarded, old, new });
     }
     Ok(moves)

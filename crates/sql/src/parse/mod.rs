@@ -200,6 +200,18 @@ fn take_as_of(
     let Some(start) = cursor::find_words(tokens, &["AS", "OF", "SYSTEM", "TIME"]) else {
         return Ok((tokens.to_vec(), None));
     };
+    // Within brackets it would read as if it were about the inner query alone.
+    let opened = |open: &Token, close: &Token| {
+        let before = &tokens[..start];
+        let count = |wanted: &Token| before.iter().filter(|one| one.token == *wanted).count();
+        count(open) > count(close)
+    };
+    let place = || text::offset(source, tokens[start].span.start).unwrap_or(0);
+    if opened(&Token::LParen, &Token::RParen) {
+        return Err(SqlError::unsupported("AS OF SYSTEM TIME in a subquery")
+            .with_hint("Put it at the end of the statement: it is about all of it.")
+            .at(place()));
+    }
     let first = start + 4;
     let mut depth = 0_usize;
     let mut end = first;
@@ -214,7 +226,14 @@ fn take_as_of(
         }
         end += 1;
     }
-    let at = with_parser(source, tokens[first..end].to_vec(), |parser| parser.parse_expr())?;
+    let asked = &tokens[first..end];
+    let given = asked.iter().any(|token| matches!(token.token, Token::Placeholder(_)));
+    if given && asked.len() > 1 {
+        return Err(SqlError::unsupported("a parameter within an expression of AS OF SYSTEM TIME")
+            .with_hint("Give the snapshot itself as the parameter.")
+            .at(place()));
+    }
+    let at = with_parser(source, asked.to_vec(), |parser| parser.parse_expr())?;
     let mut rest = tokens[..start].to_vec();
     rest.extend_from_slice(&tokens[end..]);
     if let Some(again) = cursor::find_words(&rest, &["AS", "OF", "SYSTEM", "TIME"]) {
@@ -236,6 +255,8 @@ fn ends_as_of(keyword: Keyword) -> bool {
             | Keyword::FETCH
             | Keyword::FOR
             | Keyword::UNION
+            | Keyword::INTERSECT
+            | Keyword::EXCEPT
             | Keyword::JOIN
     )
 }

@@ -301,10 +301,13 @@ impl Session {
             Kind::Utility(utility) => {
                 let columns = self.utility_columns(statement, utility).await?;
                 match &**utility {
-                    Utility::AsOf(_, inner) => {
+                    Utility::AsOf(as_of, inner) => {
                         let part = statement.part((**inner).clone());
                         let inner = self.plan(&part, param_types).await;
-                        (inner.map_err(|error| error.into_sql(None))?.params.clone(), columns)
+                        let mut params =
+                            inner.map_err(|error| error.into_sql(None))?.params.clone();
+                        crate::bind::count_as_of(as_of, param_types, &mut params);
+                        (params, columns)
                     }
                     _ => (Vec::new(), columns),
                 }

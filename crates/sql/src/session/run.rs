@@ -123,9 +123,12 @@ impl Session {
     ) -> Result<Execution, SqlError> {
         if self.open.is_some() {
             return Err(SqlError::unsupported("AS OF SYSTEM TIME inside a transaction block")
-                .with_hint("Use BEGIN AS OF SYSTEM TIME."));
+                .with_detail("All statements of a block read one snapshot.")
+                .with_hint("Begin the block with BEGIN AS OF SYSTEM TIME, or end it first."));
         }
-        let snapshot = bind::snapshot(as_of, &self.context())?;
+        let context = self.context();
+        let as_of = bind::as_of_given(as_of, params, &context)?;
+        let snapshot = bind::snapshot(&as_of, &context)?;
         let part = statement.part(kind.clone());
         let prepared = self.prepare_part(&part, params).await?;
         let deadline = self.deadline();
@@ -391,7 +394,12 @@ impl Session {
                     format!(
                         "cannot change table \"{name}\" because it is used by this transaction"
                     ),
-                ));
+                )
+                .with_detail(
+                    "A schema change takes effect at once and waits for the transactions that use \
+                     the table: for its own it would wait for ever.",
+                )
+                .with_hint("Commit first, or change the schema before the transaction uses it."));
             }
         }
         Ok(())

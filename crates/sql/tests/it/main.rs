@@ -2,7 +2,9 @@
 
 mod check;
 mod logic;
+mod past;
 mod sessions;
 mod support;
 mod twin;
 mod unique;
+mod writes;

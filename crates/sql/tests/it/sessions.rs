@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::support::World;
 use sql::{Config, Datum, Execution, Session, SessionOptions, SqlError, TxnStatus, Type};
 
-fn session(world: &World, node: usize) -> Session {
+pub(super) fn session(world: &World, node: usize) -> Session {
     world.databases[node].session(SessionOptions::default()).expect("sessions are few")
 }
 
 /// Runs a text; answers with the rows of its last statement, as debug text.
-async fn run(session: &mut Session, sql: &str) -> Result<Vec<String>, SqlError> {
+pub(super) async fn run(session: &mut Session, sql: &str) -> Result<Vec<String>, SqlError> {
     let mut last = Vec::new();
     session
         .simple(sql, &mut |execution| {
@@ -23,14 +23,14 @@ async fn run(session: &mut Session, sql: &str) -> Result<Vec<String>, SqlError> 
     Ok(last)
 }
 
-async fn ok(session: &mut Session, sql: &str) -> Vec<String> {
+pub(super) async fn ok(session: &mut Session, sql: &str) -> Vec<String> {
     match run(session, sql).await {
         Ok(rows) => rows,
         Err(error) => panic!("{sql}: {error:?}"),
     }
 }
 
-async fn state(session: &mut Session, sql: &str) -> String {
+pub(super) async fn state(session: &mut Session, sql: &str) -> String {
     match run(session, sql).await {
         Ok(rows) => panic!("{sql} yielded {rows:?}"),
         Err(error) => error.sqlstate.to_string(),
@@ -281,6 +281,9 @@ async fn the_past_can_be_read() {
         let sql = format!("SELECT * FROM t AS OF SYSTEM TIME {bad}");
         assert_eq!(state(&mut session, &sql).await, "22023", "{sql}");
     }
+    ok(&mut session, "BEGIN; SELECT 1").await;
+    assert_eq!(state(&mut session, &past).await, "0A000");
+    ok(&mut session, "ROLLBACK").await;
     world.check().await;
 }
 
