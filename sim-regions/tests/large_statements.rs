@@ -8,7 +8,7 @@ use net::{ClusterId, Pace};
 use node::disk::{Disk, VirtualDisk};
 use range::CommitWait;
 use sim_regions::{Cluster, ClusterOptions, Topology, time};
-use sql::{Execution, SessionOptions, SqlError};
+use sql::{Datum, Execution, SessionOptions, SqlError};
 use storage::{Engine, memory};
 
 /// Locks that a range holds before it turns away.
@@ -52,6 +52,11 @@ async fn attempt(cluster: &Cluster, node: u32, sql: &str) -> Result<String, SqlE
     let sink = last.clone();
     let outcome = session
         .simple(sql, &mut move |execution: Execution| {
+            if let Execution::Rows { rows, tag, .. } = &execution
+                && tag == "CHECK TABLE"
+            {
+                assert!(rows.iter().all(|row| row[3] == Datum::Null), "{rows:?}");
+            }
             if execution.tag() != "COMMIT" {
                 *sink.lock().expect("nobody panicked") = execution.tag().to_owned();
             }

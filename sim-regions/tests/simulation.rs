@@ -5,7 +5,10 @@ use std::time::Duration;
 use checker::Outcome;
 use sim_regions::{
     Topology, TraceSum,
-    sim::{self, Options, Report, faults::FaultKinds, judge::judge, scenario::Scenario},
+    sim::{
+        self, Options, Report, faults::FaultKinds, judge::judge, scenario::Scenario,
+        workload::Workload,
+    },
 };
 
 /// A short run with everything in it.
@@ -50,6 +53,17 @@ fn honest_clusters_hold_whatever_happens_to_them() {
             let report = holds(&options(seed, topology, 25));
             assert!(report.count(Outcome::Ok) > 20, "{topology}, seed {seed}: hardly anything ran");
         }
+    }
+}
+
+/// Rows move between unique keys in the midst of all faults; at the end every index is checked.
+#[test]
+fn indexes_agree_with_their_tables_whatever_happens() {
+    for seed in 1..=3 {
+        let mut options = options(seed, "one-region", 20);
+        options.workloads = vec![Workload::Unique, Workload::Register];
+        options.clients = 6;
+        holds(&options);
     }
 }
 

@@ -216,7 +216,7 @@ pub enum WoundResult {
 /// How much a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockLimits {
-    /// Locks held and wanted, counted per key or span. Once so many are there, a request for more is
+    /// Locks held and wanted, counted per key or span. Once others hold so many, a request is
     /// [`Refusal::Overloaded`]. One that finds room is taken whole, however much it wants: what one
     /// transaction writes is bounded by the size of its log entry, what it locks at read time by
     /// its gateway. Intents are entered without limit: they are there already.

@@ -110,9 +110,10 @@ impl LockTable {
             return Acquired::Refused(Refusal::Contradicts(cause));
         }
         let wants = self.missing(&txn, shared, exclusive);
-        // What one transaction writes is bounded by its log entry, and it must fit into a table that is
-        // empty but for it: so the limit is for what is there already.
-        if !wants.is_empty() && self.claims.len() >= self.limits.locks {
+        // What one transaction writes is bounded by its log entry, and it must fit into a table that
+        // is empty but for it: so the limit is for what others hold already.
+        let own = self.holders.get(&txn.id).map_or(0, |holder| holder.held.len());
+        if !wants.is_empty() && self.claims.len() - own >= self.limits.locks {
             let cause = format!("a range holds {} locks", self.claims.len());
             return Acquired::Refused(Refusal::Overloaded(cause));
         }
