@@ -50,6 +50,7 @@ mod explain;
 mod meter;
 mod parse;
 mod plan;
+mod postgres;
 mod session;
 mod show;
 mod types;

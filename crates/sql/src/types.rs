@@ -1,7 +1,11 @@
 //! Type names of SQL texts to types.
 
 use expr::{SqlError, SqlState, Type};
-use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
+use sqlparser::ast::{
+    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, Ident, ObjectName, TimezoneInfo,
+};
+
+use crate::postgres;
 
 /// The type that a text names.
 ///
@@ -56,7 +60,7 @@ pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
             | ArrayElemTypeDef::AngleBracket(element),
         ) => array(element)?,
         DataType::Custom(name, modifiers) => {
-            let mut text = name.to_string().to_lowercase();
+            let mut text = plain_name(name).ok_or_else(|| unknown(ty))?;
             if !modifiers.is_empty() {
                 text = format!("{text}({})", modifiers.join(","));
             }
@@ -92,8 +96,28 @@ fn array(element: &DataType) -> Result<Type, SqlError> {
     element.array_of().ok_or_else(|| SqlError::unsupported(format!("an array of {element}")))
 }
 
+/// A type's name without quotes; `None` if they make another of it: `"char"` is a type of its own,
+/// and `"integer"` none, as only the grammar knows that name.
+fn plain_name(name: &ObjectName) -> Option<String> {
+    let idents: Option<Vec<&Ident>> = name.0.iter().map(|part| part.as_ident()).collect();
+    let idents = idents?;
+    let last = idents.last()?;
+    if last.quote_style.is_some() && (last.value == "char" || !postgres::has_type(&last.value)) {
+        return None;
+    }
+    let parts: Vec<&str> = idents.iter().map(|ident| ident.value.as_str()).collect();
+    Some(parts.join("."))
+}
+
 fn unknown(ty: &DataType) -> SqlError {
     let name = ty.to_string().to_lowercase();
+    let base = match ty {
+        DataType::Custom(name, _) => name.to_string().to_lowercase(),
+        _ => name.clone(),
+    };
+    if postgres::has_type(&base) {
+        return SqlError::unsupported(format!("type {name}"));
+    }
     SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
 }
 

@@ -6,7 +6,7 @@ use expr::{AggCall, Expr, SqlError, SqlState, Type, Typed, agg, bind};
 use sqlparser::ast;
 
 use super::{Binder, Scope};
-use crate::{exec::external, parse::fold};
+use crate::{exec::external, parse::fold, postgres};
 
 /// Columns at or above this stand for aggregates until the groups are known.
 pub(super) const AGGREGATE: u32 = 0x4000_0000;
@@ -41,7 +41,7 @@ impl Binder<'_> {
         let bound = match args {
             ast::FunctionArguments::None => self.call(&called, Vec::new()),
             ast::FunctionArguments::Subquery(_) => {
-                Err(SqlError::unsupported("a subquery as the only argument"))
+                Err(SqlError::unsupported("ARRAY over a subquery"))
             }
             ast::FunctionArguments::List(list) if agg::is_aggregate(&called) => {
                 self.aggregate(&called, list, filter.as_deref(), scope)
@@ -81,7 +81,9 @@ impl Binder<'_> {
         if let Some(known) = external::FUNCTIONS.iter().find(|known| known.name == name) {
             return self.external(known, args);
         }
-        self.settled(bind::call(name, args, self.context))
+        let count = args.len();
+        let bound = bind::call(name, args, self.context);
+        self.settled(bound.map_err(|error| unbuilt(error, name, count)))
     }
 
     /// A function that asks the session or the cluster.
@@ -171,6 +173,24 @@ impl Binder<'_> {
             result: resolved.result,
         })
     }
+}
+
+/// The error that a function does not exist; another if PostgreSQL has it.
+pub(super) fn unbuilt(error: SqlError, name: &str, arguments: usize) -> SqlError {
+    /// Values that are written without brackets: to PostgreSQL they are no functions.
+    const MOMENTS: [&str; 2] = ["current_time", "localtime"];
+    let known = expr::functions::exists(name) || agg::is_aggregate(name);
+    if error.sqlstate != SqlState::UNDEFINED_FUNCTION || known {
+        return error;
+    }
+    if matches!(name, "generate_series" | "unnest") {
+        return SqlError::unsupported_all("functions that return rows outside FROM")
+            .with_hint(format!("SELECT * FROM {name}(...)."));
+    }
+    if MOMENTS.contains(&name) || postgres::has_function(name, arguments) {
+        return SqlError::unsupported(format!("the function {name}"));
+    }
+    error
 }
 
 /// The name in lower case, without `pg_catalog.`.

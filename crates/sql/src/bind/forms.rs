@@ -1,16 +1,13 @@
 //! Expressions with a grammar of their own: CASE, IN, LIKE, arrays, subqueries.
 
 use expr::{
-    Expr, Negation, Quantifier, SqlError, SqlState, Type, Typed,
+    CastContext, Expr, Negation, Quantifier, SqlError, Type, Typed,
     bind::{self, Case},
 };
 use sqlparser::ast;
 
-use super::{
-    Binder, Scope,
-    scalar::{boolean, operator},
-};
-use crate::plan::SubqueryKind;
+use super::{Binder, Scope, operators::operator, scalar::boolean};
+use crate::{parse::SYMMETRIC, plan::SubqueryKind};
 
 impl Binder<'_> {
     pub(super) fn case(
@@ -78,10 +75,46 @@ impl Binder<'_> {
         negated: bool,
         scope: &Scope,
     ) -> Result<Typed, SqlError> {
+        let negation = Negation::of(negated);
+        let (low, symmetric) = match low {
+            ast::Expr::Prefixed { prefix, value } if prefix.value == SYMMETRIC => (&**value, true),
+            low => (low, false),
+        };
+        if let (ast::Expr::Tuple(arg), ast::Expr::Tuple(low), ast::Expr::Tuple(high)) =
+            (arg, low, high)
+        {
+            let mut within = self.between_rows(arg, low, high, scope)?;
+            if symmetric {
+                within = Expr::Or(vec![within, self.between_rows(arg, high, low, scope)?]);
+            }
+            return Ok(boolean(if negated { Expr::Not(Box::new(within)) } else { within }));
+        }
         let arg = self.scalar(arg, scope)?;
         let low = self.scalar(low, scope)?;
         let high = self.scalar(high, scope)?;
-        self.settled(bind::between(arg, low, high, Negation::of(negated), self.context))
+        if !symmetric {
+            return self.settled(bind::between(arg, low, high, negation, self.context));
+        }
+        let (there, back) = ((low.clone(), high.clone()), (high, low));
+        let mut either = Vec::with_capacity(2);
+        for (low, high) in [there, back] {
+            let one = bind::between(arg.clone(), low, high, negation, self.context);
+            either.push(self.settled(one)?.expr);
+        }
+        Ok(boolean(if negated { Expr::And(either) } else { Expr::Or(either) }))
+    }
+
+    /// `(a, b) BETWEEN (1, 2) AND (3, 4)`.
+    fn between_rows(
+        &mut self,
+        arg: &[ast::Expr],
+        low: &[ast::Expr],
+        high: &[ast::Expr],
+        scope: &Scope,
+    ) -> Result<Expr, SqlError> {
+        let above = self.row_comparison(arg, &ast::BinaryOperator::GtEq, low, scope)?;
+        let below = self.row_comparison(arg, &ast::BinaryOperator::LtEq, high, scope)?;
+        Ok(Expr::And(vec![above.expr, below.expr]))
     }
 
     pub(super) fn like(
@@ -130,6 +163,31 @@ impl Binder<'_> {
         self.settled(bind::array(bound, self.context))
     }
 
+    /// `ARRAY[...]::type[]`: each item is cast by itself, so that an empty array has a type, too.
+    /// `None` if the cast is about something else.
+    pub(super) fn cast_array(
+        &mut self,
+        expr: &ast::Expr,
+        to: Type,
+        scope: &Scope,
+    ) -> Result<Option<Typed>, SqlError> {
+        let array = match expr {
+            ast::Expr::Nested(inner) => return self.cast_array(inner, to, scope),
+            ast::Expr::Array(array) => array,
+            _ => return Ok(None),
+        };
+        let (Type::Array(element), Some(ty)) = (to, to.element()) else { return Ok(None) };
+        if array.elem.iter().any(|item| matches!(item, ast::Expr::Array(_))) {
+            return Ok(None);
+        }
+        let mut items = Vec::with_capacity(array.elem.len());
+        for item in &array.elem {
+            let bound = self.scalar(item, scope)?;
+            items.push(self.coerce(bound, ty, CastContext::Explicit)?.expr);
+        }
+        Ok(Some(Typed::new(Expr::Array { element, items }, to)))
+    }
+
     pub(super) fn subscript(
         &mut self,
         root: &ast::Expr,
@@ -159,9 +217,9 @@ impl Binder<'_> {
         let op = operator(op)?;
         let arg = self.scalar(arg, scope)?;
         let array = match array {
-            ast::Expr::Subquery(query) => self.array_subquery(query)?,
+            ast::Expr::Subquery(query) => self.array_subquery(query, scope)?,
             ast::Expr::Nested(inner) => match &**inner {
-                ast::Expr::Subquery(query) => self.array_subquery(query)?,
+                ast::Expr::Subquery(query) => self.array_subquery(query, scope)?,
                 other => self.scalar(other, scope)?,
             },
             other => self.scalar(other, scope)?,
@@ -169,8 +227,13 @@ impl Binder<'_> {
         self.settled(bind::quantified(arg, op, array, quantifier, self.context))
     }
 
-    pub(super) fn exists(&mut self, query: &ast::Query, negated: bool) -> Result<Typed, SqlError> {
-        let bound = self.subquery(query)?;
+    pub(super) fn exists(
+        &mut self,
+        query: &ast::Query,
+        negated: bool,
+        scope: &Scope,
+    ) -> Result<Typed, SqlError> {
+        let bound = self.subquery(query, scope)?;
         let limited = crate::plan::Node::Limit {
             input: Box::new(bound.node),
             limit: Some(Expr::constant(1_i64)),
@@ -181,8 +244,12 @@ impl Binder<'_> {
         Ok(boolean(expr))
     }
 
-    pub(super) fn scalar_subquery(&mut self, query: &ast::Query) -> Result<Typed, SqlError> {
-        let mut bound = self.subquery(query)?;
+    pub(super) fn scalar_subquery(
+        &mut self,
+        query: &ast::Query,
+        scope: &Scope,
+    ) -> Result<Typed, SqlError> {
+        let mut bound = self.subquery(query, scope)?;
         self.settle_unknown(&mut bound);
         let [column] = bound.columns.as_slice() else {
             return Err(SqlError::syntax("subquery must return only one column"));
@@ -191,8 +258,8 @@ impl Binder<'_> {
         self.add_subquery(bound.node, SubqueryKind::Scalar, ty)
     }
 
-    fn array_subquery(&mut self, query: &ast::Query) -> Result<Typed, SqlError> {
-        let mut bound = self.subquery(query)?;
+    fn array_subquery(&mut self, query: &ast::Query, scope: &Scope) -> Result<Typed, SqlError> {
+        let mut bound = self.subquery(query, scope)?;
         self.settle_unknown(&mut bound);
         let [column] = bound.columns.as_slice() else {
             return Err(SqlError::syntax("subquery has too many columns"));
@@ -215,26 +282,20 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("IN of a row value and a subquery"));
         }
         let arg = self.scalar(arg, scope)?;
-        let array = self.array_subquery(query)?;
+        let array = self.array_subquery(query, scope)?;
         let any = bind::quantified(arg, expr::BinaryOp::Eq, array, Quantifier::Any, self.context);
         let any = self.settled(any)?.expr;
         let expr = if negated { Expr::Not(Box::new(any)) } else { any };
         Ok(boolean(expr))
     }
 
-    /// A query inside an expression: it sees nothing of what is around it.
-    fn subquery(&mut self, query: &ast::Query) -> Result<super::Bound, SqlError> {
+    /// A query inside an expression: it sees nothing of what is around it, and says so.
+    fn subquery(&mut self, query: &ast::Query, scope: &Scope) -> Result<super::Bound, SqlError> {
         let aggregates = self.aggregates.take();
+        self.outer.push(scope.clone());
         let bound = self.query(query);
+        self.outer.pop();
         self.aggregates = aggregates;
-        bound.map_err(|error| {
-            let unknown = [SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_TABLE];
-            if unknown.contains(&error.sqlstate) && error.hint.is_none() {
-                return error.with_hint(
-                    "A subquery sees only its own tables: correlated subqueries are not supported.",
-                );
-            }
-            error
-        })
+        bound
     }
 }

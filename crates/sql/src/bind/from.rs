@@ -12,6 +12,7 @@ use super::{
 use crate::{
     parse::fold,
     plan::{JoinKind, Node, Scan, ScanOrder},
+    postgres,
 };
 
 /// The most tables in one FROM.
@@ -37,7 +38,11 @@ impl Binder<'_> {
         }
         let mut all: Option<From> = None;
         for table in tables {
-            let next = self.table_with_joins(table)?;
+            // What stands before is out of sight, too, but known.
+            self.outer.push(all.as_ref().map_or_else(Scope::default, |all| all.scope.clone()));
+            let next = self.table_with_joins(table);
+            self.outer.pop();
+            let next = next?;
             all = Some(match all {
                 None => next,
                 Some(before) => cross(before, next)?,
@@ -53,7 +58,10 @@ impl Binder<'_> {
             if join.global {
                 return Err(SqlError::unsupported("GLOBAL JOIN"));
             }
-            let right = self.factor(&join.relation)?;
+            self.outer.push(left.scope.clone());
+            let right = self.factor(&join.relation);
+            self.outer.pop();
+            let right = right?;
             left = self.join(left, right, &join.join_operator)?;
         }
         Ok(left)
@@ -196,8 +204,11 @@ impl Binder<'_> {
                 _ => Err(SqlError::unsupported("unnest of several arrays")),
             },
             ast::TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
-                let bound = self.query(subquery)?;
-                self.derived(bound, alias.as_ref())
+                // What stands beside it is no more in its sight in PostgreSQL.
+                let beside = self.outer.pop();
+                let bound = self.query(subquery);
+                self.outer.extend(beside);
+                self.derived(bound?, alias.as_ref())
             }
             ast::TableFactor::NestedJoin { table_with_joins, alias: None } => {
                 self.table_with_joins(table_with_joins)
@@ -295,7 +306,16 @@ impl Binder<'_> {
         match (function, args) {
             ("generate_series", [_, _] | [_, _, _]) => self.series(args, alias),
             ("unnest", [array]) => self.unnest(array, alias),
-            _ => Err(SqlError::unsupported(format!("function {name} in FROM"))),
+            _ if postgres::has_function(function, args.len()) => {
+                Err(SqlError::unsupported(format!("function {name} in FROM")))
+            }
+            _ => {
+                let mut types = Vec::with_capacity(args.len());
+                for arg in args {
+                    types.push(self.scalar(arg, &Scope::default())?.ty);
+                }
+                Err(expr::functions::undefined(function, &types))
+            }
         }
     }
 

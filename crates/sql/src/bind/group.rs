@@ -21,7 +21,7 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("GROUP BY ALL"));
         };
         if !modifiers.is_empty() {
-            return Err(SqlError::unsupported_all("GROUP BY modifiers"));
+            return Err(SqlError::unsupported("ROLLUP, CUBE or GROUPING SETS"));
         }
         let mut group: Vec<Expr> = Vec::new();
         for expr in exprs {

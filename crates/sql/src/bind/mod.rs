@@ -5,8 +5,7 @@
 //!
 //! Subqueries are bound where they stand, without sight of the columns around them; each becomes a
 //! parameter whose number lies at or above [`SUBQUERY`], in the order in which they must run. What
-//! names a column outside fails as an unknown name; the message says that correlated subqueries are
-//! not supported.
+//! names a column outside is refused: correlated subqueries are not supported.
 
 mod as_of;
 mod calls;
@@ -15,6 +14,7 @@ mod forms;
 mod from;
 mod group;
 mod items;
+mod operators;
 mod place;
 mod restrict;
 mod scalar;
@@ -30,8 +30,9 @@ use sqlparser::ast;
 
 use crate::{
     catalog::{Catalog, Table},
-    parse::{AsOf, Kind, Statement, fold},
+    parse::{AsOf, Kind, Statement, fold, token_at},
     plan::{Body, Node, Plan, Subquery, SubqueryKind, optimize},
+    postgres::{self, Category},
     session::ResultColumn,
 };
 
@@ -58,6 +59,8 @@ pub(crate) struct Binder<'a> {
     tables: Vec<(TableId, SchemaVersion)>,
     /// Queries named by WITH, innermost last.
     ctes: Vec<Cte>,
+    /// What the queries around a subquery see, the innermost last: names of theirs are told.
+    outer: Vec<Scope>,
     /// Whether a function asks the cluster.
     asks: bool,
     /// Whether a literal says 'now' or the like.
@@ -363,6 +366,7 @@ impl<'a> Binder<'a> {
             subqueries: Vec::new(),
             tables: Vec::new(),
             ctes: Vec::new(),
+            outer: Vec::new(),
             asks: false,
             momentary: false,
             aggregates: None,
@@ -403,14 +407,42 @@ impl<'a> Binder<'a> {
 
     /// The table of this name, noted as used.
     pub(crate) fn table(&mut self, name: &ast::ObjectName) -> Result<Arc<Table>, SqlError> {
-        let (folded, ident) = table_name(name)?;
+        let (folded, ident) = table_name(name).map_err(|error| self.unknown_table(error, name))?;
         let found = self.catalog.table(&folded).cloned();
-        let table = found.ok_or_else(|| self.at(undefined_table(&folded), ident))?;
+        let table = found.ok_or_else(|| {
+            let error = match postgres::system_relation(None, &folded) {
+                Some(system) => unbuilt_relation(&system),
+                None => undefined_table(&folded),
+            };
+            self.at(error, ident)
+        })?;
         let used = (table.id, table.version);
         if !self.tables.contains(&used) {
             self.tables.push(used);
         }
         Ok(table)
+    }
+
+    /// The error that a name is no table's, in PostgreSQL's words: a schema that is not there has no
+    /// tables, and a keyword is quoted as it was written.
+    fn unknown_table(&self, error: SqlError, name: &ast::ObjectName) -> SqlError {
+        let Some(ident) = name.0.first().and_then(|part| part.as_ident()) else { return error };
+        let error = match error.sqlstate {
+            SqlState::INVALID_SCHEMA_NAME => undefined_table(&name.to_string()),
+            SqlState::SYNTAX_ERROR => {
+                let statement = self.statement;
+                let offset = statement.and_then(|statement| statement.offset(ident.span.start));
+                match (statement, offset) {
+                    (Some(statement), Some(offset)) => {
+                        let word = token_at(statement.source(), offset);
+                        SqlError::syntax(format!("syntax error at or near \"{word}\""))
+                    }
+                    _ => error,
+                }
+            }
+            _ => error,
+        };
+        self.at(error, ident)
     }
 
     /// Makes a parameter of a subquery.
@@ -443,11 +475,8 @@ impl<'a> Binder<'a> {
 
 /// Words that sqlparser takes for a table's name and PostgreSQL does not.
 fn is_reserved(ident: &ast::Ident) -> bool {
-    const RESERVED: [&str; 12] = [
-        "where", "select", "from", "group", "order", "having", "limit", "union", "table", "create",
-        "and", "or",
-    ];
-    ident.quote_style.is_none() && RESERVED.contains(&fold(ident).as_str())
+    let known = || postgres::keyword(&ident.value).map(|known| known.category);
+    ident.quote_style.is_none() && matches!(known(), Some(Category::Reserved))
 }
 
 /// The name of a table, without `public.`.
@@ -466,7 +495,11 @@ pub(crate) fn table_name(name: &ast::ObjectName) -> Result<(String, &ast::Ident)
             Ok((fold(table), table))
         }
         [schema, table] if matches!(fold(schema).as_str(), "pg_catalog" | "information_schema") => {
-            Err(undefined_table(&format!("{}.{}", fold(schema), fold(table))))
+            let (schema, name) = (fold(schema), fold(table));
+            Err(match postgres::system_relation(Some(&schema), &name) {
+                Some(system) => unbuilt_relation(&system),
+                None => undefined_table(&format!("{schema}.{name}")),
+            })
         }
         [schema, _] => Err(SqlError::new(
             SqlState::INVALID_SCHEMA_NAME,
@@ -474,6 +507,12 @@ pub(crate) fn table_name(name: &ast::ObjectName) -> Result<(String, &ast::Ident)
         )),
         _ => Err(SqlError::unsupported(format!("cross-database reference {name}"))),
     }
+}
+
+/// `0A000` for a table or view of PostgreSQL's own.
+fn unbuilt_relation(name: &str) -> SqlError {
+    SqlError::unsupported(format!("the system catalog {name}"))
+        .with_hint("SHOW TABLES, SHOW COLUMNS FROM and SHOW INDEXES FROM tell what there is.")
 }
 
 /// `42P01`.

@@ -10,8 +10,13 @@ use expr::{
 };
 use sqlparser::ast;
 
-use super::{Binder, MAX_PARAMS, Scope};
-use crate::{parse::fold, types};
+use super::{
+    Binder, MAX_PARAMS, Scope,
+    operators::{
+        Pattern, keyword_function, operator, pattern_operator, unbuilt, undefined_operator,
+    },
+};
+use crate::{parse::fold, postgres, types};
 
 /// Words that stand for a moment: a plan with such a literal is not kept.
 const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
@@ -29,8 +34,11 @@ impl Binder<'_> {
             ast::Expr::CompoundIdentifier(idents) => match idents.as_slice() {
                 [table, column] | [_, table, column] => {
                     // The place is that of the whole name.
-                    let found = scope.find(Some(&fold(table)), &fold(column));
-                    let (position, ty) = found.map_err(|error| self.at(error, &idents[0]))?;
+                    let (table, column) = (fold(table), fold(column));
+                    let found = scope.find(Some(&table), &column);
+                    let (position, ty) = found.map_err(|error| {
+                        self.at(self.out_of_sight(error, Some(&table), &column), &idents[0])
+                    })?;
                     Ok(Typed::column(position, ty))
                 }
                 _ => Err(SqlError::unsupported(format!("the name {expr}"))),
@@ -51,6 +59,9 @@ impl Binder<'_> {
                     return Err(SqlError::unsupported("TRY_CAST"));
                 }
                 let ty = types::from_ast(data_type)?;
+                if let Some(array) = self.cast_array(expr, ty, scope)? {
+                    return Ok(array);
+                }
                 let bound = self.scalar(expr, scope)?;
                 self.coerce(bound, ty, CastContext::Explicit)
             }
@@ -58,8 +69,8 @@ impl Binder<'_> {
             ast::Expr::CompoundFieldAccess { root, access_chain } => {
                 self.subscript(root, access_chain, scope)
             }
-            ast::Expr::Exists { subquery, negated } => self.exists(subquery, *negated),
-            ast::Expr::Subquery(query) => self.scalar_subquery(query),
+            ast::Expr::Exists { subquery, negated } => self.exists(subquery, *negated, scope),
+            ast::Expr::Subquery(query) => self.scalar_subquery(query, scope),
             ast::Expr::InSubquery { expr, subquery, negated } => {
                 self.in_subquery(expr, subquery, *negated, scope)
             }
@@ -165,8 +176,7 @@ impl Binder<'_> {
                 self.call("timezone", vec![zone, arg])
             }
             ast::Expr::Interval(interval) => self.interval(interval),
-            ast::Expr::Tuple(_) => Err(SqlError::unsupported("a row value at this place")),
-            other => Err(SqlError::unsupported(format!("the expression {other}"))),
+            other => Err(unbuilt(other)),
         }
     }
 
@@ -197,9 +207,26 @@ impl Binder<'_> {
                 {
                     return self.call(call, Vec::new());
                 }
-                Err(self.at(error, ident))
+                let name = fold(ident);
+                if scope.columns.iter().any(|column| column.relation == name) {
+                    return Err(self.at(SqlError::unsupported("a whole row as a value"), ident));
+                }
+                Err(self.at(self.out_of_sight(error, None, &name), ident))
             }
         }
+    }
+
+    /// The error that a name is unknown; another if a query around this one knows it.
+    fn out_of_sight(&self, error: SqlError, relation: Option<&str>, name: &str) -> SqlError {
+        let unknown = [SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_TABLE];
+        let known = |scope: &Scope| scope.find(relation, name).is_ok();
+        if unknown.contains(&error.sqlstate) && self.outer.iter().any(known) {
+            return SqlError::unsupported_all("correlated subqueries and LATERAL").with_hint(
+                "A subquery and a function in FROM see nothing of what is around them: join the \
+                 tables instead.",
+            );
+        }
+        error
     }
 
     fn literal(&mut self, value: &ast::Value) -> Result<Typed, SqlError> {
@@ -216,6 +243,9 @@ impl Binder<'_> {
             }
             ast::Value::DollarQuotedString(quoted) => Typed::quoted(&quoted.value),
             ast::Value::Placeholder(name) => self.parameter(name)?,
+            ast::Value::SingleQuotedByteStringLiteral(_) | ast::Value::HexStringLiteral(_) => {
+                return Err(SqlError::unsupported("type bit"));
+            }
             other => return Err(SqlError::unsupported(format!("the literal {other}"))),
         })
     }
@@ -314,7 +344,12 @@ impl Binder<'_> {
                 Pattern::Regex => bind::regex(left, right, case, negated, self.context),
             });
         }
-        let op = operator(op)?;
+        let op = match op {
+            ast::BinaryOperator::Custom(symbol) if !postgres::has_operator(symbol) => {
+                return Err(undefined_operator(symbol, left.ty, right.ty));
+            }
+            op => operator(op)?,
+        };
         self.binary(op, left, right)
     }
 
@@ -355,7 +390,7 @@ impl Binder<'_> {
     }
 
     /// `(a, b) = (1, 2)`, and the other comparisons, by their lexicographic meaning.
-    fn row_comparison(
+    pub(super) fn row_comparison(
         &mut self,
         lefts: &[ast::Expr],
         op: &ast::BinaryOperator,
@@ -474,77 +509,4 @@ impl Binder<'_> {
 /// An expression of type boolean.
 pub(super) const fn boolean(expr: Expr) -> Typed {
     Typed::new(expr, Type::Bool)
-}
-
-#[derive(Clone, Copy)]
-enum Pattern {
-    Like,
-    Regex,
-}
-
-/// `~~`, `!~*` and the like.
-fn pattern_operator(op: &ast::BinaryOperator) -> Option<(Pattern, Case, Negation)> {
-    use ast::BinaryOperator as Op;
-    Some(match op {
-        Op::PGRegexMatch => (Pattern::Regex, Case::Sensitive, Negation::Plain),
-        Op::PGRegexIMatch => (Pattern::Regex, Case::Insensitive, Negation::Plain),
-        Op::PGRegexNotMatch => (Pattern::Regex, Case::Sensitive, Negation::Negated),
-        Op::PGRegexNotIMatch => (Pattern::Regex, Case::Insensitive, Negation::Negated),
-        Op::PGLikeMatch => (Pattern::Like, Case::Sensitive, Negation::Plain),
-        Op::PGILikeMatch => (Pattern::Like, Case::Insensitive, Negation::Plain),
-        Op::PGNotLikeMatch => (Pattern::Like, Case::Sensitive, Negation::Negated),
-        Op::PGNotILikeMatch => (Pattern::Like, Case::Insensitive, Negation::Negated),
-        _ => return None,
-    })
-}
-
-/// Names that call a function without brackets.
-fn keyword_function(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "current_timestamp" => "now",
-        "current_date" => "current_date",
-        "localtimestamp" => "localtimestamp",
-        "current_user" | "current_role" | "user" => "current_user",
-        "session_user" => "session_user",
-        "current_catalog" => "current_database",
-        "current_schema" => "current_schema",
-        _ => return None,
-    })
-}
-
-/// Our operator for sqlparser's.
-pub(super) fn operator(op: &ast::BinaryOperator) -> Result<BinaryOp, SqlError> {
-    use ast::BinaryOperator as Op;
-    Ok(match op {
-        Op::Plus => BinaryOp::Add,
-        Op::Minus => BinaryOp::Sub,
-        Op::Multiply => BinaryOp::Mul,
-        Op::Divide => BinaryOp::Div,
-        Op::Modulo => BinaryOp::Mod,
-        Op::PGExp | Op::BitwiseXor => BinaryOp::Pow,
-        Op::StringConcat => BinaryOp::Concat,
-        Op::BitwiseAnd => BinaryOp::BitAnd,
-        Op::BitwiseOr => BinaryOp::BitOr,
-        Op::PGBitwiseXor => BinaryOp::BitXor,
-        Op::PGBitwiseShiftLeft => BinaryOp::ShiftLeft,
-        Op::PGBitwiseShiftRight => BinaryOp::ShiftRight,
-        Op::Eq => BinaryOp::Eq,
-        Op::NotEq => BinaryOp::Ne,
-        Op::Lt => BinaryOp::Lt,
-        Op::LtEq => BinaryOp::Le,
-        Op::Gt => BinaryOp::Gt,
-        Op::GtEq => BinaryOp::Ge,
-        Op::PGCustomBinaryOperator(names) => {
-            return match names.last().map(String::as_str) {
-                Some("=") => Ok(BinaryOp::Eq),
-                Some("<>") => Ok(BinaryOp::Ne),
-                Some("<") => Ok(BinaryOp::Lt),
-                Some("<=") => Ok(BinaryOp::Le),
-                Some(">") => Ok(BinaryOp::Gt),
-                Some(">=") => Ok(BinaryOp::Ge),
-                _ => Err(SqlError::unsupported(format!("operator {op}"))),
-            };
-        }
-        other => return Err(SqlError::unsupported(format!("operator {other}"))),
-    })
 }

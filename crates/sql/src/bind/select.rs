@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use expr::{Expr, SqlError, SqlState, Type, Typed};
+use expr::{CastContext, Expr, SqlError, SqlState, Type, Typed, cast::can_cast};
 use kv::LockWait;
 use sqlparser::ast;
 
@@ -112,16 +112,31 @@ impl Binder<'_> {
         };
         let one = ast::Expr::value(ast::Value::Number("1".to_owned(), false));
         if let Some(fetch) = fetch {
-            if fetch.with_ties || fetch.percent || limit.is_some() {
-                return Err(SqlError::unsupported("this form of FETCH FIRST"));
+            if fetch.with_ties {
+                return Err(SqlError::unsupported("WITH TIES"));
+            }
+            if fetch.percent || limit.is_some() {
+                return Err(SqlError::syntax(
+                    "FETCH FIRST takes a number of rows, beside no LIMIT",
+                ));
             }
             limit = Some(fetch.quantity.as_ref().unwrap_or(&one));
         }
-        let mut count = |expr: &ast::Expr| {
-            let bound = self.scalar(expr, &Scope::default())?;
-            self.implicit(bound, Type::Int8).map(|bound| bound.expr)
-        };
-        Ok((limit.map(&mut count).transpose()?, offset.map(&mut count).transpose()?))
+        let limit = limit.map(|limit| self.count(limit, "LIMIT")).transpose()?;
+        let offset = offset.map(|offset| self.count(offset, "OFFSET")).transpose()?;
+        Ok((limit, offset))
+    }
+
+    /// How many rows: as it would be stored into a bigint, so 1.5 is 2.
+    fn count(&mut self, expr: &ast::Expr, clause: &str) -> Result<Expr, SqlError> {
+        let bound = self.scalar(expr, &Scope::default())?;
+        if !can_cast(bound.ty, Type::Int8, CastContext::Assignment) {
+            let ty = bound.ty.base();
+            return Err(SqlError::type_mismatch(format!(
+                "argument of {clause} must be type bigint, not type {ty}"
+            )));
+        }
+        self.coerce(bound, Type::Int8, CastContext::Assignment).map(|bound| bound.expr)
     }
 
     /// VALUES, set operations, a query in brackets; ordered by columns of the result only.
@@ -428,6 +443,10 @@ impl Binder<'_> {
             match item {
                 ast::SelectItem::UnnamedExpr(expr) => {
                     items.push(Item { bound: self.scalar(expr, scope)?, name: item_name(expr) });
+                }
+                ast::SelectItem::ExprWithAlias { alias, .. } if alias.quote_style == Some('\'') => {
+                    let message = format!("syntax error at or near \"'{}'\"", alias.value);
+                    return Err(self.at(SqlError::syntax(message), alias));
                 }
                 ast::SelectItem::ExprWithAlias { expr, alias } => {
                     items.push(Item { bound: self.scalar(expr, scope)?, name: fold(alias) });

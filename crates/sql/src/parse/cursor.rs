@@ -7,7 +7,7 @@ use sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use super::{near, text, with_parser};
+use super::{lex::offset, near, with_parser};
 
 /// Where the reader is. Tokens are without white space; reading behind the last one gives `None`.
 #[derive(Clone, Debug)]
@@ -96,25 +96,19 @@ impl<'a> Cursor<'a> {
     /// A syntax error at the token under the cursor.
     pub fn unexpected(&self) -> SqlError {
         let last = self.tokens.last();
-        let end = last
-            .and_then(|token| text::offset(self.source, token.span.end))
-            .unwrap_or(self.source.len());
+        let end = last.and_then(|token| offset(token.span.end)).unwrap_or(self.source.len());
         match self.tokens.get(self.next) {
             Some(token) => near(self.source, token, end),
             None => SqlError::syntax("syntax error at end of input").at(end),
         }
     }
 
-    /// A name, folded to lower case unless quoted.
+    /// A name, as the lexer has folded it.
     pub fn name(&mut self) -> Result<String, SqlError> {
         match self.peek() {
             Some(Token::Word(word)) => {
                 self.next += 1;
-                Ok(if word.quote_style.is_some() {
-                    word.value.clone()
-                } else {
-                    word.value.to_lowercase()
-                })
+                Ok(word.value.clone())
             }
             _ => Err(self.unexpected()),
         }

@@ -1,7 +1,7 @@
 //! From text to [`Statement`]s.
 //!
-//! The tokenizer and the grammar of queries and of most DDL are `sqlparser`'s, in its PostgreSQL
-//! dialect. A small grammar of our own ([`utility`]) comes first and reads what controls sessions
+//! The lexer is our own ([`mod@lex`]); the grammar of queries and of most DDL is `sqlparser`'s, its
+//! expressions as [`dialect`] says. A small grammar of our own ([`utility`]) comes first and reads what controls sessions
 //! and transactions (`BEGIN`, `SET`, `SHOW`, `PREPARE` ...) and what only Meridian has
 //! (`ALTER TABLE .. SPLIT AT`, `AS OF SYSTEM TIME`). What neither grammar knows is a syntax error
 //! with its place; what sqlparser knows and Meridian lacks is refused where it is bound (`0A000`),
@@ -11,8 +11,11 @@
 
 mod check;
 mod cursor;
+mod dialect;
 mod explain;
 pub(crate) mod knobs;
+mod lex;
+mod statements;
 mod text;
 mod trace;
 mod utility;
@@ -22,14 +25,15 @@ use std::sync::Arc;
 use expr::{SqlError, SqlState};
 use sqlparser::{
     ast,
-    dialect::PostgreSqlDialect,
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError},
+    tokenizer::{Location, Token, TokenWithSpan},
 };
 
 pub(crate) use check::CheckTables;
+pub(crate) use dialect::SYMMETRIC;
 pub(crate) use explain::ExplainMode;
+pub(crate) use lex::{Shortened, token_at};
 pub(crate) use trace::ShowTrace;
 pub(crate) use utility::{
     BeginTag, Chain, IsolationName, Mode, ResetTarget, SetScope, SetValue, Show, TransactionModes,
@@ -37,6 +41,8 @@ pub(crate) use utility::{
 };
 
 use cursor::Cursor;
+use dialect::Postgres;
+use lex::offset;
 
 /// The longest text of a query, in bytes. Beyond it: `54000`.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
@@ -56,6 +62,7 @@ struct Inner {
     start: usize,
     end: usize,
     kind: Kind,
+    shortened: Vec<Shortened>,
 }
 
 /// What a statement is.
@@ -85,7 +92,12 @@ impl Statement {
 
     /// The byte offset of a place in the text.
     pub(crate) fn offset(&self, location: Location) -> Option<usize> {
-        text::offset(&self.0.source, location)
+        offset(location)
+    }
+
+    /// Names that were too long and stand here cut off.
+    pub(crate) fn shortened(&self) -> &[Shortened] {
+        &self.0.shortened
     }
 
     /// A statement made of a part of this one: what `EXPLAIN` or `PREPARE` is about.
@@ -95,6 +107,7 @@ impl Statement {
             start: self.0.start,
             end: self.0.end,
             kind,
+            shortened: Vec::new(),
         }))
     }
 }
@@ -120,27 +133,29 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, SqlError> {
         ));
     }
     let source: Arc<str> = sql.into();
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
-        .tokenize_with_location()
-        .map_err(|error| unreadable(sql, &error))?;
-    let tokens: Vec<TokenWithSpan> = tokens
-        .into_iter()
-        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
-        .collect();
-    tokens
+    let lexed = lex::lex(sql)?;
+    let mut shortened = lexed.shortened.into_iter().peekable();
+    lexed
+        .tokens
         .split(|token| token.token == Token::SemiColon)
         .filter(|segment| !segment.is_empty())
-        .map(|segment| statement(&source, segment))
+        .map(|segment| {
+            let mut statement = statement(&source, segment)?;
+            while let Some(name) = shortened.next_if(|name| name.at < statement.end) {
+                statement.shortened.push(name);
+            }
+            Ok(Statement(Arc::new(statement)))
+        })
         .collect()
 }
 
-fn statement(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Statement, SqlError> {
-    let place = |location| text::offset(source, location).unwrap_or(0);
+fn statement(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Inner, SqlError> {
+    let place = |location| offset(location).unwrap_or(0);
     let (first, last) = (tokens.first().expect("not empty"), tokens.last().expect("not empty"));
     let (start, end) = (place(first.span.start), place(last.span.end));
     check_depth(tokens)?;
     let kind = kind(source, tokens)?;
-    Ok(Statement(Arc::new(Inner { source: source.clone(), start, end, kind })))
+    Ok(Inner { source: source.clone(), start, end, kind, shortened: Vec::new() })
 }
 
 /// What these tokens say.
@@ -151,8 +166,14 @@ fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
         cursor.expect_end()?;
         return Ok(Kind::Utility(Box::new(utility)));
     }
+    statements::refuse(&cursor)?;
     let (tokens, as_of) = take_as_of(source, tokens)?;
-    let statement = with_parser(source, tokens, |parser| parser.parse_statement())?;
+    let tokens = statements::plain(tokens);
+    let read = with_parser(source, tokens.clone(), |parser| parser.parse_statement());
+    let statement = read.map_err(|error| match named_clause(&tokens, &error) {
+        Some(feature) => SqlError::unsupported(feature),
+        None => error,
+    })?;
     Ok(match as_of {
         Some(as_of) => {
             if !matches!(statement, ast::Statement::Query(_)) {
@@ -164,16 +185,23 @@ fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
     })
 }
 
+/// The clause of PostgreSQL's that a syntax error stands at.
+fn named_clause(tokens: &[TokenWithSpan], error: &SqlError) -> Option<&'static str> {
+    if error.sqlstate != SqlState::SYNTAX_ERROR {
+        return None;
+    }
+    let at = tokens.iter().position(|token| offset(token.span.start) == error.position)?;
+    statements::clause_at(tokens, at)
+}
+
 /// Runs sqlparser over all of the tokens.
 pub(crate) fn with_parser<T>(
     source: &str,
     tokens: Vec<TokenWithSpan>,
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T, SqlError> {
-    let dialect = PostgreSqlDialect {};
-    let end = tokens
-        .last()
-        .map_or(source.len(), |token| text::offset(source, token.span.end).unwrap_or(source.len()));
+    let dialect = Postgres::default();
+    let end = tokens.last().and_then(|token| offset(token.span.end)).unwrap_or(source.len());
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let read = read(&mut parser).map_err(|error| misread(source, &error, end))?;
     let rest = parser.peek_token();
@@ -185,10 +213,7 @@ pub(crate) fn with_parser<T>(
 
 /// Reads one expression of a text that the catalog keeps (a default, a check).
 pub(crate) fn expression(sql: &str) -> Result<ast::Expr, SqlError> {
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
-        .tokenize_with_location()
-        .map_err(|error| unreadable(sql, &error))?;
-    with_parser(sql, tokens, |parser| parser.parse_expr())
+    with_parser(sql, lex::lex(sql)?.tokens, |parser| parser.parse_expr())
 }
 
 /// Takes `AS OF SYSTEM TIME <expression>` out of a query. It may stand behind `FROM ...` or at the
@@ -237,7 +262,7 @@ fn take_as_of(
     let mut rest = tokens[..start].to_vec();
     rest.extend_from_slice(&tokens[end..]);
     if let Some(again) = cursor::find_words(&rest, &["AS", "OF", "SYSTEM", "TIME"]) {
-        let place = text::offset(source, rest[again].span.start).unwrap_or(0);
+        let place = offset(rest[again].span.start).unwrap_or(0);
         return Err(SqlError::syntax("AS OF SYSTEM TIME given twice").at(place));
     }
     Ok((rest, Some(AsOf { at: Box::new(at) })))
@@ -309,25 +334,6 @@ fn chains(keyword: Keyword) -> bool {
     )
 }
 
-fn unreadable(sql: &str, error: &TokenizerError) -> SqlError {
-    let at = text::offset(sql, error.location).unwrap_or(0);
-    let rest = &sql[at..];
-    let message = if error.message.starts_with("Unterminated") {
-        let what = if error.message.contains("comment") {
-            "/* comment"
-        } else if error.message.contains("quoted") || error.message.contains("string") {
-            "quoted string"
-        } else {
-            "text"
-        };
-        format!("unterminated {what} at or near \"{rest}\"")
-    } else {
-        let word = rest.split_whitespace().next().unwrap_or(rest);
-        format!("syntax error at or near \"{word}\"")
-    };
-    SqlError::syntax(message).at(at)
-}
-
 /// PostgreSQL's words for what sqlparser could not read.
 fn misread(source: &str, error: &ParserError, end: usize) -> SqlError {
     let message = match error {
@@ -336,19 +342,25 @@ fn misread(source: &str, error: &ParserError, end: usize) -> SqlError {
             return SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "statement too complex");
         }
     };
+    if let Some(feature) = message.strip_prefix(dialect::UNSUPPORTED) {
+        return SqlError::unsupported(feature);
+    }
     let (message, location) = text::split_location(message);
-    let at = location.and_then(|location| text::offset(source, location));
-    match message.rsplit_once(", found: ") {
-        Some((_, "EOF")) => SqlError::syntax("syntax error at end of input").at(end),
-        Some((expected, found)) => {
-            let error = SqlError::syntax(format!("syntax error at or near \"{found}\""))
-                .with_detail(format!("{expected}."));
-            at.map_or(error.clone(), |at| error.at(at))
+    let at = location.and_then(offset);
+    match (message.rsplit_once(", found: "), at) {
+        (Some((_, "EOF")), _) => SqlError::syntax("syntax error at end of input").at(end),
+        (Some((expected, _)), Some(at)) => {
+            let found = lex::token_at(source, at);
+            SqlError::syntax(format!("syntax error at or near \"{found}\""))
+                .with_detail(format!("{expected}."))
+                .at(at)
         }
-        None => {
-            let error = SqlError::syntax(message.to_owned());
-            at.map_or(error.clone(), |at| error.at(at))
+        (Some((expected, found)), None) => {
+            SqlError::syntax(format!("syntax error at or near \"{found}\""))
+                .with_detail(format!("{expected}."))
         }
+        (None, Some(at)) => SqlError::syntax(message.to_owned()).at(at),
+        (None, None) => SqlError::syntax(message.to_owned()),
     }
 }
 
@@ -357,15 +369,15 @@ pub(crate) fn near(source: &str, token: &TokenWithSpan, end: usize) -> SqlError 
     if token.token == Token::EOF {
         return SqlError::syntax("syntax error at end of input").at(end);
     }
-    let at = text::offset(source, token.span.start).unwrap_or(end);
-    let stop = text::offset(source, token.span.end).unwrap_or(end).max(at);
+    let at = offset(token.span.start).unwrap_or(end);
+    let stop = offset(token.span.end).unwrap_or(end).max(at);
     SqlError::syntax(format!("syntax error at or near \"{}\"", &source[at..stop])).at(at)
 }
 
-/// An identifier as the catalog knows it: folded to lower case unless quoted.
+/// An identifier as the catalog knows it: the lexer has folded it.
 #[must_use]
 pub(crate) fn fold(ident: &ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    ident.value.clone()
 }
 
 #[cfg(test)]

@@ -338,6 +338,8 @@ fn setting(cursor: &mut Cursor<'_>) -> Result<Option<Utility>, SqlError> {
     if cursor.word("RESET") {
         return Ok(Some(Utility::Reset(if cursor.word("ALL") {
             ResetTarget::All
+        } else if cursor.word("ROLE") || cursor.words(&["SESSION", "AUTHORIZATION"]) {
+            return Err(SqlError::unsupported("RESET ROLE or SESSION AUTHORIZATION"));
         } else if cursor.words(&["TIME", "ZONE"]) {
             ResetTarget::Name("timezone".to_owned())
         } else if cursor.words(&["TRANSACTION", "ISOLATION", "LEVEL"]) {

@@ -278,7 +278,18 @@ impl Session {
     /// # Errors
     /// `42601` with the place, and the limits of [`crate::Statement`].
     pub fn parse(&self, sql: &str) -> Result<Vec<Statement>, SqlError> {
-        self.database.parse(sql).map(|statements| statements.to_vec())
+        self.read(sql).map(|statements| statements.to_vec())
+    }
+
+    /// Reads a text; the client is told which names were cut.
+    fn read(&self, sql: &str) -> Result<Arc<[Statement]>, SqlError> {
+        let statements = self.database.parse(sql)?;
+        for name in statements.iter().flat_map(|statement| statement.shortened()) {
+            let message =
+                format!("identifier \"{}\" will be truncated to \"{}\"", name.from, name.to);
+            self.shared.notice(Notice::new("NOTICE", SqlState::NAME_TOO_LONG, message));
+        }
+        Ok(statements)
     }
 
     /// Makes a statement ready. `param_types` are what the client declared; the rest is inferred.
@@ -369,7 +380,7 @@ impl Session {
         sql: &str,
         sink: &mut (dyn FnMut(Execution) + Send),
     ) -> Result<(), SqlError> {
-        let statements = match self.database.parse(sql) {
+        let statements = match self.read(sql) {
             Ok(statements) => statements,
             Err(error) => {
                 self.fail_block().await;

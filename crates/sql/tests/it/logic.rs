@@ -272,7 +272,7 @@ async fn file_on_postgres(path: &Path, url: &str) -> Vec<String> {
     failures
 }
 
-async fn connect(url: &str, schema: &str, fresh: bool) -> tokio_postgres::Client {
+pub(crate) async fn connect(url: &str, schema: &str, fresh: bool) -> tokio_postgres::Client {
     let (client, connection) =
         tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("the server answers");
     tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! Tests of SQL as a whole, on a model of a cluster: what clients send, and what they get.
 
 mod check;
+mod features;
 mod logic;
 mod past;
 mod sessions;

@@ -1,5 +1,7 @@
 //! Tests of reading texts.
 
+mod precedence;
+
 use expr::SqlState;
 
 use super::{Kind, Mode, SetScope, SetValue, Show, Utility, parse};
