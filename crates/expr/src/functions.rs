@@ -153,6 +153,15 @@ pub fn exists(name: &str) -> bool {
         || signatures::SIGNATURES.iter().any(|signature| signature.name == name)
 }
 
+/// Whether there is a function of this name (in lower case) that takes so many arguments.
+#[must_use]
+pub fn takes(name: &str, arguments: usize) -> bool {
+    let fits = |signature: &&signatures::Signature| signature.args.len() == arguments;
+    matches!(name, "concat" | "concat_ws")
+        || array_function(name).is_some()
+        || signatures::SIGNATURES.iter().filter(fits).any(|signature| signature.name == name)
+}
+
 /// Finds the function of this name (in lower case) for arguments of these types.
 ///
 /// # Errors

@@ -33,8 +33,8 @@
 //! # What it does not know
 //!
 //! Correlated subqueries, recursive CTEs, window functions, views, foreign keys, COPY and the system
-//! catalogs are refused with `0A000` or `42P01`; nothing is accepted and ignored that could change a
-//! result.
+//! catalogs are refused with `0A000` and their name, as is everything that PostgreSQL has and this
+//! lacks (`postgres/mod.rs`); nothing is accepted and ignored that could change a result.
 
 mod bind;
 pub mod catalog;

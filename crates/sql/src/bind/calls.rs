@@ -177,9 +177,10 @@ impl Binder<'_> {
 
 /// The error that a function does not exist; another if PostgreSQL has it.
 pub(super) fn unbuilt(error: SqlError, name: &str, arguments: usize) -> SqlError {
-    /// Values that are written without brackets: to PostgreSQL they are no functions.
-    const MOMENTS: [&str; 2] = ["current_time", "localtime"];
-    let known = expr::functions::exists(name) || agg::is_aggregate(name);
+    /// What is written like a function and is none to PostgreSQL.
+    const FORMS: [&str; 5] =
+        ["current_time", "current_timestamp", "grouping", "localtime", "localtimestamp"];
+    let known = agg::is_aggregate(name) || expr::functions::takes(name, arguments);
     if error.sqlstate != SqlState::UNDEFINED_FUNCTION || known {
         return error;
     }
@@ -187,8 +188,12 @@ pub(super) fn unbuilt(error: SqlError, name: &str, arguments: usize) -> SqlError
         return SqlError::unsupported_all("functions that return rows outside FROM")
             .with_hint(format!("SELECT * FROM {name}(...)."));
     }
-    if MOMENTS.contains(&name) || postgres::has_function(name, arguments) {
-        return SqlError::unsupported(format!("the function {name}"));
+    if FORMS.contains(&name) || postgres::has_function(name, arguments) {
+        return SqlError::unsupported(if expr::functions::exists(name) {
+            format!("the function {name} with {arguments} arguments")
+        } else {
+            format!("the function {name}")
+        });
     }
     error
 }

@@ -273,7 +273,7 @@ impl Binder<'_> {
                         names.iter().zip(values).collect()
                     }
                     (ast::AssignmentTarget::Tuple(_), _) => {
-                        return Err(SqlError::unsupported("this form of SET (...) ="));
+                        return Err(SqlError::unsupported("SET (...) = anything but a list"));
                     }
                 };
             for (name, value) in pairs {
@@ -377,7 +377,7 @@ impl Binder<'_> {
             && !truncate.if_exists
             && truncate.identity != Some(ast::TruncateIdentityOption::Restart);
         if !plain {
-            return Err(SqlError::unsupported("this form of TRUNCATE"));
+            return Err(SqlError::unsupported("TRUNCATE with RESTART IDENTITY"));
         }
         let mut tables = Vec::with_capacity(truncate.table_names.len());
         for target in &truncate.table_names {

@@ -306,6 +306,7 @@ impl Binder<'_> {
         match (function, args) {
             ("generate_series", [_, _] | [_, _, _]) => self.series(args, alias),
             ("unnest", [array]) => self.unnest(array, alias),
+            ("unnest", [_, _, ..]) => Err(SqlError::unsupported("unnest of several arrays")),
             _ if postgres::has_function(function, args.len()) => {
                 Err(SqlError::unsupported(format!("function {name} in FROM")))
             }

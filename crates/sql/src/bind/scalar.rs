@@ -135,7 +135,10 @@ impl Binder<'_> {
                 Err(SqlError::unsupported(format!("collation {name}")))
             }
             ast::Expr::Extract { field, expr, .. } => {
-                let field = field.to_string().to_lowercase();
+                let field = match field {
+                    ast::DateTimeField::Custom(ident) => ident.value.to_lowercase(),
+                    field => field.to_string().to_lowercase(),
+                };
                 let arg = self.scalar(expr, scope)?;
                 self.call("extract", vec![Typed::constant(field.as_str(), Type::Text), arg])
             }
@@ -494,9 +497,9 @@ impl Binder<'_> {
         let value = match &*interval.value {
             ast::Expr::Value(value) if plain => match &value.value {
                 ast::Value::SingleQuotedString(text) => text,
-                _ => return Err(SqlError::unsupported("this form of INTERVAL")),
+                _ => return Err(SqlError::unsupported("INTERVAL with two fields or a precision")),
             },
-            _ => return Err(SqlError::unsupported("this form of INTERVAL")),
+            _ => return Err(SqlError::unsupported("INTERVAL with two fields or a precision")),
         };
         let text = match &interval.leading_field {
             Some(field) => format!("{value} {}", field.to_string().to_lowercase()),

@@ -40,6 +40,7 @@ pub(crate) use utility::{
     Utility,
 };
 
+use crate::postgres;
 use cursor::Cursor;
 use dialect::Postgres;
 use lex::offset;
@@ -172,7 +173,7 @@ fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
     let read = with_parser(source, tokens.clone(), |parser| parser.parse_statement());
     let statement = read.map_err(|error| match named_clause(&tokens, &error) {
         Some(feature) => SqlError::unsupported(feature),
-        None => error,
+        None => statements::known_mistake(&tokens, error),
     })?;
     Ok(match as_of {
         Some(as_of) => {
@@ -344,6 +345,14 @@ fn misread(source: &str, error: &ParserError, end: usize) -> SqlError {
     };
     if let Some(feature) = message.strip_prefix(dialect::UNSUPPORTED) {
         return SqlError::unsupported(feature);
+    }
+    if let Some(symbol) = message.strip_prefix(dialect::UNDEFINED) {
+        return if postgres::has_operator(symbol) {
+            SqlError::unsupported(format!("operator {symbol} before an operand"))
+        } else {
+            let message = format!("operator does not exist: {symbol}");
+            SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
+        };
     }
     let (message, location) = text::split_location(message);
     let at = location.and_then(offset);

@@ -91,6 +91,10 @@ const OBJECTS: [&str; 43] = [
 /// An error unless the grammar behind this one may read the statement.
 pub(super) fn refuse(cursor: &Cursor<'_>) -> Result<(), SqlError> {
     let mut ahead = cursor.clone();
+    if ahead.word("select") && ahead.at_end() {
+        return Err(SqlError::unsupported("SELECT without a list"));
+    }
+    ahead = cursor.clone();
     if ahead.token(&Token::LParen) || ahead.one_of(&READ).is_some() {
         return Ok(());
     }
@@ -217,7 +221,8 @@ fn alter_table(ahead: &mut Cursor<'_>) -> Result<(), SqlError> {
 
 /// What a statement has where the grammar could not read on, if that is something of PostgreSQL's:
 /// the word there, the one before it, and what both are a part of.
-const CLAUSES: [(&str, &str, &str); 12] = [
+const CLAUSES: [(&str, &str, &str); 13] = [
+    ("select", "where", "SELECT without a list"),
     ("unique", "nulls", "NULLS NOT DISTINCT"),
     ("", "overriding", "OVERRIDING"),
     ("", "tablesample", "TABLESAMPLE"),
@@ -249,6 +254,21 @@ pub(super) fn clause_at(tokens: &[TokenWithSpan], at: usize) -> Option<&'static 
         follows && shown(at) == *word && fits
     });
     found.map(|(_, _, feature)| *feature)
+}
+
+/// The error in PostgreSQL's own words, where it has some: `LIMIT 1, 2`.
+pub(super) fn known_mistake(tokens: &[TokenWithSpan], error: SqlError) -> SqlError {
+    let here = |token: &TokenWithSpan| super::offset(token.span.start) == error.position;
+    let limit = tokens.iter().position(here).is_some_and(|at| {
+        at >= 2
+            && tokens[at].token == Token::Comma
+            && matches!(&tokens[at - 2].token, Token::Word(word) if word.value == "limit")
+    });
+    if limit {
+        return SqlError::syntax("LIMIT #,# syntax is not supported")
+            .with_hint("Use separate LIMIT and OFFSET clauses.");
+    }
+    error
 }
 
 /// Whether the brackets that end before this token are those of USING.

@@ -1,15 +1,15 @@
 //! Expressions, operator by operator: what begins one, and what follows an operand.
 
 use sqlparser::{
-    ast::{BinaryOperator, CastKind, DataType, Expr, Ident, TypedString, UnaryOperator},
+    ast::{Array, BinaryOperator, CastKind, DataType, Expr, Ident, TypedString, UnaryOperator},
     keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::Token,
 };
 
 use super::{
-    COLLATE, COMPARISON, IS, NOT, OTHER, PATTERN, Parsed, SIGN, SYMMETRIC, UNSUPPORTED, category,
-    is_text, is_word, level,
+    COLLATE, COMPARISON, IS, NOT, OTHER, PATTERN, Parsed, SIGN, SYMMETRIC, UNDEFINED, UNSUPPORTED,
+    category, is_text, is_word, level,
 };
 use crate::postgres::{self, Category};
 
@@ -29,7 +29,10 @@ pub(super) fn prefix(parser: &mut Parser<'_>) -> Result<Option<Expr>, ParserErro
         Token::Minus => (UnaryOperator::Minus, SIGN),
         Token::Tilde => (UnaryOperator::BitwiseNot, OTHER),
         Token::Sharp => (UnaryOperator::Hash, OTHER),
-        Token::CustomBinaryOperator(symbol) => (unary_operator(symbol)?, OTHER),
+        Token::CustomBinaryOperator(symbol) => match unary_operator(symbol) {
+            Some(op) => (op, OTHER),
+            None => return unknown_prefix(parser).map(Some),
+        },
         token if is_word(token, "not") => (UnaryOperator::Not, NOT),
         Token::Word(_) => return word(parser),
         Token::LBracket => {
@@ -39,7 +42,11 @@ pub(super) fn prefix(parser: &mut Parser<'_>) -> Result<Option<Expr>, ParserErro
     };
     parser.advance_token();
     let arg = parser.parse_subexpr(of)?;
-    let arg = if begins_with_operator(&arg) { Expr::Nested(Box::new(arg)) } else { arg };
+    let arg = if op != UnaryOperator::Not && begins_with_operator(&arg) {
+        Expr::Nested(Box::new(arg))
+    } else {
+        arg
+    };
     Ok(Some(Expr::UnaryOp { op, expr: Box::new(arg) }))
 }
 
@@ -60,8 +67,8 @@ fn begins_with_operator(expr: &Expr) -> bool {
     }
 }
 
-fn unary_operator(symbol: &str) -> Result<UnaryOperator, ParserError> {
-    Ok(match symbol {
+fn unary_operator(symbol: &str) -> Option<UnaryOperator> {
+    Some(match symbol {
         "@" => UnaryOperator::PGAbs,
         "|/" => UnaryOperator::PGSquareRoot,
         "||/" => UnaryOperator::PGCubeRoot,
@@ -70,8 +77,19 @@ fn unary_operator(symbol: &str) -> Result<UnaryOperator, ParserError> {
         "@@" => UnaryOperator::DoubleAt,
         "?-" => UnaryOperator::QuestionDash,
         "?|" => UnaryOperator::QuestionPipe,
-        other => return Err(unsupported(&format!("operator {other} before an operand"))),
+        _ => return None,
     })
+}
+
+/// Signs before an operand that are no operator there: told as soon as the operand is one.
+fn unknown_prefix(parser: &mut Parser<'_>) -> Parsed {
+    let symbol = parser.next_token().token.to_string();
+    parser.parse_subexpr(OTHER)?;
+    while level(parser) == OTHER {
+        parser.advance_token();
+        parser.parse_subexpr(OTHER)?;
+    }
+    Err(ParserError::ParserError(format!("{UNDEFINED}{symbol}")))
 }
 
 fn unsupported(what: &str) -> ParserError {
@@ -127,6 +145,9 @@ fn word(parser: &mut Parser<'_>) -> Result<Option<Expr>, ParserError> {
             return Err(unsupported(&word.value));
         }
     }
+    if is_word(ahead(0), "array") && *ahead(1) == Token::LBracket {
+        return array(parser).map(Some);
+    }
     if is_word(ahead(0), "row") && *ahead(1) == Token::LParen {
         parser.advance_token();
         parser.advance_token();
@@ -156,6 +177,19 @@ fn word(parser: &mut Parser<'_>) -> Result<Option<Expr>, ParserError> {
     let value = parser.parse_value()?;
     let typed = TypedString { data_type, value, uses_odbc_syntax: false };
     Ok(Some(Expr::TypedString(typed)))
+}
+
+/// `ARRAY[...]`. Brackets stand for an array nowhere but in one, and arrays of arrays are not built.
+fn array(parser: &mut Parser<'_>) -> Parsed {
+    parser.expect_keyword_is(Keyword::ARRAY)?;
+    parser.expect_token(&Token::LBracket)?;
+    let elem = match parser.peek_token_ref().token {
+        Token::LBracket => return Err(unsupported("an array of arrays")),
+        Token::RBracket => Vec::new(),
+        _ => parser.parse_comma_separated(Parser::parse_expr)?,
+    };
+    parser.expect_token(&Token::RBracket)?;
+    Ok(Expr::Array(Array { elem, named: true }))
 }
 
 /// Whether `word 'text'` is a literal of a type. Types of several words are sqlparser's to read.

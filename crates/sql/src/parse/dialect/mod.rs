@@ -49,6 +49,8 @@ const PERIOD: u8 = 200;
 
 /// Begins a parser's error that is no syntax error: what follows is a feature that is not built.
 pub(super) const UNSUPPORTED: &str = "unsupported: ";
+/// Begins an error that is no syntax error either: what follows are signs that are no operator.
+pub(super) const UNDEFINED: &str = "undefined operator: ";
 /// The word before the lower bound of `BETWEEN SYMMETRIC`, kept as that bound's prefix.
 pub(crate) const SYMMETRIC: &str = "SYMMETRIC";
 

@@ -270,7 +270,9 @@ impl<'a> Lexer<'a> {
 
     fn refuse_junk(&mut self, what: &str, start: usize) -> Result<(), SqlError> {
         if self.byte(0).is_some_and(starts_name) {
-            self.at += self.text[self.at..].chars().next().map_or(0, char::len_utf8);
+            while self.byte(0).is_some_and(continues_name) {
+                self.at += 1;
+            }
             return Err(self.junk(what, start));
         }
         Ok(())

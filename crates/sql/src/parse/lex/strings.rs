@@ -23,9 +23,14 @@ struct Pairs {
     high: Option<u32>,
 }
 
+/// What is wrong with an escape, in PostgreSQL's words.
+type Wrong = &'static str;
+const BROKEN_PAIR: Wrong = "invalid Unicode surrogate pair";
+const NO_CHARACTER: Wrong = "invalid Unicode escape value";
+
 impl Pairs {
     /// The character that an escape completes, if it does.
-    fn take(&mut self, code: u32, at: usize) -> Result<Option<char>, SqlError> {
+    fn take(&mut self, code: u32) -> Result<Option<char>, Wrong> {
         match (self.high.take(), code) {
             (None, 0xd800..=0xdbff) => {
                 self.high = Some(code);
@@ -35,22 +40,15 @@ impl Pairs {
                 let whole = 0x10000 + ((high - 0xd800) << 10) + (code - 0xdc00);
                 Ok(char::from_u32(whole))
             }
-            (None, 0xdc00..=0xdfff) | (Some(_), _) => Err(broken_pair(at)),
-            (None, _) => match char::from_u32(code).filter(|c| *c != '\0') {
-                Some(c) => Ok(Some(c)),
-                None => Err(SqlError::syntax("invalid Unicode escape value").at(at)),
-            },
+            (None, 0xdc00..=0xdfff) | (Some(_), _) => Err(BROKEN_PAIR),
+            (None, _) => char::from_u32(code).filter(|c| *c != '\0').map(Some).ok_or(NO_CHARACTER),
         }
     }
 
     /// An error if a second half is awaited.
-    fn none_open(&self, at: usize) -> Result<(), SqlError> {
-        if self.high.is_some() { Err(broken_pair(at)) } else { Ok(()) }
+    fn none_open(&self) -> Result<(), Wrong> {
+        if self.high.is_some() { Err(BROKEN_PAIR) } else { Ok(()) }
     }
-}
-
-fn broken_pair(at: usize) -> SqlError {
-    SqlError::syntax("invalid Unicode surrogate pair").at(at)
 }
 
 impl Lexer<'_> {
@@ -164,7 +162,7 @@ impl Lexer<'_> {
             match self.byte(0) {
                 None => return Err(self.unterminated(what, start)),
                 Some(b'\'') => {
-                    pairs.none_open(self.at)?;
+                    pairs.none_open().map_err(|wrong| self.wrong_escape(wrong, 1))?;
                     self.at += 1;
                     if self.byte(0) == Some(b'\'') {
                         out.push(b'\'');
@@ -182,7 +180,7 @@ impl Lexer<'_> {
                     self.escape(&mut out, &mut pairs)?;
                 }
                 Some(byte) => {
-                    pairs.none_open(self.at)?;
+                    pairs.none_open().map_err(|wrong| self.wrong_escape(wrong, 1))?;
                     out.push(byte);
                     self.at += 1;
                 }
@@ -210,22 +208,37 @@ impl Lexer<'_> {
         }
     }
 
+    /// An error about so many bytes under the cursor.
+    fn wrong_escape(&self, wrong: Wrong, length: usize) -> SqlError {
+        let rest = &self.text[self.at..];
+        let end = (length..rest.len()).find(|end| rest.is_char_boundary(*end));
+        let near = &rest[..end.unwrap_or(rest.len())];
+        SqlError::syntax(format!("{wrong} at or near \"{near}\"")).at(self.at)
+    }
+
     /// An escape of `E'...'`, the backslash under the cursor.
     fn escape(&mut self, out: &mut Vec<u8>, pairs: &mut Pairs) -> Result<(), SqlError> {
         let at = self.at;
         let kind = self.byte(1).unwrap_or(b'\\');
-        self.at += 2;
         if matches!(kind, b'u' | b'U') {
             let length = if kind == b'u' { 4 } else { 8 };
-            let code = hex(self.text.get(self.at..self.at + length));
-            let Some(code) = code else { return Err(bad_escape(r"\uXXXX or \UXXXXXXXX", at)) };
-            self.at += length;
-            if let Some(c) = pairs.take(code, at)? {
+            let code = hex(self.text.get(at + 2..at + 2 + length));
+            let Some(code) = code else {
+                return Err(bad_escape(
+                    SqlState::INVALID_ESCAPE_SEQUENCE,
+                    r"\uXXXX or \UXXXXXXXX",
+                    at,
+                ));
+            };
+            let c = pairs.take(code).map_err(|wrong| self.wrong_escape(wrong, 2 + length))?;
+            self.at += 2 + length;
+            if let Some(c) = c {
                 out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
             return Ok(());
         }
-        pairs.none_open(at)?;
+        pairs.none_open().map_err(|wrong| self.wrong_escape(wrong, 1))?;
+        self.at += 2;
         match kind {
             b'b' => out.push(0x08),
             b'f' => out.push(0x0c),
@@ -306,8 +319,8 @@ fn hex(digits: Option<&str>) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok()
 }
 
-fn bad_escape(forms: &str, at: usize) -> SqlError {
-    SqlError::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid Unicode escape")
+fn bad_escape(state: SqlState, forms: &str, at: usize) -> SqlError {
+    SqlError::new(state, "invalid Unicode escape")
         .with_hint(format!("Unicode escapes must be {forms}."))
         .at(at)
 }
@@ -318,24 +331,25 @@ fn unicode(text: &str, escape: char, start: usize) -> Result<String, SqlError> {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let at = start + text.len() - rest.len();
+        let here = |wrong: Wrong| SqlError::syntax(wrong).at(at);
         rest = &rest[c.len_utf8()..];
         if c != escape {
-            pairs.none_open(at)?;
+            pairs.none_open().map_err(here)?;
             out.push(c);
         } else if let Some(behind) = rest.strip_prefix(escape) {
-            pairs.none_open(at)?;
+            pairs.none_open().map_err(here)?;
             out.push(escape);
             rest = behind;
         } else {
             let (from, length) = if rest.starts_with('+') { (1, 6) } else { (0, 4) };
             let Some(code) = hex(rest.get(from..from + length)) else {
-                return Err(bad_escape(r"\XXXX or \+XXXXXX", at));
+                return Err(bad_escape(SqlState::SYNTAX_ERROR, r"\XXXX or \+XXXXXX", at));
             };
             rest = &rest[from + length..];
-            out.extend(pairs.take(code, at)?);
+            out.extend(pairs.take(code).map_err(here)?);
         }
     }
-    pairs.none_open(start + text.len())?;
+    pairs.none_open().map_err(|wrong| SqlError::syntax(wrong).at(start + text.len()))?;
     Ok(out)
 }
 
