@@ -51,6 +51,10 @@ async fn processes_tell_what_they_did_by_their_own_clocks() {
         let (code, page) = draw(cluster.sql_port(2), &["--id", &id, "--format", form]);
         assert!(code == Some(0) && page.contains(part) && page.contains(&id), "{form}: {page}");
     }
+    let newest = draw(cluster.sql_port(0), &[]);
+    assert_eq!((newest.0, newest.1.trim_end()), (Some(0), drawn.as_str()), "the newest of its own");
+    let (code, message) = draw(cluster.sql_port(1), &[]);
+    assert!(code == Some(1) && message.contains("SET trace = on"), "{message}");
     let (code, message) = draw(cluster.sql_port(0), &["--id", "x"]);
     assert_eq!((code, message.lines().count()), (Some(1), 1), "{message}");
 

@@ -5,7 +5,8 @@
 //! | every Rust file begins with `//!` | a reader learns what a file is for before what it does |
 //! | no file above 600 lines, no function above 70 | what is longer is two things |
 //! | crates depend only on what [`edges`] allows | the direction of the arrows is the architecture |
-//! | no tokio in the cores | they are state machines: no tasks, no timers, no clock of their own |
+//! | no tokio in the cores, no `std::{fs, net, process, thread}` | they are state machines: no tasks, no timers, no machine around them |
+//! | no dependency that a crate does not use, no allowed edge that nobody has | what is drawn is what is there |
 //! | `tokio::select!` begins with `biased;` | otherwise it draws from a generator nobody seeds |
 //! | what a simulation runs takes its timers from `timer` | tokio's tick is too long for it |
 //! | what a node spawns goes through `clock::inherit` | else a frozen node goes on in part |
@@ -76,6 +77,7 @@ fn check(workspace: &Workspace, files: &[File]) -> Vec<Complaint> {
         if file.path.ends_with(".rs") {
             complaints.extend(rules::rust(file));
             complaints.extend(rules::simulated(file));
+            complaints.extend(rules::core(file));
         }
         if file.path.ends_with("Cargo.toml") {
             complaints.extend(edges::check(file));
@@ -85,6 +87,7 @@ fn check(workspace: &Workspace, files: &[File]) -> Vec<Complaint> {
         }
         complaints.extend(rules::no_private_paths(file));
     }
+    complaints.extend(edges::unused(files));
     complaints
 }
 

@@ -70,16 +70,18 @@ impl<'h> Explainer<'_, 'h> {
         } else if hop.kind.has(EdgeKind::WR) {
             match kind {
                 KeyKind::List => format!("{to} read {name} and saw {later}, which {from} appended"),
-                KeyKind::Register => format!("{to} read {name} = {later}, which {from} wrote"),
+                KeyKind::Register | KeyKind::Counter => {
+                    format!("{to} read {name} = {later}, which {from} wrote")
+                }
                 KeyKind::Set => format!("{to} read {name} and found {later}, which {from} added"),
             }
         } else {
-            let earlier = earlier.unwrap_or_else(|| "nil".into());
+            let earlier = earlier.unwrap_or_else(|| self.index.initial(key).to_string());
             let missed = match kind {
                 KeyKind::List => {
                     format!("{to} appended {later} to {name}, which {from} did not see")
                 }
-                KeyKind::Register => {
+                KeyKind::Register | KeyKind::Counter => {
                     format!("{from} read {name} = {earlier} and missed {later}, which {to} wrote")
                 }
                 KeyKind::Set => format!("{to} added {later} to {name}, which {from} did not find"),
@@ -119,7 +121,7 @@ impl<'h> Explainer<'_, 'h> {
             KeyKind::List => {
                 format!("{from} appended {earlier} to {key} before {to} appended {later}")
             }
-            KeyKind::Register | KeyKind::Set => {
+            KeyKind::Register | KeyKind::Set | KeyKind::Counter => {
                 format!("{from} wrote {key} = {earlier} before {to} wrote {later}")
             }
         }
@@ -128,7 +130,8 @@ impl<'h> Explainer<'_, 'h> {
     fn because_of_time(&self, hop: &Hop, from: &str, to: &str) -> String {
         let (earlier, later) = (self.index.op(hop.from), self.index.op(hop.to));
         if hop.kind.has(EdgeKind::PROCESS) {
-            return format!("process {} did {from} before {to}", earlier.process);
+            let process = self.index.history.process_name(earlier.process);
+            return format!("process {process} did {from} before {to}");
         }
         let unit = self.index.history.time_unit;
         let gap = ended_before(unit, earlier, later).unwrap_or_else(|| "some time".into());

@@ -8,6 +8,7 @@
 //! | [`lines`] | our format: one operation a line |
 //! | [`events`] | Jepsen's format: an event when an operation begins, another when it ends |
 //! | [`micro`] | transactions' steps, the same in both |
+//! | [`processes`] | numbers and names of processes, the same in both |
 //! | [`write`](mod@write) | histories to files |
 //!
 //! Which of the two formats a file has is seen from its contents: events have a `type`. The
@@ -19,13 +20,14 @@ mod form;
 mod json;
 mod lines;
 mod micro;
+mod processes;
 mod write;
 
 use std::{fmt, str::FromStr};
 
 pub use write::{to_edn, to_json_lines};
 
-use crate::History;
+use crate::{Action, History, Initial, MicroOp, Value, World};
 
 /// A syntax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +80,63 @@ impl LoadError {
     }
 }
 
+/// How a file is to be read, where it does not say itself.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Its syntax. `None`: its first entry tells.
+    pub format: Option<Format>,
+    /// Whether all that writes is in the file. `None`: what the file says, or what its format is
+    /// taken for: our lines are closed, events are open.
+    pub world: Option<World>,
+    /// What registers hold in the beginning.
+    pub initial: Initial,
+}
+
+impl Initial {
+    /// Takes a word of the command line: `VALUE` for all registers, or `KEY=VALUE` for one, both in
+    /// EDN.
+    ///
+    /// # Errors
+    /// If it is no EDN, or says what was said before.
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
+        let (key, value) = match text.split_once('=') {
+            Some((key, value)) => (Some(one_value(key)?), one_value(value)?),
+            None => (None, one_value(text)?),
+        };
+        let before = match key {
+            Some(key) => self.keys.insert(key, value),
+            None => Some(std::mem::replace(&mut self.all, value)).filter(|all| !all.is_nil()),
+        };
+        if before.is_some() { Err(format!("{text}: this was said before")) } else { Ok(()) }
+    }
+}
+
+fn one_value(text: &str) -> Result<Value, String> {
+    let forms = edn::parse(text).map_err(|error| format!("{text}: {}", error.message))?;
+    let [form] = forms.as_slice() else { return Err(format!("{text:?} is not one value")) };
+    Ok(form.value())
+}
+
 /// Reads a history. Without a format, the first entry of the file tells.
+///
+/// # Errors
+/// If the file is malformed, or has no operations.
 pub fn load(bytes: &[u8], format: Option<Format>) -> Result<History, LoadError> {
+    load_as(bytes, &Reading { format, ..Reading::default() })
+}
+
+/// Reads a history of which more is known than the file says.
+///
+/// # Errors
+/// If the file is malformed, or has no operations, or no register that an initial value names.
+pub fn load_as(bytes: &[u8], reading: &Reading) -> Result<History, LoadError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         LoadError::new(line, "this is no UTF-8 text")
     })?;
-    let forms = match format.unwrap_or_else(|| guess(text)) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let forms = match reading.format.unwrap_or_else(|| guess(text)) {
         Format::JsonLines => json::parse(text)?,
         Format::Edn => edn::parse(text)?,
     };
@@ -96,24 +147,67 @@ pub fn load(bytes: &[u8], format: Option<Format>) -> Result<History, LoadError> 
     let Some(first) = entries.first() else {
         return Err(LoadError::new(1, "the file has no operations"));
     };
-    if entries.iter().take(2).any(|entry| entry.get("type").is_some()) {
-        return events::history(entries);
-    }
-    if first.get("invoked").is_none() && first.get("history").is_none() {
+    let mut history = if entries.iter().take(2).any(|entry| entry.get("type").is_some()) {
+        events::history(entries, reading)?
+    } else if first.get("invoked").is_none() && first.get("history").is_none() {
         return Err(LoadError::new(
             first.line,
             "neither an event (which has a `type`) nor an operation (which has `invoked`)",
         ));
+    } else {
+        lines::history(entries, reading)?
+    };
+    if history.ops.is_empty() {
+        return Err(LoadError::new(first.line, no_operations(&history)));
     }
-    lines::history(entries)
+    take_initial(&mut history, &reading.initial)?;
+    Ok(history)
+}
+
+fn no_operations(history: &History) -> String {
+    let skipped =
+        history.skipped.iter().map(|skipped| format!("{}: {}", skipped.reason, skipped.count));
+    let skipped: Vec<String> = skipped.collect();
+    if skipped.is_empty() {
+        return "the file has no operations".to_owned();
+    }
+    format!("the file has no operations; skipped: {}", skipped.join(", "))
+}
+
+/// An initial value that no register of the file has is a mistake in the key.
+fn take_initial(history: &mut History, initial: &Initial) -> Result<(), LoadError> {
+    history.initial.clone_from(initial);
+    let is_register = |key: &Value| {
+        history.ops.iter().any(|op| match &op.action {
+            Action::Txn(steps) => steps.iter().any(|step| match step {
+                MicroOp::Write { key: touched, .. }
+                | MicroOp::ReadRegister { key: touched, .. } => touched == key,
+                MicroOp::Append { .. }
+                | MicroOp::ReadList { .. }
+                | MicroOp::Add { .. }
+                | MicroOp::ReadSet { .. } => false,
+            }),
+            Action::Register { key: touched, .. } => touched == key,
+            Action::Transfer { .. } | Action::Balances(_) => false,
+        })
+    };
+    match initial.keys.keys().find(|key| !is_register(key)) {
+        Some(key) => Err(LoadError::new(1, format!("no register of the file is called {key}"))),
+        None => Ok(()),
+    }
 }
 
 /// Keys are quoted in JSON, and are keywords in EDN.
 fn guess(text: &str) -> Format {
-    let first_map = text.split_once('{').map(|(_, rest)| rest.trim_start());
+    let mut rest = text.trim_start();
+    while rest.starts_with(';') {
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest.trim_start());
+    }
+    let first_map = rest.split_once('{').map(|(_, rest)| rest.trim_start());
     match first_map {
         Some(rest) if rest.starts_with('"') => Format::JsonLines,
         Some(_) => Format::Edn,
+        // A vector of no maps, or nothing at all: whose mistake it is, brackets do not tell.
         None => Format::JsonLines,
     }
 }

@@ -23,7 +23,7 @@
 //! never append, write or add the same value to the same key twice. Where values repeat (bank
 //! balances), only timestamps or the workload's own invariant can judge.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::Value;
 
@@ -196,6 +196,13 @@ pub enum Call {
         /// What it holds afterwards.
         to: Value,
     },
+    /// Adds to a counter: a register that holds an integer. A key with such calls is a counter,
+    /// whatever else is done to it.
+    Add(i64),
+    /// Takes a lock, which nobody may hold.
+    Acquire,
+    /// Gives back a lock, which somebody must hold.
+    Release,
 }
 
 /// What an operation does.
@@ -290,6 +297,33 @@ pub enum TimeUnit {
     Positions,
 }
 
+/// What registers and counters hold before anybody wrote them. Lists and sets begin empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Initial {
+    /// All that are not named in `keys`. [`Value::Nil`]: nothing.
+    pub all: Value,
+    /// Single ones.
+    pub keys: BTreeMap<Value, Value>,
+}
+
+impl Initial {
+    /// What a register held in the beginning.
+    pub fn of(&self, key: &Value) -> &Value {
+        self.keys.get(key).unwrap_or(&self.all)
+    }
+}
+
+/// Something of a file that nobody will judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// What it is, and why it is passed over: `events of nemesis, which is no client`.
+    pub reason: String,
+    /// How often.
+    pub count: usize,
+    /// Where it is first found in the file, counted from 1; `None` if it came from no file.
+    pub line: Option<usize>,
+}
+
 /// All that some clients did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -299,4 +333,34 @@ pub struct History {
     pub world: World,
     /// What [`Nanos`] mean here.
     pub time_unit: TimeUnit,
+    /// What was there before.
+    pub initial: Initial,
+    /// Names of processes that are more than numbers, by [`Operation::process`].
+    pub names: BTreeMap<u64, Arc<str>>,
+    /// What a file held besides.
+    pub skipped: Vec<Skipped>,
 }
+
+impl History {
+    /// What a process is called.
+    pub fn process_name(&self, process: u64) -> String {
+        self.names.get(&process).map_or_else(|| process.to_string(), |name| name.to_string())
+    }
+
+    /// Counts something that is passed over.
+    pub(crate) fn skip(&mut self, reason: &str, line: Option<usize>) {
+        if let Some(known) = self.skipped.iter_mut().find(|known| known.reason == reason) {
+            known.count += 1;
+            return;
+        }
+        // A file may be full of surprises: what they are is told of so many, the rest is counted.
+        let reason = if self.skipped.len() < MAX_REASONS { reason } else { "other things" };
+        match self.skipped.iter_mut().find(|known| known.reason == reason) {
+            Some(known) => known.count += 1,
+            None => self.skipped.push(Skipped { reason: reason.to_owned(), count: 1, line }),
+        }
+    }
+}
+
+/// So many reasons are told apart.
+const MAX_REASONS: usize = 32;

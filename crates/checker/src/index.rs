@@ -8,9 +8,9 @@
 //! somebody who counts saw an effect. The others, failed ones included, stay in the index so that a
 //! read of theirs is recognised for what it is.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::{Action, Call, History, MicroOp, Operation, Outcome, Value};
+use crate::{Action, Call, History, MicroOp, Operation, Outcome, Value, World};
 
 /// A key's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,13 +36,17 @@ pub(crate) enum KeyKind {
     List,
     Register,
     Set,
+    /// A register of integers that calls add to: what was added by whom, no read tells.
+    Counter,
 }
 
 /// A micro-operation in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Append, write or add.
+    /// Append, write or add to a set.
     Write(KeyId, VersionId),
+    /// Adds to a counter.
+    Add(KeyId, i64),
     /// Read of a register.
     Read(KeyId, VersionId),
     /// Read of a list or a set.
@@ -52,7 +56,10 @@ pub(crate) enum Step {
 impl Step {
     pub(crate) fn key(&self) -> KeyId {
         match self {
-            Self::Write(key, _) | Self::Read(key, _) | Self::ReadAll(key, _) => *key,
+            Self::Write(key, _)
+            | Self::Add(key, _)
+            | Self::Read(key, _)
+            | Self::ReadAll(key, _) => *key,
         }
     }
 }
@@ -77,7 +84,12 @@ pub(crate) struct Version<'h> {
     pub writer: Option<TxnId>,
     /// Whether its writer wrote nothing to the key afterwards.
     pub last: bool,
+    /// Whether a register held it before anybody wrote.
+    pub initial: bool,
 }
+
+/// What a lock holds while somebody has it; free it holds nothing.
+static HELD: Value = Value::Bool(true);
 
 /// How transactions over several keys are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +110,11 @@ pub(crate) struct Index<'h> {
     pub keys: Vec<(&'h Value, KeyKind)>,
     /// By [`VersionId`].
     pub versions: Vec<Version<'h>>,
-    /// Keys of which nobody can tell who wrote what: a value was written twice. By [`KeyId`].
+    /// Keys of which nobody can tell who wrote what: a value was written twice, or it is a counter.
+    /// By [`KeyId`].
     pub repeats: Vec<bool>,
+    /// Keys that some call takes or gives back.
+    locks: FxHashSet<&'h Value>,
 }
 
 impl<'h> Index<'h> {
@@ -131,6 +146,15 @@ impl<'h> Index<'h> {
         self.keys[key.0 as usize].0
     }
 
+    /// What a register held before anybody wrote it. A lock is free then, whatever registers hold.
+    pub(crate) fn initial(&self, key: KeyId) -> &'h Value {
+        if self.is_lock(key) { &Value::Nil } else { self.history.initial.of(self.key_name(key)) }
+    }
+
+    pub(crate) fn is_lock(&self, key: KeyId) -> bool {
+        self.locks.contains(self.key_name(key))
+    }
+
     pub(crate) fn kind(&self, key: KeyId) -> KeyKind {
         self.keys[key.0 as usize].1
     }
@@ -154,14 +178,22 @@ impl<'h> Index<'h> {
         for at in 0..self.txns.len() {
             let id = TxnId(at as u32);
             let mut last_of_key: FxHashMap<KeyId, VersionId> = FxHashMap::default();
+            let mut read: FxHashSet<VersionId> = FxHashSet::default();
             for step in &self.txns[at].steps {
+                if let Step::Read(_, version) = step {
+                    read.insert(*version);
+                }
                 let Step::Write(key, version) = step else { continue };
+                // Who read what he then wrote read it from somebody else.
+                if self.history.world == World::Open && read.contains(version) {
+                    self.repeats[key.0 as usize] = true;
+                }
                 let failed = self.op(id).outcome == Outcome::Fail;
                 let earlier = self.version(*version).writer;
                 let earlier_failed = earlier.is_none_or(|t| self.op(t).outcome == Outcome::Fail);
                 let found = &mut self.versions[version.0 as usize];
                 // A value that is tried again after a failure is still its last writer's own.
-                if (earlier.is_some() && !failed && !earlier_failed) || found.value.is_nil() {
+                if (earlier.is_some() && !failed && !earlier_failed) || found.initial {
                     self.repeats[key.0 as usize] = true;
                 }
                 if earlier.is_none() || (earlier_failed && !failed) {
@@ -183,7 +215,7 @@ impl<'h> Index<'h> {
             let mut seen = Vec::new();
             for step in &self.txns[at].steps {
                 match step {
-                    Step::Write(..) => {}
+                    Step::Write(..) | Step::Add(..) => {}
                     Step::Read(key, version) if !self.repeats(*key) => {
                         seen.extend(self.version(*version).writer);
                     }
@@ -210,10 +242,21 @@ struct Builder<'h> {
     index: Index<'h>,
     key_ids: FxHashMap<&'h Value, KeyId>,
     version_ids: FxHashMap<(KeyId, &'h Value), VersionId>,
+    /// Keys that some call adds to.
+    counters: FxHashSet<&'h Value>,
 }
 
 impl<'h> Builder<'h> {
     fn new(history: &'h History, cut: Cut) -> Self {
+        let (mut counters, mut locks) = (FxHashSet::default(), FxHashSet::default());
+        for op in &history.ops {
+            let Action::Register { key, call } = &op.action else { continue };
+            match call {
+                Call::Add(_) => counters.insert(key),
+                Call::Acquire | Call::Release => locks.insert(key),
+                Call::Read(_) | Call::Write(_) | Call::CompareAndSet { .. } => continue,
+            };
+        }
         let index = Index {
             history,
             cut,
@@ -221,8 +264,10 @@ impl<'h> Builder<'h> {
             keys: Vec::new(),
             versions: Vec::new(),
             repeats: Vec::new(),
+            locks,
         };
-        Self { index, key_ids: FxHashMap::default(), version_ids: FxHashMap::default() }
+        let (key_ids, version_ids) = (FxHashMap::default(), FxHashMap::default());
+        Self { index, key_ids, version_ids, counters }
     }
 
     fn add(&mut self, at: usize, op: &'h Operation) {
@@ -273,6 +318,7 @@ impl<'h> Builder<'h> {
 
     fn call_steps(&mut self, key: &'h Value, call: &'h Call) -> Vec<Step> {
         let id = self.key(key, KeyKind::Register);
+        let held = &HELD;
         match call {
             Call::Read(None) => Vec::new(),
             Call::Read(Some(value)) => vec![Step::Read(id, self.version(id, value))],
@@ -280,6 +326,15 @@ impl<'h> Builder<'h> {
             Call::CompareAndSet { from, to } => {
                 let from = Step::Read(id, self.version(id, from));
                 vec![from, Step::Write(id, self.version(id, to))]
+            }
+            Call::Add(amount) => vec![Step::Add(id, *amount)],
+            Call::Acquire => {
+                let free = Step::Read(id, self.version(id, &Value::Nil));
+                vec![free, Step::Write(id, self.version(id, held))]
+            }
+            Call::Release => {
+                let taken = Step::Read(id, self.version(id, held));
+                vec![taken, Step::Write(id, self.version(id, &Value::Nil))]
             }
         }
     }
@@ -291,9 +346,11 @@ impl<'h> Builder<'h> {
 
     fn key(&mut self, key: &'h Value, kind: KeyKind) -> KeyId {
         let index = &mut self.index;
+        let is_counter = kind == KeyKind::Register && self.counters.contains(key);
+        let kind = if is_counter { KeyKind::Counter } else { kind };
         let id = *self.key_ids.entry(key).or_insert_with(|| {
             index.keys.push((key, kind));
-            index.repeats.push(false);
+            index.repeats.push(is_counter);
             KeyId(index.keys.len() as u32 - 1)
         });
         // One key used as two kinds: what a value of it means cannot be told.
@@ -304,9 +361,12 @@ impl<'h> Builder<'h> {
     }
 
     fn version(&mut self, key: KeyId, value: &'h Value) -> VersionId {
+        let kind = self.index.kind(key);
+        let initial = matches!(kind, KeyKind::Register | KeyKind::Counter)
+            && self.index.initial(key) == value;
         let versions = &mut self.index.versions;
         *self.version_ids.entry((key, value)).or_insert_with(|| {
-            versions.push(Version { key, value, writer: None, last: false });
+            versions.push(Version { key, value, writer: None, last: false, initial });
             VersionId(versions.len() as u32 - 1)
         })
     }

@@ -54,6 +54,8 @@ impl<'i, 'h> Inference<'i, 'h> {
                 KeyKind::List => self.lists(key, &touches),
                 KeyKind::Register => self.registers(key, &touches),
                 KeyKind::Set => self.sets(key, &touches),
+                // Its values repeat, so nothing is known of it here.
+                KeyKind::Counter => {}
             }
         }
     }
@@ -65,7 +67,7 @@ impl<'i, 'h> Inference<'i, 'h> {
     /// A version that was read: was it ever to be seen? Reports aborted and unwritten ones.
     fn judge_read_version(&mut self, reader: TxnId, version: VersionId) {
         let found = self.index.version(version);
-        if found.value.is_nil() {
+        if found.initial {
             return;
         }
         let key = self.index.key_name(found.key);

@@ -66,15 +66,17 @@ mod value;
 mod verdict;
 mod workloads;
 
-pub use format::{Format, LoadError, UnknownFormat, load, to_edn, to_json_lines};
+pub use format::{Format, LoadError, Reading, UnknownFormat, load, load_as, to_edn, to_json_lines};
 pub use history::{
-    Action, Call, History, MicroOp, Nanos, Operation, Outcome, Stamp, TimeUnit, Timestamps,
-    Workload, World,
+    Action, Call, History, Initial, MicroOp, Nanos, Operation, Outcome, Skipped, Stamp, TimeUnit,
+    Timestamps, Workload, World,
 };
 pub use model::{Kind, Model, Order, UnknownModel};
+pub use render::SCHEMA;
 pub use value::Value;
 pub use verdict::{
-    Anomaly, MAX_WITNESSES, Stats, Validity, Verdict, Witness, WitnessEdge, WitnessOp,
+    Anomaly, MAX_WITNESSES, SHOWN_WITNESSES, Stats, Validity, Verdict, Witness, WitnessEdge,
+    WitnessOp,
 };
 
 /// What to judge, and how.

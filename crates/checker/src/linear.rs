@@ -16,11 +16,16 @@
 //! No world left: no order explains the call that just ended. What keeps the worlds few:
 //!
 //! - a moment is only given when a call ends that needs one;
+//! - of open calls that do the same, the one that ends first goes first: if it went later, the two
+//!   could change places; one of unknown outcome ends last of all, and of several the oldest goes
+//!   first (not so where a process did two things within one moment: they have an order);
 //! - an open read that agrees with the register has its moment at once: that changes nothing and
 //!   can only help;
-//! - of open calls of unknown outcome that do the same, the oldest goes first;
 //! - worlds are kept once, however they came about, and of two with the same value and the same
 //!   known calls only the one that needed fewer unknown ones: it can do whatever the other can.
+//!
+//! Counters are judged by the same search. Their state is the sum of what was added so far; locks are
+//! registers that a compare-and-set takes and gives back.
 //!
 //! The problem is NP-complete; beyond [`MAX_WORLDS`] the judgement is "undecided", never a guess.
 
@@ -29,9 +34,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
-    Kind, Nanos, Order, Outcome,
-    index::{Index, KeyId, Step, TxnId, VersionId},
-    order::in_present,
+    Kind, Nanos, Order, Outcome, Value,
+    index::{Index, KeyId, KeyKind, Step, TxnId, VersionId},
+    order::{at_several_things, in_present},
     report::{Found, Report},
 };
 
@@ -41,17 +46,26 @@ const MAX_WORLDS: usize = if cfg!(test) { 20_000 } else { 3_000_000 };
 /// So many of the calls that were open are shown in a witness.
 const SHOWN_CALLS: usize = 8;
 
-/// A register's value. `None` is nil.
-type State = Option<VersionId>;
+/// What a register holds: the number of a version, or [`BEGINNING`]; of a counter the integer.
+type State = i64;
+
+/// The state of a register that nobody has written. Versions have numbers from 0.
+const BEGINNING: State = -1;
 
 /// A call, or a transaction's part on one register.
 #[derive(Debug)]
 struct Call {
-    txn: TxnId,
+    /// `None`: a write of somebody who is not in the history.
+    txn: Option<TxnId>,
     steps: Vec<Step>,
     begin: Nanos,
     /// `None` if nobody knows whether it happened.
     end: Option<Nanos>,
+    /// What its process ended at the very moment in which this began: real time calls them concurrent,
+    /// their process knows better.
+    after: Vec<usize>,
+    /// Whether it is after something, or something is after it.
+    is_tied: bool,
 }
 
 /// A state of the world: the value, and the open calls that had their moment, sorted.
@@ -104,11 +118,24 @@ enum Answer {
     Undecided,
 }
 
-/// Judges one register.
-pub(crate) fn judge<'h>(index: &Index<'h>, report: &mut Report<'h>, key: KeyId) {
-    let calls = calls(index, key);
+/// Judges some registers, each by itself.
+pub(crate) fn judge<'h>(index: &Index<'h>, report: &mut Report<'h>, keys: &[KeyId]) {
+    let mut calls = calls(index, keys);
+    for key in keys {
+        judge_one(index, report, *key, &calls.remove(key).unwrap_or_default());
+    }
+}
+
+fn judge_one<'h>(index: &Index<'h>, report: &mut Report<'h>, key: KeyId, calls: &[Call]) {
     let name = index.key_name(key);
-    match Search::new(index, &calls).run() {
+    if let Some(odd) = no_integer(index, key, calls) {
+        report.undecided(format!(
+            "the counter {name} was not judged: it was to hold {odd}, which is no integer"
+        ));
+        return;
+    }
+    let search = Search::new(index, calls, key);
+    match search.run() {
         Answer::Linearizable => {}
         Answer::Undecided => report.undecided(format!(
             "the register {name} was not judged for linearizability: with {} calls it has more than \
@@ -116,22 +143,19 @@ pub(crate) fn judge<'h>(index: &Index<'h>, report: &mut Report<'h>, key: KeyId) 
             calls.len()
         )),
         Answer::Not { call, open, possible } => {
-            let value = |state: &State| match state {
-                None => "nil".to_owned(),
-                Some(version) => index.version(*version).value.to_string(),
-            };
-            let possible: Vec<String> = possible.iter().map(value).collect();
+            let possible: Vec<String> =
+                possible.into_iter().map(|state| shown(index, key, state)).collect();
             report.add(Kind::Nonlinearizable, Order::Data, || Found {
                 ops: [call]
                     .into_iter()
                     .chain(open.into_iter().take(SHOWN_CALLS))
-                    .map(|call| index.txn(calls[call].txn).op)
+                    .filter_map(|call| Some(index.txn(calls[call].txn?).op))
                     .collect(),
                 keys: vec![name],
                 explanation: format!(
                     "No order of the calls explains T1: when it ended, {name} can only have been {} \
                      since it began, by all that ended before and whatever ran beside it.",
-                    possible.join(" or ")
+                    one_of(possible)
                 ),
                 ..Found::default()
             });
@@ -139,33 +163,135 @@ pub(crate) fn judge<'h>(index: &Index<'h>, report: &mut Report<'h>, key: KeyId) 
     }
 }
 
-/// What was done to a register, except what surely did not happen. The moment of a read of the past may
+/// Of many states so many are named.
+const SHOWN_STATES: usize = 12;
+
+fn one_of(mut states: Vec<String>) -> String {
+    let hidden = states.len().saturating_sub(SHOWN_STATES);
+    states.truncate(SHOWN_STATES);
+    if hidden > 0 {
+        states.push(format!("one of {hidden} others"));
+    }
+    states.join(" or ")
+}
+
+/// A state as a person would say it.
+fn shown(index: &Index<'_>, key: KeyId, state: State) -> String {
+    match index.kind(key) {
+        KeyKind::Counter => state.to_string(),
+        KeyKind::Register | KeyKind::List | KeyKind::Set => match u32::try_from(state) {
+            Ok(version) => index.version(VersionId(version)).value.to_string(),
+            Err(_) => index.initial(key).to_string(),
+        },
+    }
+}
+
+/// What a counter was to hold though it is no integer, if there is such a thing. Nil is a counter's
+/// zero.
+fn no_integer<'h>(index: &Index<'h>, key: KeyId, calls: &[Call]) -> Option<&'h Value> {
+    if index.kind(key) != KeyKind::Counter {
+        return None;
+    }
+    let steps = calls.iter().flat_map(|call| &call.steps);
+    let values = steps.filter_map(|step| match step {
+        Step::Read(_, version) | Step::Write(_, version) => Some(index.version(*version).value),
+        Step::Add(..) | Step::ReadAll(..) => None,
+    });
+    let odd = |value: &&Value| value.as_int().is_none() && !value.is_nil();
+    [index.initial(key)].into_iter().chain(values).find(odd)
+}
+
+/// What was done to registers, except what surely did not happen. The moment of a read of the past may
 /// lie anywhere before its end.
-fn calls(index: &Index<'_>, key: KeyId) -> Vec<Call> {
-    let mut calls = Vec::new();
+fn calls(index: &Index<'_>, keys: &[KeyId]) -> FxHashMap<KeyId, Vec<Call>> {
+    let mut calls: FxHashMap<KeyId, Vec<Call>> =
+        keys.iter().map(|key| (*key, Vec::new())).collect();
     for (at, txn) in index.txns.iter().enumerate() {
         let id = TxnId(at as u32);
         let op = index.op(id);
-        let steps = txn.steps.iter().filter(|step| step.key() == key);
-        let steps: Vec<Step> = steps.cloned().collect();
-        let writes = steps.iter().any(|step| matches!(step, Step::Write(..)));
+        let Some(of_key) = txn.steps.first().and_then(|step| calls.get_mut(&step.key())) else {
+            continue;
+        };
+        let writes = txn.steps.iter().any(|s| matches!(s, Step::Write(..) | Step::Add(..)));
         let matters = match op.outcome {
-            Outcome::Ok => !steps.is_empty(),
+            Outcome::Ok => true,
             Outcome::Unknown => writes,
             Outcome::Fail => false,
         };
         if matters {
             let end = op.completed.filter(|_| op.outcome == Outcome::Ok);
             let begin = if in_present(index, id) { op.invoked } else { Nanos(0) };
-            calls.push(Call { txn: id, steps, begin, end });
+            let (after, is_tied) = (Vec::new(), false);
+            of_key.push(Call {
+                txn: Some(id),
+                steps: txn.steps.clone(),
+                begin,
+                end,
+                after,
+                is_tied,
+            });
         }
     }
+    if index.history.world == crate::World::Open {
+        calls.iter_mut().for_each(|(key, calls)| add_strangers(index, *key, calls));
+    }
+    let several = at_several_things(index.history);
+    calls.values_mut().for_each(|calls| tie(index, calls, &several));
     calls
+}
+
+/// In an open world, values that somebody read and nobody wrote were written once each, by somebody
+/// unknown, at any time. What counters and locks show is nobody's value.
+fn add_strangers(index: &Index<'_>, key: KeyId, calls: &mut Vec<Call>) {
+    if index.kind(key) != KeyKind::Register || index.is_lock(key) {
+        return;
+    }
+    let read = calls.iter().flat_map(|call| &call.steps).filter_map(|step| match step {
+        Step::Read(_, version) => Some(*version),
+        Step::Write(..) | Step::Add(..) | Step::ReadAll(..) => None,
+    });
+    let strange = |version: &VersionId| {
+        let found = index.version(*version);
+        found.writer.is_none() && !found.initial
+    };
+    let strange: BTreeSet<VersionId> = read.filter(strange).collect();
+    calls.extend(strange.into_iter().map(|version| Call {
+        txn: None,
+        steps: vec![Step::Write(key, version)],
+        begin: Nanos(0),
+        end: None,
+        after: Vec::new(),
+        is_tied: false,
+    }));
+}
+
+/// Puts calls in order and finds those that follow each other within a moment. Processes that did
+/// several things at a time order nothing.
+fn tie(index: &Index<'_>, calls: &mut [Call], several: &BTreeSet<u64>) {
+    calls.sort_by_key(|call| (call.begin, call.txn.map(|txn| index.op(txn).index)));
+    let mut ended: FxHashMap<(u64, Nanos), Vec<usize>> = FxHashMap::default();
+    for at in 0..calls.len() {
+        let Some(txn) = calls[at].txn else { continue };
+        let process = index.op(txn).process;
+        if several.contains(&process) || !in_present(index, txn) {
+            continue;
+        }
+        if let Some(before) = ended.get(&(process, calls[at].begin)) {
+            before.iter().for_each(|before| calls[*before].is_tied = true);
+            calls[at].after.clone_from(before);
+            calls[at].is_tied = true;
+        }
+        if let Some(end) = calls[at].end {
+            ended.entry((process, end)).or_default().push(at);
+        }
+    }
 }
 
 struct Search<'c, 'h> {
     index: &'c Index<'h>,
     calls: &'c [Call],
+    /// Whether the state is a sum.
+    is_counter: bool,
     /// Calls that began and have not ended.
     open: Vec<usize>,
     worlds: FxHashSet<World>,
@@ -174,9 +300,12 @@ struct Search<'c, 'h> {
 }
 
 impl<'c, 'h> Search<'c, 'h> {
-    fn new(index: &'c Index<'h>, calls: &'c [Call]) -> Self {
-        let worlds = [(None, Vec::new())].into_iter().collect();
-        Self { index, calls, open: Vec::new(), worlds, work: 0 }
+    fn new(index: &'c Index<'h>, calls: &'c [Call], key: KeyId) -> Self {
+        let is_counter = index.kind(key) == KeyKind::Counter;
+        let sum = index.initial(key).as_int().unwrap_or_default();
+        let beginning = if is_counter { sum } else { BEGINNING };
+        let worlds = [(beginning, Vec::new())].into_iter().collect();
+        Self { index, calls, is_counter, open: Vec::new(), worlds, work: 0 }
     }
 
     fn run(mut self) -> Answer {
@@ -236,7 +365,8 @@ impl<'c, 'h> Search<'c, 'h> {
                 continue;
             }
             for open in &self.open {
-                if done.contains(open) || self.waits_for_a_twin(*open, &done) {
+                let waits = self.must_wait(*open, &done) || self.waits_for_a_twin(*open, &done);
+                if done.contains(open) || waits {
                     continue;
                 }
                 if let Some(after) = self.apply(*open, state) {
@@ -257,6 +387,7 @@ impl<'c, 'h> Search<'c, 'h> {
             let is_read = self.calls[*open].steps.iter().all(|s| matches!(s, Step::Read(..)));
             if let Err(at) = done.binary_search(open)
                 && is_read
+                && !self.must_wait(*open, &done)
                 && self.apply(*open, state).is_some()
             {
                 done.insert(at, *open);
@@ -270,15 +401,25 @@ impl<'c, 'h> Search<'c, 'h> {
         calls.iter().copied().filter(|call| self.calls[*call].end.is_none()).collect()
     }
 
-    /// Whether an older call of unknown outcome does the same and has had no moment yet.
+    /// Whether its process has something to do before.
+    fn must_wait(&self, open: usize, done: &[usize]) -> bool {
+        let is_pending = |before: &usize| self.open.contains(before) && !done.contains(before);
+        self.calls[open].after.iter().any(is_pending)
+    }
+
+    /// Whether another open call does the same, ends before this one, and has had no moment yet.
     fn waits_for_a_twin(&self, open: usize, done: &[usize]) -> bool {
-        let call = &self.calls[open];
-        let older = self.open.iter().take_while(|older| **older != open);
-        call.end.is_none()
-            && older.into_iter().any(|older| {
-                let twin = &self.calls[*older];
-                twin.end.is_none() && twin.steps == call.steps && !done.contains(older)
-            })
+        let order = |call: usize| {
+            let end = self.calls[call].end;
+            (end.is_none(), end, call)
+        };
+        self.open.iter().any(|other| {
+            order(*other) < order(open)
+                && !self.calls[*other].is_tied
+                && !self.calls[open].is_tied
+                && self.calls[*other].steps == self.calls[open].steps
+                && !done.contains(other)
+        })
     }
 
     /// The value after a call, or `None` if it cannot have its moment now.
@@ -286,6 +427,7 @@ impl<'c, 'h> Search<'c, 'h> {
         for step in &self.calls[call].steps {
             match step {
                 Step::Write(_, version) => state = self.state(*version),
+                Step::Add(_, amount) => state = state.checked_add(*amount)?,
                 Step::Read(_, version) if self.state(*version) == state => {}
                 Step::Read(..) | Step::ReadAll(..) => return None,
             }
@@ -294,7 +436,12 @@ impl<'c, 'h> Search<'c, 'h> {
     }
 
     fn state(&self, version: VersionId) -> State {
-        Some(version).filter(|version| !self.index.version(*version).value.is_nil())
+        let found = self.index.version(version);
+        if self.is_counter {
+            // Nil is what nobody has added to.
+            return found.value.as_int().unwrap_or_default();
+        }
+        if found.initial { BEGINNING } else { i64::from(version.0) }
     }
 }
 

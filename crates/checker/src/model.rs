@@ -1,6 +1,6 @@
 //! Consistency models, and which anomalies each forbids.
 //!
-//! The models form a chain; each forbids what the ones before it forbid, and more:
+//! All models but the last form a chain; each forbids what the ones before it forbid, and more:
 //!
 //! | model | forbids, besides the above |
 //! |---|---|
@@ -10,7 +10,8 @@
 //! | strict serializable | all of it with the order of processes and of real time; comments, sequential, monotonic |
 //!
 //! *Linearizable* is strict serializability of every key by itself: transactions over several keys
-//! are cut into one transaction per key.
+//! are cut into one transaction per key. It is weaker than strict serializability and beside the
+//! others.
 //!
 //! The names are those of Adya's thesis and of Elle. `-process` marks a cycle that needs the order
 //! in which a process did things, `-realtime` one that needs an operation to have ended before
@@ -60,6 +61,35 @@ impl Model {
         matches!(self, Self::StrictSerializable | Self::Linearizable)
     }
 
+    /// The stronger model whose judgement knows more: with the order of real time, registers and
+    /// counters whose values repeat are judged call by call.
+    pub(crate) fn judged_better_by(self) -> Option<Self> {
+        match self {
+            Self::ReadCommitted | Self::Snapshot | Self::Serializable | Self::Linearizable => {
+                Some(Self::StrictSerializable)
+            }
+            Self::StrictSerializable => None,
+        }
+    }
+
+    /// The weaker model that judges each key by itself, where this one must judge them together.
+    pub(crate) fn weaker_by_key(self) -> Option<Self> {
+        match self {
+            Self::StrictSerializable => Some(Self::Linearizable),
+            Self::ReadCommitted | Self::Snapshot | Self::Serializable | Self::Linearizable => None,
+        }
+    }
+
+    /// Whether whatever this model allows, the other allows too. Every model is as strong as itself.
+    pub fn implies(self, weaker: Self) -> bool {
+        match (self, weaker) {
+            (Self::StrictSerializable, _) => true,
+            (Self::Linearizable, other) => other == Self::Linearizable,
+            (_, Self::Linearizable) => false,
+            (stronger, weaker) => stronger >= weaker,
+        }
+    }
+
     /// Whether it forbids this anomaly.
     pub fn forbids(self, anomaly: Kind, order: Order) -> bool {
         let needs = if order == Order::Data { anomaly.weakest() } else { Self::StrictSerializable };
@@ -99,6 +129,18 @@ pub enum Order {
     Process,
     /// That an operation ended before another began.
     Realtime,
+}
+
+impl Order {
+    /// The name of an anomaly that needs it: `G0-realtime`.
+    pub(crate) fn mark(self, kind: Kind) -> String {
+        let suffix = match self {
+            Self::Data => "",
+            Self::Process => "-process",
+            Self::Realtime => "-realtime",
+        };
+        format!("{}{suffix}", kind.name())
+    }
 }
 
 /// What went wrong, by name.

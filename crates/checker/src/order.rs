@@ -16,10 +16,12 @@
 //! past. "Before" is strict: an operation that ends at the very moment another begins is concurrent
 //! to it.
 
-use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
-    Nanos, Outcome,
+    History, Nanos, Operation, Outcome,
     graph::{About, Builder, EdgeKind, Node},
     index::{Cut, Index, KeyId, TxnId},
 };
@@ -51,33 +53,64 @@ pub(crate) fn add_realtime(index: &Index<'_>, graph: &mut Builder) {
 }
 
 /// Adds the order in which each process did things. Reads of the past are not in it: what they owe
-/// to real time, they owe to all processes.
+/// to real time, they owe to all processes. Nor are processes that did several things at a time:
+/// they are more than one client, and nothing follows from their order.
 pub(crate) fn add_processes(index: &Index<'_>, graph: &mut Builder) {
-    if index.cut == Cut::PerKey {
-        return;
+    let several = at_several_things(index.history);
+    let is_one = |txn: &TxnId| !several.contains(&index.op(*txn).process);
+    for mut txns in groups(index) {
+        txns.retain(|txn| in_present(index, *txn) && is_one(txn));
+        add_chains(index, graph, txns);
     }
-    let mut txns: Vec<TxnId> = all(index).filter(|txn| in_present(index, *txn)).collect();
+}
+
+/// Of each process a chain over the moments at which it ended something.
+fn add_chains(index: &Index<'_>, graph: &mut Builder, mut txns: Vec<TxnId>) {
     txns.sort_by_key(|txn| {
         let op = index.op(*txn);
         (op.process, op.invoked, op.index)
     });
-    let mut previous: Option<(u64, Nanos, Node)> = None;
+    let mut previous: Option<(u64, Node)> = None;
     for txn in txns {
-        let op = index.op(txn);
-        let chain = previous.filter(|(process, ..)| *process == op.process);
-        if let Some((_, ended, node)) = chain.filter(|(_, ended, _)| *ended <= op.invoked) {
-            graph.raw(node, txn.0, EdgeKind::LINK, About::NOTHING);
-            previous = Some((op.process, ended, node));
+        let process = index.op(txn).process;
+        let before = previous.filter(|(before, _)| *before == process).map(|(_, node)| node);
+        if let Some(before) = before {
+            graph.raw(before, txn.0, EdgeKind::LINK, About::NOTHING);
         }
-        if let Some(ended) = end(index, txn) {
+        if end(index, txn).is_some() {
             let node = graph.virtual_node();
             graph.raw(txn.0, node, EdgeKind::PROCESS, About::NOTHING);
-            if let Some((.., before)) = chain.filter(|(_, before, _)| *before <= op.invoked) {
+            if let Some(before) = before {
                 graph.raw(before, node, EdgeKind::LINK, About::NOTHING);
             }
-            previous = Some((op.process, ended, node));
+            previous = Some((process, node));
         }
     }
+}
+
+/// Processes that began something before their last operation had ended.
+pub(crate) fn at_several_things(history: &History) -> BTreeSet<u64> {
+    let mut ops: Vec<&Operation> = history.ops.iter().collect();
+    ops.sort_by_key(|op| (op.process, op.invoked, op.index));
+    let overlap = ops.windows(2).filter(|pair| {
+        let [earlier, later] = pair else { return false };
+        let ended = earlier.completed.filter(|_| earlier.outcome != Outcome::Unknown);
+        earlier.process == later.process && ended.is_some_and(|ended| ended > later.invoked)
+    });
+    overlap.map(|pair| pair[0].process).collect()
+}
+
+/// Whether some process ended one thing at the very moment at which it began the next: an order that
+/// real time does not show.
+pub(crate) fn has_ties(history: &History) -> bool {
+    let several = at_several_things(history);
+    let ends = history.ops.iter().filter_map(|op| Some((op.process, op.completed?)));
+    let ends: FxHashSet<(u64, Nanos)> = ends.collect();
+    let is_tied = |op: &Operation| {
+        // Its own end is no tie, if it took no time at all; then another's may still be one.
+        ends.contains(&(op.process, op.invoked)) && !several.contains(&op.process)
+    };
+    history.ops.iter().any(is_tied)
 }
 
 /// When it ended, if that can be relied on.

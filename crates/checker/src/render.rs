@@ -1,19 +1,23 @@
-//! Verdicts for people: text for a terminal, drawings and a page for a browser.
+//! Verdicts for people: text for a terminal, drawings and a page for a browser; and for programs:
+//! JSON.
 
 mod html;
+mod json;
 mod svg;
 mod text;
 
-use crate::{Nanos, Outcome, Stats, TimeUnit, Validity, Verdict, WitnessOp, report::duration};
+use std::collections::BTreeMap;
+
+pub use json::SCHEMA;
+
+use crate::{
+    Anomaly, Nanos, Outcome, SHOWN_WITNESSES, Stats, TimeUnit, Verdict, WitnessOp, report::duration,
+};
 
 impl Verdict {
     /// The answer in a line: `strict-serializable: violated (G-single-realtime, G0)`.
     fn headline(&self) -> String {
-        let answer = match self.valid {
-            Validity::Yes => "holds",
-            Validity::No => "violated",
-            Validity::Undecided => "undecided",
-        };
+        let answer = self.valid.name();
         let mut names: Vec<String> = Vec::new();
         for anomaly in self.anomalies.iter().filter(|anomaly| anomaly.forbidden) {
             let name = anomaly.name();
@@ -28,11 +32,44 @@ impl Verdict {
         }
     }
 
+    /// The anomalies to show at once, and those to fold away.
+    fn shown(&self) -> (&[Anomaly], &[Anomaly]) {
+        self.anomalies.split_at(self.anomalies.len().min(SHOWN_WITNESSES))
+    }
+
+    /// What was found and is not among these anomalies: `7 more of G0, 1 more of G1a`.
+    fn besides(&self, among: &[Anomaly]) -> Option<String> {
+        let mut left: BTreeMap<&str, usize> =
+            self.found.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        for anomaly in among {
+            if let Some(count) = left.get_mut(anomaly.name().as_str()) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        let left = left.into_iter().filter(|(_, count)| *count > 0);
+        let left: Vec<String> =
+            left.map(|(name, count)| format!("{count} more of {name}")).collect();
+        (!left.is_empty()).then(|| left.join(", "))
+    }
+
+    /// What was passed over, a line each.
+    fn passed_over(&self) -> Vec<String> {
+        let told = self.skipped.iter().map(|skipped| {
+            let first = match (skipped.line, skipped.count) {
+                (None, _) => String::new(),
+                (Some(line), 1) => format!(" (line {line})"),
+                (Some(line), _) => format!(" (the first at line {line})"),
+            };
+            format!("{}: {}{first}", skipped.reason, skipped.count)
+        });
+        told.collect()
+    }
+
     /// A moment, from the beginning of the history.
     fn moment(&self, time: Nanos) -> String {
         match self.time_unit {
             TimeUnit::Positions => format!("line {}", time.0 + 1),
-            TimeUnit::Nanoseconds => duration(self.time_unit, time.0 - self.origin.0),
+            TimeUnit::Nanoseconds => duration(self.time_unit, time.0.saturating_sub(self.origin.0)),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Action, Anomaly, Call, History, Kind, MicroOp, Model, Operation, Order, Outcome, TimeUnit,
-    Value, Witness, WitnessEdge, WitnessOp, verdict::MAX_WITNESSES,
+    Action, Anomaly, Call, History, Kind, MicroOp, Model, Operation, Order, Outcome, Skipped,
+    TimeUnit, Value, Witness, WitnessEdge, WitnessOp, verdict::MAX_WITNESSES,
 };
 
 /// What a judgement found.
@@ -18,6 +18,9 @@ pub(crate) struct Found<'h> {
     pub explanation: String,
 }
 
+/// Of each kind so many witnesses are made, to choose the plainest among them.
+const CANDIDATES: usize = 64;
+
 /// All findings so far.
 #[derive(Debug)]
 pub(crate) struct Report<'h> {
@@ -27,38 +30,36 @@ pub(crate) struct Report<'h> {
     /// How many of each were found, shown or not.
     counts: BTreeMap<(Kind, Order), usize>,
     pub notes: Vec<String>,
+    /// What was passed over.
+    pub skipped: Vec<Skipped>,
     /// Something could not be judged.
     pub undecided: bool,
 }
 
 impl<'h> Report<'h> {
     pub(crate) fn new(history: &'h History, model: Model) -> Self {
-        let counts = BTreeMap::new();
-        Self { history, model, anomalies: Vec::new(), counts, notes: Vec::new(), undecided: false }
+        let skipped = history.skipped.clone();
+        let (anomalies, notes, counts) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { history, model, anomalies, counts, notes, skipped, undecided: false }
     }
 
-    /// Adds a finding; its witness is only made if it will be shown.
+    /// Adds a finding; its witness is only made if it may be shown.
     pub(crate) fn add(&mut self, kind: Kind, order: Order, found: impl FnOnce() -> Found<'h>) {
         let count = self.counts.entry((kind, order)).or_default();
         *count += 1;
-        if *count > MAX_WITNESSES {
+        if *count > CANDIDATES {
             return;
         }
         let found = found();
-        let ops = found.ops.iter().map(|op| witness_op(&self.history.ops[*op], &found.keys));
+        let ops = found.ops.iter().map(|op| self.witness_op(&self.history.ops[*op], &found.keys));
         let witness = Witness {
             ops: ops.collect(),
             edges: found.edges,
             keys: found.keys.iter().map(ToString::to_string).collect(),
         };
         let forbidden = self.model.forbids(kind, order);
-        self.anomalies.push(Anomaly {
-            kind,
-            order,
-            forbidden,
-            explanation: found.explanation,
-            witness,
-        });
+        let explanation = found.explanation;
+        self.anomalies.push(Anomaly { kind, order, forbidden, explanation, witness });
     }
 
     /// Something was not judged, and nothing else judges it.
@@ -71,37 +72,66 @@ impl<'h> Report<'h> {
         self.notes.push(note);
     }
 
+    /// Some operations were not judged by one of the judgements.
+    pub(crate) fn skip(&mut self, reason: &str, count: usize) {
+        if count > 0 {
+            self.skipped.push(Skipped { reason: reason.to_owned(), count, line: None });
+        }
+    }
+
     /// Whether anything was found that the model forbids.
     pub(crate) fn has_forbidden(&self) -> bool {
         self.anomalies.iter().any(|anomaly| anomaly.forbidden)
     }
 
-    /// Puts the forbidden ones first and says how many are not shown.
+    /// How many of each name were found.
+    pub(crate) fn found(&self) -> BTreeMap<String, usize> {
+        let counts = self.counts.iter();
+        counts.map(|((kind, order), count)| (order.mark(*kind), *count)).collect()
+    }
+
+    /// Keeps the plainest of each kind. The forbidden ones come first; of these the plainest of
+    /// each kind, then the next of each kind, so that the first few tell as much as they can.
     pub(crate) fn finish(&mut self) {
-        self.anomalies.sort_by_key(|anomaly| !anomaly.forbidden);
-        for ((kind, order), count) in &self.counts {
-            if *count <= MAX_WITNESSES {
-                continue;
+        self.anomalies.sort_by_key(|anomaly| (!anomaly.forbidden, anomaly.size()));
+        let mut kept: BTreeMap<(Kind, Order), usize> = BTreeMap::new();
+        let mut ranked: Vec<(usize, Anomaly)> = Vec::new();
+        for anomaly in std::mem::take(&mut self.anomalies) {
+            let rank = kept.entry((anomaly.kind, anomaly.order)).or_default();
+            *rank += 1;
+            if *rank <= MAX_WITNESSES {
+                ranked.push((*rank, anomaly));
             }
-            let of_kind = |anomaly: &&Anomaly| (anomaly.kind, anomaly.order) == (*kind, *order);
-            let name = self.anomalies.iter().find(of_kind).map(Anomaly::name);
-            let name = name.expect("the first of a kind is shown");
-            let hidden = count - MAX_WITNESSES;
-            self.notes.push(format!("{hidden} more of {name} were found and are not shown"));
+        }
+        ranked.sort_by_key(|(rank, anomaly)| (!anomaly.forbidden, *rank));
+        self.anomalies = ranked.into_iter().map(|(_, anomaly)| anomaly).collect();
+    }
+
+    fn witness_op(&self, op: &Operation, keys: &[&Value]) -> WitnessOp {
+        WitnessOp {
+            index: op.index,
+            process: self.history.process_name(op.process),
+            invoked: op.invoked,
+            completed: op.completed,
+            outcome: op.outcome,
+            timestamps: op.timestamps,
+            text: describe(op, keys),
+            steps: steps(op, keys),
+            note: op.note.as_deref().map(str::to_owned),
         }
     }
 }
 
-fn witness_op(op: &Operation, keys: &[&Value]) -> WitnessOp {
-    WitnessOp {
-        index: op.index,
-        process: op.process,
-        invoked: op.invoked,
-        completed: op.completed,
-        outcome: op.outcome,
-        timestamps: op.timestamps,
-        text: describe(op, keys),
-        note: op.note.as_deref().map(str::to_owned),
+/// How many steps an operation has on some keys (on all, if none are named).
+fn steps(op: &Operation, keys: &[&Value]) -> usize {
+    match &op.action {
+        Action::Txn(ops) => {
+            let concerned = |op: &&MicroOp| keys.is_empty() || keys.contains(&op.key());
+            ops.iter().filter(concerned).count()
+        }
+        Action::Register { .. } => 1,
+        Action::Transfer { .. } => 2,
+        Action::Balances(balances) => balances.as_ref().map_or(1, Vec::len),
     }
 }
 
@@ -127,6 +157,9 @@ pub(crate) fn describe(op: &Operation, keys: &[&Value]) -> String {
             Call::Read(value) => format!("read {key}: {}", answer(value.as_ref())),
             Call::Write(value) => format!("write {key} = {value}"),
             Call::CompareAndSet { from, to } => format!("compare-and-set {key}: {from} -> {to}"),
+            Call::Add(amount) => format!("add {amount} to {key}"),
+            Call::Acquire => format!("acquire {key}"),
+            Call::Release => format!("release {key}"),
         },
         Action::Transfer { from, to, amount } => format!("transfer {amount} from {from} to {to}"),
         Action::Balances(None) => "read all accounts: ?".to_owned(),

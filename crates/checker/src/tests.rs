@@ -3,8 +3,8 @@
 mod random;
 
 use crate::{
-    History, Kind, MAX_WITNESSES, MicroOp, Model, Nanos, Operation, Options, Validity, Value,
-    check, load, testing::Script, to_edn, to_json_lines,
+    History, Kind, MAX_WITNESSES, MicroOp, Model, Nanos, Operation, Options, SHOWN_WITNESSES,
+    Validity, Value, check, load, testing::Script, to_edn, to_json_lines,
 };
 
 #[test]
@@ -65,7 +65,13 @@ fn few_of_many_witnesses_are_shown_and_the_others_counted() {
     let verdict = check(&history, Model::ReadCommitted, Options::default());
     let unwritten = verdict.anomalies.iter().filter(|a| a.kind == Kind::Unwritten).count();
     assert_eq!(unwritten, MAX_WITNESSES);
-    assert!(verdict.notes.iter().any(|note| note.starts_with("6 more of unwritten-value")));
+    assert_eq!(verdict.found["unwritten-value"], MAX_WITNESSES + 6);
+    let (told, page) = (verdict.render_text(), verdict.render_html());
+    let numbered = (1..9).filter(|number| told.contains(&format!("\n{number}. "))).count();
+    assert_eq!(numbered, SHOWN_WITNESSES, "{told}");
+    assert!(told.contains("not shown: ") && told.contains("8 more of unwritten-value"), "{told}");
+    assert!(page.contains("<details><summary>5 more witnesses"), "{page}");
+    assert!(page.contains("Found and not drawn: ") && page.contains("6 more of unwritten-value"));
 }
 
 #[test]
@@ -97,13 +103,14 @@ fn pages_are_whole_and_escape_what_they_show() {
     assert_eq!((verdict.valid, verdict.exit_code()), (Validity::No, 1));
     let page = verdict.render_html();
     assert!(page.contains("<svg") && page.contains("rw &lt;b&gt;&amp;") && !page.contains("<b>"));
-    assert_eq!(page.matches("<g>").count(), 4, "two bars, two arrows");
+    assert_eq!(page.matches("<g>").count(), 6, "two lanes, two bars, two arrows");
     assert!(!page.contains("<script") && !page.contains("src="));
 }
 
 #[test]
-fn an_empty_history_holds_everything() {
+fn an_empty_history_shows_nothing() {
     for model in Model::ALL {
-        assert_eq!(check(&History::default(), model, Options::default()).valid, Validity::Yes);
+        let verdict = check(&History::default(), model, Options::default());
+        assert_eq!((verdict.valid, verdict.exit_code()), (Validity::Undecided, 3));
     }
 }

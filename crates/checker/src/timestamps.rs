@@ -24,7 +24,7 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     Kind, Model, Nanos, Order, Outcome, Stamp, Stats, Timestamps, Value,
-    index::{Index, KeyId, KeyKind, TxnId, VersionId},
+    index::{Index, KeyId, KeyKind, Txn, TxnId, VersionId},
     infer::{Seen, Touch, touches_of},
     order::end,
     report::{Found, Report, ended_before},
@@ -71,9 +71,14 @@ pub(crate) fn judge<'h>(
         let message = "no operation has timestamps: nothing was judged by them";
         judgement.report.undecided(message.into());
     }
+    let is_bare = |(txn, found): &(TxnId, &Txn)| {
+        index.op(*txn).timestamps == Timestamps::default() && !found.steps.is_empty()
+    };
+    let bare = index.counted().filter(is_bare).count();
+    judgement.report.skip("operations without timestamps, which were not judged by them", bare);
     let unjudged = judgement.unjudged;
     let keys = (0..index.keys.len()).map(|key| KeyId(key as u32));
-    keys.filter(|key| !unjudged.contains(key)).collect()
+    keys.filter(|key| !unjudged.contains(key) && index.kind(*key) != KeyKind::Counter).collect()
 }
 
 struct Judgement<'i, 'h> {
@@ -230,11 +235,11 @@ impl<'i, 'h> Judgement<'i, 'h> {
         match seen {
             Seen::One(version) => {
                 let expected = versions.last();
-                let is_nil = self.index.version(*version).value.is_nil();
+                let is_initial = self.index.version(*version).initial;
                 // Whatever nobody wrote, the graph of dependencies judges.
-                expected.map_or(is_nil, |expected| expected == version)
+                expected.map_or(is_initial, |expected| expected == version)
                     || self.unstamped.contains(version)
-                    || (!is_nil && self.index.version(*version).writer.is_none())
+                    || (!is_initial && self.index.version(*version).writer.is_none())
             }
             Seen::All(seen) => {
                 let stamped = |v: &&VersionId| {

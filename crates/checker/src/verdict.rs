@@ -1,6 +1,8 @@
 //! Verdicts: what a checker found, with witnesses a person can follow.
 
-use crate::{Kind, Model, Nanos, Order, Outcome, TimeUnit, Timestamps};
+use std::collections::BTreeMap;
+
+use crate::{Kind, Model, Nanos, Order, Outcome, Skipped, TimeUnit, Timestamps};
 
 /// Whether a history is one that the model allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +22,17 @@ pub struct Verdict {
     pub model: Model,
     /// The answer.
     pub valid: Validity,
-    /// What was found, forbidden ones first, at most [`MAX_WITNESSES`] of a kind.
+    /// The other model whose judgement decided, where this one alone could not be judged.
+    pub decided_by: Option<Model>,
+    /// What was found, forbidden ones first and then the plainest, at most [`MAX_WITNESSES`] of a
+    /// kind.
     pub anomalies: Vec<Anomaly>,
+    /// How many of each name were found, whether they are among the anomalies or not.
+    pub found: BTreeMap<String, usize>,
     /// What a reader should know: what was not judged and why, what was counted but not shown.
     pub notes: Vec<String>,
+    /// What of the history was passed over.
+    pub skipped: Vec<Skipped>,
     /// How much was judged.
     pub stats: Stats,
     /// When the history began: times are shown from here.
@@ -33,13 +42,34 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// What a program exits with: 0 if the model held, 1 if not. A verdict that is undecided has
-    /// found no violation, and says so in its notes.
+    /// What a program exits with: 0 if the model held, 1 if not, 3 if that is undecided.
     pub fn exit_code(&self) -> u8 {
         match self.valid {
-            Validity::Yes | Validity::Undecided => 0,
+            Validity::Yes => 0,
             Validity::No => 1,
+            Validity::Undecided => 3,
         }
+    }
+
+    /// What is known of a model: of those that this verdict's model implies, of those that imply it,
+    /// and of those that forbid what was found.
+    pub fn of(&self, model: Model) -> Option<Validity> {
+        if model == self.model {
+            return Some(self.valid);
+        }
+        let held = self.valid == Validity::Yes;
+        let held_by = self.decided_by.filter(|_| held).unwrap_or(self.model);
+        if held && held_by.implies(model) {
+            return Some(Validity::Yes);
+        }
+        // What was found key by key says nothing of models that know all keys.
+        let by_key = [Some(self.model), self.decided_by].contains(&Some(Model::Linearizable));
+        let forbids = |anomaly: &Anomaly| model.forbids(anomaly.kind, anomaly.order);
+        let broken = match by_key {
+            true => self.valid == Validity::No && model.implies(Model::Linearizable),
+            false => model != Model::Linearizable && self.anomalies.iter().any(forbids),
+        };
+        broken.then_some(Validity::No)
     }
 
     /// Whether something of that name was found, forbidden or not: `G-single-realtime`.
@@ -48,8 +78,11 @@ impl Verdict {
     }
 }
 
-/// Of each kind of anomaly so many are shown; the others are counted in the notes.
+/// Of each kind of anomaly so many are kept, the plainest; all are counted.
 pub const MAX_WITNESSES: usize = 4;
+
+/// So many anomalies are shown at once; a page folds the others away, a text counts them.
+pub const SHOWN_WITNESSES: usize = 3;
 
 /// Something that went wrong.
 #[derive(Clone, Debug)]
@@ -66,15 +99,27 @@ pub struct Anomaly {
     pub witness: Witness,
 }
 
+impl Validity {
+    /// As reports say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "holds",
+            Self::No => "violated",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
 impl Anomaly {
+    /// How much a reader has to take in: transactions, then steps.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let ops = &self.witness.ops;
+        (ops.len(), ops.iter().map(|op| op.steps).sum())
+    }
+
     /// Its name: `G-single-realtime`.
     pub fn name(&self) -> String {
-        let suffix = match self.order {
-            Order::Data => "",
-            Order::Process => "-process",
-            Order::Realtime => "-realtime",
-        };
-        format!("{}{suffix}", self.kind.name())
+        self.order.mark(self.kind)
     }
 }
 
@@ -94,8 +139,8 @@ pub struct Witness {
 pub struct WitnessOp {
     /// [`crate::Operation::index`].
     pub index: u64,
-    /// [`crate::Operation::process`].
-    pub process: u64,
+    /// The process that did it, by name.
+    pub process: String,
     /// [`crate::Operation::invoked`].
     pub invoked: Nanos,
     /// [`crate::Operation::completed`].
@@ -106,6 +151,8 @@ pub struct WitnessOp {
     pub timestamps: Timestamps,
     /// What it did to the keys concerned: `read x: [1 2]; append 3 to x`.
     pub text: String,
+    /// How many steps on these keys it had.
+    pub steps: usize,
     /// [`crate::Operation::note`].
     pub note: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use checker::Model;
+use checker::{Model, Validity};
 use report::{Cell, Column, Table};
 use sim_regions::{
     Topology,
@@ -66,9 +66,11 @@ pub fn run(options: &Options) -> Result<Findings, ExperimentError> {
             }
             let report = sim::run(&run, &mut |_| {})?;
             seen.operations += report.history.ops.len();
-            let held = |model| judge::against(&report, model, false).exit_code() == 0;
-            seen.held += usize::from(held(promised));
-            seen.broken += usize::from(stronger.is_some_and(|stronger| !held(stronger)));
+            // Without timestamps some registers cannot be judged under the weaker promises: what counts is
+            // that nothing was found that breaks them.
+            let broken = |model| judge::against(&report, model, false).valid == Validity::No;
+            seen.held += usize::from(!broken(promised));
+            seen.broken += usize::from(stronger.is_some_and(broken));
             let strict = judge::against(&report, Model::StrictSerializable, false);
             let mut names: Vec<String> =
                 strict.anomalies.iter().map(checker::Anomaly::name).collect();
@@ -95,7 +97,7 @@ fn findings(options: &Options, all: &[Seen]) -> Findings {
     let mut summary = Table::new([
         Column::text("promise"),
         Column::count("operations"),
-        Column::text("promise held"),
+        Column::text("promise not broken"),
         Column::text("next stronger broken"),
     ]);
     let mut anomalies =

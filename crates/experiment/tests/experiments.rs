@@ -174,3 +174,18 @@ fn epsilon_and_topology_can_be_chosen() {
     let nowhere = Options { topologies: vec!["moon".to_owned()], ..options };
     assert!(matches!(run("commit-wait", &nowhere), Err(ExperimentError::Topology(_))));
 }
+
+/// Beyond the knee and at it, where replication varies the most: over five regions.
+#[test]
+fn theory_holds_at_the_knee_and_beyond() {
+    for seed in [1, 2] {
+        let options = Options {
+            seed,
+            topologies: vec!["five-regions".to_owned()],
+            epsilons: [0, 20, 35, 40, 50, 60, 80, 100].map(Duration::from_millis).to_vec(),
+            work: None,
+        };
+        let findings = run("commit-wait", &options).expect("clusters start");
+        assert_eq!(findings.wrong(), Vec::<String>::new(), "{}", findings.text());
+    }
+}

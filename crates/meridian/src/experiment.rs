@@ -1,11 +1,11 @@
 //! `meridian experiment`: questions to the database whose answers are figures.
 
-use std::{io::Write as _, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use ::experiment::{self as experiments, EXPERIMENTS};
 use anyhow::Context;
 
-use crate::{Ending, demo::parse_duration};
+use crate::{Ending, demo::parse_duration, out::print};
 
 /// `meridian experiment`.
 #[derive(Debug, clap::Subcommand)]
@@ -96,12 +96,4 @@ fn run_all(options: &Options) -> anyhow::Result<Ending> {
         }
     }
     Ok(ending)
-}
-
-/// Prints, and does not mind that the reader has gone.
-fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

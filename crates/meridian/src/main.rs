@@ -5,7 +5,8 @@
 //! system's clock and randomness. Everything behind the four seams is elsewhere.
 //!
 //! Exit codes: 0, it worked; 1, it ran and something failed (a statement, a promise of the
-//! database, the disk); 2, it could not be started as asked.
+//! database, the disk); 2, it could not be started as asked; 3, a history could not be judged
+//! (`check` and `sim` alone).
 
 mod check;
 mod demo;
@@ -13,6 +14,7 @@ mod engine;
 mod experiment;
 mod join;
 mod live;
+mod out;
 mod sim;
 mod start;
 mod tools;
@@ -100,6 +102,18 @@ impl From<SqlFormat> for sql_shell::Format {
 enum Ending {
     Clean,
     Failed,
+    /// Nothing is wrong that can be told, and something cannot be told.
+    Undecided,
+}
+
+impl From<checker::Validity> for Ending {
+    fn from(valid: checker::Validity) -> Ending {
+        match valid {
+            checker::Validity::Yes => Ending::Clean,
+            checker::Validity::No => Ending::Failed,
+            checker::Validity::Undecided => Ending::Undecided,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -107,8 +121,19 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return misused(&error),
     };
-    // Logs go to standard error; RUST_LOG chooses, warnings by default.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // Logs go to standard error; RUST_LOG chooses, warnings by default. What a simulated node says of a
+    // fault that was put upon it is no warning: the verdict tells whether it bore it.
+    let usual = match &arguments.command {
+        Command::Sim(_) => "warn,node=off",
+        Command::Demo(_)
+        | Command::Start(_)
+        | Command::Sql(_)
+        | Command::Trace(_)
+        | Command::Workload(_)
+        | Command::Experiment(_)
+        | Command::Check(_) => "warn",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
@@ -145,6 +170,7 @@ fn finished(ending: anyhow::Result<Ending>) -> ExitCode {
     match ending {
         Ok(Ending::Clean) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
+        Ok(Ending::Undecided) => ExitCode::from(3),
         Err(error) => refuse(&error),
     }
 }

@@ -5,12 +5,13 @@
 //!   --seeds 1..1000     a campaign: a line per seed, and for each failure the command that replays it
 //! ```
 //!
-//! Exit codes: 0, all held; 1, a violation, or a cluster that made no progress; 2, unusable input.
+//! Exit codes: 0, all held; 1, a violation, or a cluster that made no progress; 2, unusable input; 3,
+//! nothing is wrong, but some history could not be judged wholly.
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    io::{IsTerminal, Write as _},
+    io::IsTerminal,
     ops::RangeInclusive,
     path::PathBuf,
     str::FromStr,
@@ -21,6 +22,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use checker::Outcome;
+use serde_json::{Value as Json, json};
 use sim_regions::{
     Topology,
     sim::{
@@ -35,7 +37,7 @@ use sim_regions::{
 
 use timer::Tick;
 
-use crate::{Ending, demo::parse_duration};
+use crate::{Ending, demo::parse_duration, out};
 
 /// Threads of a campaign, at most.
 const JOBS_MAX: u32 = 256;
@@ -96,7 +98,10 @@ pub struct Options {
     history: Option<PathBuf>,
     /// Format of the history.
     #[arg(long, value_enum, default_value_t = HistoryFormat::Jsonl)]
-    format: HistoryFormat,
+    history_format: HistoryFormat,
+    /// How results are printed: JSON is an object per seed.
+    #[arg(long, value_enum, default_value_t = out::Format::Text)]
+    format: out::Format,
     /// Write a page about the verdict here (one seed only).
     #[arg(long, value_name = "FILE.html", conflicts_with = "seeds")]
     report: Option<PathBuf>,
@@ -234,11 +239,12 @@ fn one(options: &Options, base: &sim::Options) -> anyhow::Result<Ending> {
     if shown {
         eprint!("\r\x1b[K");
     }
-    if options.story {
-        ran.report.story.iter().for_each(|line| println!("{line}"));
+    if options.story && options.format == out::Format::Text {
+        let story = ran.report.story.iter().map(|line| format!("{line}\n"));
+        out::print(&story.collect::<String>())?;
     }
     if let Some(path) = &options.history {
-        let text = match options.format {
+        let text = match options.history_format {
             HistoryFormat::Jsonl => checker::to_json_lines(&ran.report.history),
             HistoryFormat::Edn => checker::to_edn(&ran.report.history),
         };
@@ -248,13 +254,8 @@ fn one(options: &Options, base: &sim::Options) -> anyhow::Result<Ending> {
         std::fs::write(path, ran.judgement.render_html())
             .with_context(|| format!("write {}", path.display()))?;
     }
-    println!("{}", ran.line());
-    if !ran.held() {
-        print!("{}", ran.trouble());
-        println!("replay: {}", replay(options, base.seed));
-        return Ok(Ending::Failed);
-    }
-    Ok(Ending::Clean)
+    out::print(&ran.told(options))?;
+    Ok(ran.ending())
 }
 
 /// What a run came to.
@@ -269,7 +270,9 @@ fn simulate(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> anyhow::Result<Ran> {
     let started = now();
-    let report = sim::run(options, progress)?;
+    // What is logged names its seed: the runs of a campaign log side by side.
+    let seed = tracing::error_span!("sim", seed = options.seed);
+    let report = seed.in_scope(|| sim::run(options, progress))?;
     let took = started.elapsed();
     let judgement = judge(&report);
     Ok(Ran { report, judgement, took })
@@ -280,14 +283,65 @@ impl Ran {
         self.report.stuck.is_empty() && self.report.missed.is_empty() && self.judgement.held()
     }
 
+    fn ending(&self) -> Ending {
+        match (self.held(), self.judgement.verdict.valid) {
+            (false, _) => Ending::Failed,
+            (true, valid) => valid.into(),
+        }
+    }
+
+    /// All that is printed of the run.
+    fn told(&self, options: &Options) -> String {
+        let ending = self.ending();
+        if options.format == out::Format::Json {
+            return format!("{}\n", self.object(options));
+        }
+        let mut text = format!("{}\n", self.line());
+        match ending {
+            Ending::Clean => {}
+            Ending::Undecided => {
+                for note in &self.judgement.verdict.notes {
+                    writeln!(text, "note: {note}").expect("strings take all");
+                }
+            }
+            Ending::Failed => {
+                text.push_str(&self.trouble());
+                let replay = replay(options, self.report.seed);
+                writeln!(text, "replay: {replay}").expect("strings take all");
+            }
+        }
+        text
+    }
+
+    /// The run for a program: the verdict and what only a run has.
+    fn object(&self, options: &Options) -> Json {
+        let report = &self.report;
+        let mut object = self.judgement.verdict.to_json();
+        object["seed"] = json!(report.seed);
+        object["held"] = json!(self.held());
+        object["no_progress"] = json!(report.stuck);
+        object["missed_probes"] = json!(report.missed);
+        object["trace"] = json!(format!("{:016x}", report.trace.hash));
+        object["virtual_seconds"] = json!(report.virtual_time.as_secs_f64());
+        object["replay"] = json!(replay(options, report.seed));
+        if options.story {
+            object["story"] = json!(report.story);
+        }
+        object
+    }
+
     /// The run in a line.
     fn line(&self) -> String {
         let report = &self.report;
         let speed = report.virtual_time.as_secs_f64() / self.took.as_secs_f64();
         format!(
-            "seed {:<5} {}  trace {:016x}  {} ok, {} failed, {} unknown; {:.1} s virtual, {speed:.0} times real time",
+            "seed {:<5} {:<9} trace {:016x}  {} ok, {} failed, {} unknown; {:.1} s virtual, {speed:.0} times real time",
             report.seed,
-            if self.held() { "held    " } else { "VIOLATED" },
+            match self.ending() {
+                Ending::Clean => "held",
+                Ending::Undecided => "undecided",
+                Ending::Failed => "VIOLATED",
+            },
             report.trace.hash,
             report.count(Outcome::Ok),
             report.count(Outcome::Fail),
@@ -354,10 +408,9 @@ fn campaign(
     seeds: RangeInclusive<u64>,
 ) -> anyhow::Result<Ending> {
     let started = now();
-    let (total, mut virtual_time) = (seeds.clone().count(), Duration::ZERO);
+    let mut sum = Sum::default();
     let next = Mutex::new(seeds.clone());
     let (done, results) = mpsc::channel();
-    let mut failed = Vec::new();
     thread::scope(|scope| {
         for _ in 0..options.jobs {
             let (next, done) = (&next, done.clone());
@@ -380,36 +433,95 @@ fn campaign(
         for (seed, ran) in results {
             waiting.insert(seed, ran);
             while let Some(ran) = waiting.remove(&turn) {
-                match ran {
-                    Ok(ran) => {
-                        println!("{}", ran.line());
-                        virtual_time += ran.report.virtual_time;
-                        if !ran.held() {
-                            print!("{}", ran.trouble());
-                            failed.push(turn);
-                        }
-                    }
-                    Err(error) => {
-                        println!("seed {turn:<5} PANICKED  {error:#}");
-                        failed.push(turn);
-                    }
-                }
-                if failed.last() == Some(&turn) {
-                    println!("replay: {}", replay(options, turn));
-                }
-                // A reader that has gone away needs no flush.
-                drop(std::io::stdout().flush());
+                sum.take(options, turn, ran)?;
                 turn += 1;
             }
         }
-    });
-    println!(
-        "{} of {total} seeds held; {:.0} virtual seconds in {:.0} s",
-        total - failed.len(),
-        virtual_time.as_secs_f64(),
-        started.elapsed().as_secs_f64()
-    );
-    Ok(if failed.is_empty() { Ending::Clean } else { Ending::Failed })
+        Ok::<(), anyhow::Error>(())
+    })?;
+    sum.tell(options, started.elapsed())?;
+    Ok(match (sum.failed.is_empty(), sum.undecided.is_empty()) {
+        (false, _) => Ending::Failed,
+        (true, false) => Ending::Undecided,
+        (true, true) => Ending::Clean,
+    })
+}
+
+/// What a campaign came to so far.
+#[derive(Default)]
+struct Sum {
+    held: usize,
+    failed: Vec<u64>,
+    undecided: Vec<u64>,
+    virtual_time: Duration,
+}
+
+impl Sum {
+    /// Prints what came of a seed.
+    fn take(
+        &mut self,
+        options: &Options,
+        seed: u64,
+        ran: anyhow::Result<Ran>,
+    ) -> anyhow::Result<()> {
+        match ran {
+            Ok(ran) => {
+                self.virtual_time += ran.report.virtual_time;
+                match ran.ending() {
+                    Ending::Clean => self.held += 1,
+                    Ending::Undecided => self.undecided.push(seed),
+                    Ending::Failed => self.failed.push(seed),
+                }
+                out::print(&ran.told(options))
+            }
+            Err(error) => {
+                self.failed.push(seed);
+                let (error, replay) = (format!("{error:#}"), replay(options, seed));
+                out::print(&match options.format {
+                    out::Format::Text => {
+                        format!("seed {seed:<5} PANICKED  {error}\nreplay: {replay}\n")
+                    }
+                    out::Format::Json => {
+                        let object = json!({
+                            "schema": checker::SCHEMA,
+                            "seed": seed,
+                            "held": false,
+                            "panicked": error,
+                            "replay": replay,
+                        });
+                        format!("{object}\n")
+                    }
+                })
+            }
+        }
+    }
+
+    fn tell(&self, options: &Options, took: Duration) -> anyhow::Result<()> {
+        let total = self.held + self.failed.len() + self.undecided.len();
+        let undecided = match self.undecided.len() {
+            0 => String::new(),
+            count => format!(", {count} undecided"),
+        };
+        out::print(&match options.format {
+            out::Format::Text => format!(
+                "{} of {total} seeds held{undecided}; {:.0} virtual seconds in {:.0} s\n",
+                self.held,
+                self.virtual_time.as_secs_f64(),
+                took.as_secs_f64()
+            ),
+            out::Format::Json => {
+                let object = json!({
+                    "schema": checker::SCHEMA,
+                    "seeds": total,
+                    "held": self.held,
+                    "failed": self.failed,
+                    "undecided": self.undecided,
+                    "virtual_seconds": self.virtual_time.as_secs_f64(),
+                });
+                format!("{object}\n")
+            }
+        })
+    }
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {

@@ -284,7 +284,9 @@ impl Node {
         let run = async move {
             if let Err(error) = store.run().await {
                 let why = NodeFailure::Disk(error);
-                tracing::error!(node = %id, "{why}");
+                // Whoever runs the node is told, and says what it means: the end of a process, or what
+                // a simulation intended.
+                tracing::info!(node = %id, "{why}");
                 failure.send_replace(Some(why));
             }
         };
@@ -408,7 +410,7 @@ impl Newcomer {
         failure: watch::Sender<Option<NodeFailure>>,
     ) {
         if let Err(lost) = self.gateway.introduce(incarnation).await {
-            tracing::error!(%node, "{lost}");
+            tracing::info!(%node, "{lost}");
             failure.send_replace(Some(lost.into()));
             return;
         }

@@ -1,8 +1,8 @@
-//! Which crate may depend on which, and which must do without tokio.
+//! Which crate may depend on which, which must do without tokio, and which edges carry nothing.
 
 use serde::Deserialize;
 
-use super::{Complaint, File};
+use super::{Complaint, File, scan};
 
 /// A crate of the workspace and the crates of the workspace it may depend on. Tests may depend on
 /// more; what is shipped may not.
@@ -70,11 +70,19 @@ const ANY: &[&str] = &["*"];
 const CORES: [&str; 10] =
     ["keys", "clock", "rules", "expr", "kv", "storage", "paxos", "range", "trace", "checker"];
 
+/// Dependencies whose use does not show in a crate's own files, and why.
+const UNSEEN: [(&str, &str, &str); 2] = [
+    ("proto", "prost", "the generated code uses it"),
+    ("proto", "tonic-prost", "the generated code uses it"),
+];
+
 #[derive(Deserialize)]
 struct Manifest {
     package: Option<Package>,
     #[serde(default)]
     dependencies: toml::Table,
+    #[serde(default, rename = "dev-dependencies")]
+    dev_dependencies: toml::Table,
     #[serde(default)]
     lints: toml::Table,
 }
@@ -117,6 +125,67 @@ pub fn check(file: &File) -> Vec<Complaint> {
         }
     }
     complaints
+}
+
+/// Whether a file is part of a core, and shipped: suites that are there for other crates' tests are not.
+pub fn is_core(path: &str) -> bool {
+    let Some((name, rest)) = path.strip_prefix("crates/").and_then(|path| path.split_once("/src/"))
+    else {
+        return false;
+    };
+    let is_test = rest.contains("tests") || rest.ends_with("conformance.rs");
+    CORES.contains(&name) && !is_test
+}
+
+/// Edges that nobody uses: dependencies that a crate's code does not name, and edges that the table
+/// allows and no manifest has. Both say of the architecture what is not so.
+pub fn unused(files: &[File]) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for file in files.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
+        let Ok(manifest) = toml::from_str::<Manifest>(&file.text) else { continue };
+        let Some(package) = &manifest.package else { continue };
+        let name = package.name.as_str();
+        let folder = file.path.trim_end_matches("Cargo.toml");
+        let (shipped, tried) = (code_in(files, folder, &["src"]), code_in(files, folder, &["src", "tests", "examples", "benches"]));
+        let dependencies = manifest.dependencies.keys().map(|dependency| (dependency, &shipped));
+        let dev = manifest.dev_dependencies.keys().map(|dependency| (dependency, &tried));
+        for (dependency, code) in dependencies.chain(dev) {
+            let unseen = UNSEEN.iter().any(|(of, what, _)| (*of, *what) == (name, dependency));
+            if !unseen && !code.iter().any(|code| names(code, dependency)) {
+                let message = format!("`{name}` does not use `{dependency}`");
+                complaints.push(file.complain(line_of(file, dependency), message));
+            }
+        }
+        let allowed = ALLOWED.iter().find(|(known, _)| *known == name);
+        for edge in allowed.into_iter().flat_map(|(_, edges)| *edges).filter(|edge| **edge != "*") {
+            if !manifest.dependencies.contains_key(*edge) {
+                let message = format!("`{name}` may depend on `{edge}` by xtask's table, and does not");
+                complaints.push(file.complain(1, message));
+            }
+        }
+    }
+    complaints
+}
+
+/// The code of a crate's folders, without comments and texts.
+fn code_in(files: &[File], folder: &str, inside: &[&str]) -> Vec<String> {
+    let is_inside = |file: &&File| {
+        let path = file.path.strip_prefix(folder).filter(|path| path.ends_with(".rs"));
+        path.is_some_and(|path| inside.iter().any(|top| path.starts_with(&format!("{top}/"))))
+    };
+    files.iter().filter(is_inside).map(|file| scan::code(&file.text)).collect()
+}
+
+/// Whether code names a crate: `name::`, `use name;`, `use name as`.
+fn names(code: &str, dependency: &str) -> bool {
+    let name = dependency.replace('-', "_");
+    code.match_indices(&name).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        // Behind `::` it is a module that is called so.
+        let is_whole = before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
+        let rest = &code[at + name.len()..];
+        is_whole && ["::", ";", " as "].iter().any(|follows| rest.starts_with(follows))
+    })
 }
 
 fn line_of(file: &File, dependency: &str) -> usize {

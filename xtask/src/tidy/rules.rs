@@ -1,6 +1,6 @@
 //! The rules on single files.
 
-use super::{Complaint, File, scan};
+use super::{Complaint, File, edges, scan};
 
 /// The most lines of a Rust file.
 const FILE_LINES: usize = 600;
@@ -66,6 +66,34 @@ fn biased_selects(file: &File, code: &str) -> Vec<Complaint> {
         if !is_biased {
             let line = 1 + code[..at].matches('\n').count();
             complaints.push(file.complain(line, "select! must begin with `biased;`"));
+        }
+    }
+    complaints
+}
+
+/// What a core must do without: the machine.
+const MACHINE: [&str; 4] = ["fs", "net", "process", "thread"];
+
+/// The rule on cores: no files, sockets, processes or threads, however they are named.
+pub fn core(file: &File) -> Vec<Complaint> {
+    if !edges::is_core(&file.path) {
+        return Vec::new();
+    }
+    let code = scan::code(&file.text);
+    let mut complaints = Vec::new();
+    for (at, found) in code.match_indices("std::") {
+        let rest = &code[at + found.len()..];
+        let used = match rest.strip_prefix('{') {
+            Some(group) => scan::group(group),
+            None => vec![rest],
+        };
+        for path in used {
+            let end = path.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(path.len());
+            if let Some(part) = MACHINE.iter().find(|part| **part == &path[..end]) {
+                let line = 1 + code[..at].matches('\n').count();
+                let message = format!("a core does without the machine: no std::{part}");
+                complaints.push(file.complain(line, message));
+            }
         }
     }
     complaints

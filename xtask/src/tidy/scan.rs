@@ -100,6 +100,27 @@ fn character(chars: &[char], start: usize) -> usize {
     }
 }
 
+/// The paths of a group of imports, from behind its opening brace: `fmt, io::{Read, Write}, fs}`.
+pub fn group(code: &str) -> Vec<&str> {
+    let (mut depth, mut begin, mut paths) = (0_usize, 0, Vec::new());
+    for (at, c) in code.char_indices() {
+        match c {
+            '{' => depth += 1,
+            ',' | '}' if depth == 0 => {
+                paths.push(code[begin..at].trim());
+                begin = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    paths.retain(|path| !path.is_empty());
+    paths
+}
+
 /// A function in blanked code: the line of its `fn` and the number of its lines.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Function {

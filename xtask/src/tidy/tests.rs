@@ -107,6 +107,57 @@ fn arrows_point_down_only() {
 }
 
 #[test]
+fn cores_do_without_the_machine() {
+    let complaints = |path: &str, text: &str| rules::core(&file(path, text)).len();
+    for bad in [
+        "use std::fs;",
+        "std::thread::spawn(f)",
+        "use std::net::TcpStream;",
+        "use std::{\n fmt,\n fs::{File, OpenOptions},\n};",
+        "use std::{io::{self, Read}, process::Command};",
+    ] {
+        assert_eq!(complaints("crates/paxos/src/a.rs", bad), 1, "{bad}");
+        assert_eq!(complaints("crates/paxos/src/a/tests.rs", bad), 0, "{bad}");
+        assert_eq!(complaints("crates/storage/src/conformance.rs", bad), 0, "{bad}");
+        assert_eq!(complaints("crates/node/src/a.rs", bad), 0, "{bad}");
+    }
+    let good = "use std::{fmt, sync::{Arc, Mutex}, thread_local}; // std::fs\nlet net = 1;";
+    assert_eq!(complaints("crates/paxos/src/a.rs", good), 0);
+}
+
+#[test]
+fn edges_that_carry_nothing_are_found() {
+    let crates = |manifest: &str, source: &str| {
+        let manifest = format!("[package]\nname = \"paxos\"\n[dependencies]\n{manifest}");
+        let files = [
+            file("crates/paxos/Cargo.toml", &manifest),
+            file("crates/paxos/src/lib.rs", source),
+            file("crates/paxos/tests/it.rs", "use rand_chacha::X;"),
+            file("crates/other/src/lib.rs", "use keys::Y;"),
+        ];
+        let complaints = edges::unused(&files);
+        complaints.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let all = "keys.workspace = true\nclock.workspace = true\nrules.workspace = true\n";
+    let used = "use keys::Key;\nuse clock as c;\nfn f() -> rules::Rules {}\n";
+    assert_eq!(crates(all, used), Vec::<String>::new());
+    assert_eq!(
+        crates(all, "use clock::A;\n// rules::Rules\nuse my_keys::rules::B;\nuse crate::keys;"),
+        [
+            "crates/paxos/Cargo.toml:4: `paxos` does not use `keys`",
+            "crates/paxos/Cargo.toml:6: `paxos` does not use `rules`"
+        ],
+    );
+    let less = "keys.workspace = true\nclock.workspace = true\n";
+    assert_eq!(
+        crates(less, used),
+        ["crates/paxos/Cargo.toml:1: `paxos` may depend on `rules` by xtask's table, and does not"]
+    );
+    let dev = format!("{all}[dev-dependencies]\nrand-chacha = \"1\"\ngone = \"1\"\n");
+    assert_eq!(crates(&dev, used), ["crates/paxos/Cargo.toml:9: `paxos` does not use `gone`"]);
+}
+
+#[test]
 fn the_scanner_keeps_places() {
     let text =
         "a /* x /* y */ z */ b // c\n\"s\\\"t\" 'x' '\\'' <'a> r\"q\" r#\"a\"b\"# br\"x\" rest";

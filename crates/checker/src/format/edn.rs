@@ -1,9 +1,11 @@
 //! The syntax of EDN, as far as data goes: nil, booleans, numbers, strings, characters, keywords,
-//! symbols, lists, vectors, sets, maps, tags, comments and discards (`#_`). Commas are blanks.
+//! symbols, lists, vectors, sets, maps, tags, comments and discards (`#_`). Commas are blanks. Tags are
+//! dropped; ratios, fractions and integers beyond 64 bits become texts; what is no EDN (metadata,
+//! regular expressions, quotes) is refused with its line. Nothing is recursed into without a bound.
 
 use super::{
     LoadError,
-    form::{Data, Form, MAX_DEPTH},
+    form::{Data, Form, MAX_DEPTH, short},
 };
 
 /// All forms of a text.
@@ -46,9 +48,21 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// What a tag or a discard is about: one level deeper, as those can be heaped up.
     fn must_form(&mut self) -> Result<Form, LoadError> {
         let end = LoadError::new(self.line, "something is missing at the end of the file");
-        self.next_form(None)?.ok_or(end)
+        self.deeper()?;
+        let form = self.next_form(None)?.ok_or(end)?;
+        self.depth -= 1;
+        Ok(form)
+    }
+
+    fn deeper(&mut self) -> Result<(), LoadError> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.error(format!("data is nested deeper than {MAX_DEPTH} levels")));
+        }
+        Ok(())
     }
 
     fn form(&mut self, first: char) -> Result<Form, LoadError> {
@@ -61,16 +75,29 @@ impl<'t> Reader<'t> {
             '\\' => {
                 self.advance(1);
                 let name = self.token();
-                Data::Text(character(name).to_owned())
+                Data::Text(character(name).ok_or_else(|| {
+                    self.error(format!("there is no character `\\{}`", short(name)))
+                })?)
             }
             '#' if self.rest.starts_with("#{") => {
                 self.advance(1);
                 Data::Set(self.members('{', '}')?)
             }
+            // `##Inf`, `##NaN`.
+            '#' if self.rest.starts_with("##") => {
+                self.advance(2);
+                Data::Text(self.token().to_owned())
+            }
             '#' => {
                 self.advance(1);
+                if !self.rest.starts_with(|char: char| char.is_alphabetic() || char == ':') {
+                    return Err(self.error("a `#` that is neither a set nor a tag nor a discard"));
+                }
                 self.token();
                 return self.must_form();
+            }
+            '^' | '`' | '~' | '@' | '\'' => {
+                return Err(self.error(format!("`{first}` is Clojure, not EDN")));
             }
             ')' | ']' | '}' => return Err(self.error(format!("`{first}` closes nothing"))),
             _ => self.atom(),
@@ -80,10 +107,7 @@ impl<'t> Reader<'t> {
 
     fn members(&mut self, open: char, close: char) -> Result<Vec<Form>, LoadError> {
         self.advance(open.len_utf8());
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(self.error(format!("data is nested deeper than {MAX_DEPTH} levels")));
-        }
+        self.deeper()?;
         let mut members = Vec::new();
         while let Some(form) = self.next_form(Some(close))? {
             members.push(form);
@@ -117,10 +141,11 @@ impl<'t> Reader<'t> {
                     Some('n') => '\n',
                     Some('t') => '\t',
                     Some('r') => '\r',
+                    Some('b') => '\u{8}',
+                    Some('f') => '\u{c}',
                     Some(escaped @ ('"' | '\\' | '/')) => escaped,
                     Some('u') => {
-                        let digits: String = chars.by_ref().take(4).map(|(_, d)| d).collect();
-                        let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                        let code = escaped(&mut chars.by_ref().map(|(_, char)| char));
                         code.ok_or_else(|| self.error("a string has an unknown `\\u` escape"))?
                     }
                     _ => return Err(self.error("a string has an unknown escape")),
@@ -140,8 +165,12 @@ impl<'t> Reader<'t> {
             _ => {
                 let digits = token.strip_suffix('N').unwrap_or(token);
                 let digits = digits.strip_prefix('+').unwrap_or(digits);
+                let is_integer = digits.strip_prefix('-').unwrap_or(digits);
+                let is_integer = is_integer.bytes().all(|byte| byte.is_ascii_digit());
                 match digits.parse() {
                     Ok(int) => Data::Int(int),
+                    // One name for one number, with or without its `N`.
+                    Err(_) if is_integer && digits.len() > 1 => Data::Text(digits.to_owned()),
                     Err(_) => Data::Text(token.strip_prefix(':').unwrap_or(token).to_owned()),
                 }
             }
@@ -182,12 +211,44 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn character(name: &str) -> &str {
-    match name {
+/// The character of a `\u` escape: four hexadecimal digits, or two such escapes for one that needs
+/// more than 16 bits.
+fn escaped(chars: &mut impl Iterator<Item = char>) -> Option<char> {
+    fn unit(chars: &mut impl Iterator<Item = char>) -> Option<u32> {
+        let digits: String = chars.take(4).collect();
+        let is_hex = digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u32::from_str_radix(&digits, 16).ok().filter(|_| is_hex)
+    }
+    let first = unit(chars)?;
+    if !(0xD800..0xDC00).contains(&first) {
+        return char::from_u32(first);
+    }
+    if (chars.next(), chars.next()) != (Some('\\'), Some('u')) {
+        return None;
+    }
+    let second = unit(chars).filter(|unit| (0xDC00..0xE000).contains(unit))?;
+    char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))
+}
+
+/// The character that is called so: `a`, `newline`, `u00e9`, `o101`.
+fn character(name: &str) -> Option<String> {
+    let known = match name {
         "newline" => "\n",
         "space" => " ",
         "tab" => "\t",
         "return" => "\r",
-        _ => name,
-    }
+        "backspace" => "\u{8}",
+        "formfeed" => "\u{c}",
+        _ if name.chars().count() == 1 => name,
+        _ => {
+            let (base, digits) = match name.split_at_checked(1)? {
+                ("u", digits) => (16, digits),
+                ("o", digits) => (8, digits),
+                _ => return None,
+            };
+            let code = u32::from_str_radix(digits, base).ok().and_then(char::from_u32);
+            return code.map(String::from);
+        }
+    };
+    Some(known.to_owned())
 }

@@ -7,25 +7,22 @@
 //! ```
 //!
 //! Real files leave out most of it. Without `:process` there is one; where any `:time` is missing,
-//! the position in the file is the time; without `:f` the value tells what it is. Events of
-//! processes that are no numbers (`:nemesis`) are passed over.
+//! the position in the file is the time; without `:f` the value tells what it is ([`calls`]).
+//!
+//! Two kinds of processes are no clients and are passed over, which the verdict tells: what is called
+//! nemesis, and a name of which nothing but `:info` is heard.
 //!
 //! What somebody outside of the file wrote: a register that is read but never written in the file
 //! is taken to have been written by one unknown operation per value. Other values that nobody wrote
-//! are no anomaly here ([`World::Open`]).
+//! are no anomaly here ([`World::Open`]); unless the reader says that the world is closed.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod calls;
 
-use super::{
-    LoadError,
-    form::{Data, Form},
-    lines,
-    micro::{self, Kinds},
-};
-use crate::{
-    Action, Call, History, MicroOp, Nanos, Operation, Outcome, TimeUnit, Timestamps, Value,
-    Workload, World,
-};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{LoadError, Reading, form::Form, lines, micro, micro::Kinds, processes::Processes};
+use crate::{Action, History, MicroOp, Nanos, Operation, Outcome, TimeUnit, Value, World};
+use calls::Habits;
 
 /// An operation's two events.
 struct Pair<'f> {
@@ -48,89 +45,114 @@ impl<'f> Pair<'f> {
         self.begin.get("f").and_then(Form::as_text)
     }
 
-    fn is_balances(&self) -> bool {
-        let is_map = self.value().is_some_and(|value| matches!(value.data, Data::Map(_)));
-        self.function() == Some("read") && is_map
+    fn last(&self) -> &'f Form {
+        self.end.map_or(self.begin, |(end, _)| end)
     }
-
-    /// `[key value]` of a call on one of many registers.
-    fn keyed(&self) -> Option<(&'f Form, &'f Form)> {
-        let [key, value] = self.value()?.elements()? else { return None };
-        let is_cas = self.function() == Some("cas");
-        (!is_cas || value.elements().is_some_and(|pair| pair.len() == 2)).then_some((key, value))
-    }
-}
-
-/// What the whole file tells about its single operations.
-struct Habits {
-    kinds: Kinds,
-    /// Reads without an answer are of all balances.
-    is_bank: bool,
-    /// Values of reads, writes and compare-and-sets begin with a key.
-    is_keyed: bool,
-    /// `:add`, `:read` are of a set.
-    is_set: bool,
 }
 
 /// The history that events tell.
-pub(super) fn history(events: &[Form]) -> Result<History, LoadError> {
-    let pairs = pair(events)?;
-    let habits = habits(&pairs);
-    let has_times = events.iter().filter(|event| is_client(event)).all(|e| e.get("time").is_some());
-    let mut ops = Vec::with_capacity(pairs.len());
-    for pair in &pairs {
-        let time = |event: &Form, position: usize| match event.get("time") {
-            Some(time) if has_times => time.unsigned("a time").map(Nanos),
-            Some(_) | None => Ok(Nanos(position as u64)),
-        };
-        let index = match pair.begin.get("index") {
-            Some(index) => index.unsigned("an index")?,
-            None => pair.begin_position as u64,
-        };
-        let ended = pair.end.filter(|_| pair.outcome != Outcome::Unknown);
-        let op = Operation {
-            index,
-            process: pair.process,
-            invoked: time(pair.begin, pair.begin_position)?,
-            completed: ended.map(|(end, position)| time(end, position)).transpose()?,
-            outcome: pair.outcome,
-            workload: workload(pair, &habits)?,
-            action: action(pair, &habits)?,
-            timestamps: timestamps(pair)?,
-            staleness: pair
-                .begin
-                .get("staleness")
-                .map(|s| s.unsigned("staleness"))
-                .transpose()?
-                .map(Nanos),
-            note: note(pair),
-        };
-        if op.completed.is_some_and(|completed| completed < op.invoked) {
-            return Err(pair.begin.error("the operation ends before it begins"));
+pub(super) fn history(events: &[Form], reading: &Reading) -> Result<History, LoadError> {
+    let mut history = History { world: World::Open, ..History::default() };
+    let strangers = strangers(events);
+    let mut clients: Vec<(usize, &Form)> = Vec::with_capacity(events.len());
+    for (position, event) in events.iter().enumerate() {
+        match stranger(event).filter(|name| strangers.contains(name)) {
+            Some(name) => {
+                let name = super::form::short(name);
+                history.skip(&format!("events of {name}, which is no client"), Some(event.line));
+            }
+            None => clients.push((position, event)),
         }
-        ops.push(op);
     }
-    let time_unit = if has_times { TimeUnit::Nanoseconds } else { TimeUnit::Positions };
-    let mut history = History { ops, world: World::Open, time_unit };
-    add_outside_writers(&mut history);
+    let mut processes = Processes::default();
+    let pairs = pair(&clients, &mut processes)?;
+    history.names = processes.names();
+    let has_times = clients.iter().all(|(_, event)| event.get("time").is_some());
+    if !has_times {
+        history.time_unit = TimeUnit::Positions;
+    }
+    let mut kinds = Kinds::default();
+    for steps in pairs.iter().filter_map(Pair::value).filter(|value| micro::is_steps(value)) {
+        kinds.learn(steps.elements().unwrap_or(&[]));
+    }
+    let habits = Habits::of(&pairs, kinds);
+    for pair in &pairs {
+        let operation = operation(pair, &habits, has_times, &mut history)?;
+        history.ops.push(operation);
+    }
+    history.world = reading.world.unwrap_or(World::Open);
+    if history.world == World::Open {
+        add_outside_writers(&mut history);
+    }
     Ok(history)
 }
 
-fn is_client(event: &Form) -> bool {
-    event.get("process").is_none_or(|process| process.as_int().is_some())
+fn operation(
+    pair: &Pair<'_>,
+    habits: &Habits,
+    has_times: bool,
+    history: &mut History,
+) -> Result<Operation, LoadError> {
+    let time = |event: &Form, position: usize| match event.get("time") {
+        Some(time) if has_times => time.unsigned("a time").map(Nanos),
+        Some(_) | None => Ok(Nanos(position as u64)),
+    };
+    let index = match pair.begin.get("index") {
+        Some(index) => index.unsigned("an index")?,
+        None => pair.begin_position as u64,
+    };
+    let ended = pair.end.filter(|_| pair.outcome != Outcome::Unknown);
+    let staleness = pair.begin.get("staleness").map(|s| s.unsigned("staleness")).transpose()?;
+    let operation = Operation {
+        index,
+        process: pair.process,
+        invoked: time(pair.begin, pair.begin_position)?,
+        completed: ended.map(|(end, position)| time(end, position)).transpose()?,
+        outcome: pair.outcome,
+        workload: calls::workload(pair, habits)?,
+        action: calls::action(pair, habits, history)?,
+        timestamps: lines::timestamps(pair.last())?,
+        staleness: staleness.map(Nanos),
+        note: calls::note(pair),
+    };
+    if operation.completed.is_some_and(|completed| completed < operation.invoked) {
+        return Err(pair.last().error("the operation ends before it begins"));
+    }
+    Ok(operation)
 }
 
-fn pair(events: &[Form]) -> Result<Vec<Pair<'_>>, LoadError> {
-    let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(events.len() / 2);
+/// The process of an event if it is no number.
+fn stranger(event: &Form) -> Option<&str> {
+    event.get("process").and_then(Form::as_text)
+}
+
+/// Names of processes that are no clients.
+fn strangers(events: &[Form]) -> BTreeSet<&str> {
+    let mut strangers: BTreeSet<&str> = events.iter().filter_map(stranger).collect();
+    let is_client = |event: &&Form| event.get("type").and_then(Form::as_text) != Some("info");
+    for name in events.iter().filter(is_client).filter_map(stranger) {
+        if !name.starts_with("nemesis") {
+            strangers.remove(name);
+        }
+    }
+    strangers
+}
+
+fn pair<'f>(
+    events: &[(usize, &'f Form)],
+    processes: &mut Processes,
+) -> Result<Vec<Pair<'f>>, LoadError> {
+    let mut pairs: Vec<Pair<'f>> = Vec::with_capacity(events.len() / 2);
     let mut open: BTreeMap<u64, usize> = BTreeMap::new();
-    for (position, event) in events.iter().enumerate().filter(|(_, event)| is_client(event)) {
-        let kind = event.get("type").and_then(Form::as_text);
-        let process = event.get("process").map_or(Ok(0), |p| p.unsigned("a process"))?;
-        let outcome = match kind {
+    for (position, event) in events.iter().copied() {
+        let name = || event.get("process").map_or_else(|| "0".into(), |p| p.value().to_string());
+        let process = processes.number(event.get("process"))?;
+        let outcome = match event.get("type").and_then(Form::as_text) {
             Some("invoke") => {
                 if open.insert(process, pairs.len()).is_some() {
                     return Err(event.error(format!(
-                        "process {process} begins an operation before its last one ended"
+                        "process {} begins an operation before its last one ended",
+                        name()
                     )));
                 }
                 let (begin, outcome) = (event, Outcome::Unknown);
@@ -146,7 +168,7 @@ fn pair(events: &[Form]) -> Result<Vec<Pair<'_>>, LoadError> {
             }
         };
         let begun = open.remove(&process).ok_or_else(|| {
-            event.error(format!("process {process} ends an operation that it never began"))
+            event.error(format!("process {} ends an operation that it never began", name()))
         })?;
         pairs[begun].end = Some((event, position));
         pairs[begun].outcome = outcome;
@@ -154,112 +176,9 @@ fn pair(events: &[Form]) -> Result<Vec<Pair<'_>>, LoadError> {
     Ok(pairs)
 }
 
-fn habits(pairs: &[Pair<'_>]) -> Habits {
-    let mut kinds = Kinds::default();
-    for steps in pairs.iter().filter_map(Pair::value).filter(|value| micro::is_steps(value)) {
-        kinds.learn(steps.elements().unwrap_or(&[]));
-    }
-    let calls = || {
-        let is_call = |pair: &&Pair<'_>| {
-            matches!(pair.function(), Some("read" | "write" | "cas")) && pair.value().is_some()
-        };
-        pairs.iter().filter(is_call)
-    };
-    Habits {
-        kinds,
-        is_bank: pairs.iter().any(|pair| pair.is_balances() || pair.function() == Some("transfer")),
-        is_keyed: calls().next().is_some() && calls().all(|pair| pair.keyed().is_some()),
-        is_set: pairs.iter().any(|pair| pair.function() == Some("add")),
-    }
-}
-
-fn workload(pair: &Pair<'_>, habits: &Habits) -> Result<Workload, LoadError> {
-    if let Some(named) = pair.begin.get("workload") {
-        return lines::workload(named);
-    }
-    Ok(if habits.is_bank { Workload::Bank } else { Workload::Txn })
-}
-
-fn action(pair: &Pair<'_>, habits: &Habits) -> Result<Action, LoadError> {
-    let value = pair.value();
-    let is_call = matches!(pair.function(), Some("cas" | "write"));
-    if let Some(steps) = value.filter(|value| !is_call && micro::is_steps(value)) {
-        return Ok(Action::Txn(micro::steps(steps, pair.outcome, &habits.kinds)?));
-    }
-    let need = || pair.begin.error("this operation needs a value");
-    let is_answered = pair.outcome == Outcome::Ok;
-    match pair.function() {
-        // What a transfer is stands where it begins: an answer may say why it failed.
-        Some("transfer") => transfer(pair.begin.get("value").ok_or_else(need)?),
-        Some("read") if habits.is_bank => match value.filter(|_| is_answered) {
-            Some(balances) => Ok(Action::Balances(Some(lines::balances(balances)?))),
-            None => Ok(Action::Balances(None)),
-        },
-        Some("add") => {
-            let value = value.ok_or_else(need)?.value();
-            Ok(Action::Txn(vec![MicroOp::Add { key: Value::from("set"), value }]))
-        }
-        Some("read") if habits.is_set => {
-            let members = value.filter(|_| is_answered).and_then(Form::members);
-            let values = members.map(Form::values);
-            Ok(Action::Txn(vec![MicroOp::ReadSet { key: Value::from("set"), values }]))
-        }
-        Some("read" | "write" | "cas") => register(pair, habits),
-        Some("txn") if value.is_none() => Ok(Action::Txn(Vec::new())),
-        Some(other) => Err(pair.begin.error(format!(
-            "unknown function {other}: one of txn, read, write, cas, transfer, add"
-        ))),
-        None => Err(pair.begin.error("neither a function nor a transaction's steps")),
-    }
-}
-
-fn transfer(value: &Form) -> Result<Action, LoadError> {
-    let field = |name: &str| {
-        value.get(name).ok_or_else(|| value.error(format!("a transfer needs `{name}`")))
-    };
-    let amount = field("amount")?;
-    let amount =
-        amount.as_int().ok_or_else(|| amount.error("the amount of a transfer is an integer"))?;
-    Ok(Action::Transfer { from: field("from")?.value(), to: field("to")?.value(), amount })
-}
-
-fn register(pair: &Pair<'_>, habits: &Habits) -> Result<Action, LoadError> {
-    let keyed = pair.keyed().filter(|_| habits.is_keyed);
-    let key = keyed.map_or_else(|| Value::from("register"), |(key, _)| key.value());
-    let value = keyed.map(|(_, value)| value).or_else(|| pair.value().filter(|_| !habits.is_keyed));
-    let need = || pair.begin.error("this operation needs a value");
-    let call = match pair.function() {
-        Some("write") => Call::Write(value.ok_or_else(need)?.value()),
-        Some("cas") => {
-            let Some([from, to]) = value.and_then(Form::elements) else {
-                return Err(pair.begin.error("the value of a cas is [old new]"));
-            };
-            Call::CompareAndSet { from: from.value(), to: to.value() }
-        }
-        Some(_) | None => {
-            let is_answered = pair.outcome == Outcome::Ok;
-            Call::Read(is_answered.then(|| value.map_or(Value::Nil, Form::value)))
-        }
-    };
-    Ok(Action::Register { key, call })
-}
-
-fn timestamps(pair: &Pair<'_>) -> Result<Timestamps, LoadError> {
-    let last = pair.end.map_or(pair.begin, |(end, _)| end);
-    lines::timestamps(last)
-}
-
-/// The node, and the error if there was one.
-fn note(pair: &Pair<'_>) -> Option<Arc<str>> {
-    let last = pair.end.map_or(pair.begin, |(end, _)| end);
-    let parts = ["note", "node", "error"].iter().filter_map(|name| last.get(name));
-    let parts: Vec<String> = parts.map(|part| part.value().to_string()).collect();
-    (!parts.is_empty()).then(|| parts.join(", ").into())
-}
-
 /// Gives every value of registers that are read but never written an unknown writer.
 fn add_outside_writers(history: &mut History) {
-    let mut read: BTreeMap<Value, Vec<Value>> = BTreeMap::new();
+    let mut read: BTreeMap<Value, BTreeSet<Value>> = BTreeMap::new();
     let steps = history.ops.iter().filter_map(|op| match &op.action {
         Action::Txn(steps) => Some(steps),
         Action::Register { .. } | Action::Transfer { .. } | Action::Balances(_) => None,
@@ -267,22 +186,20 @@ fn add_outside_writers(history: &mut History) {
     let steps: Vec<&MicroOp> = steps.flatten().collect();
     for step in &steps {
         if let MicroOp::ReadRegister { key, value: Some(value) } = step
-            && !value.is_nil()
+            && history.initial.of(key) != value
         {
-            let values = read.entry(key.clone()).or_default();
-            if !values.contains(value) {
-                values.push(value.clone());
-            }
+            read.entry(key.clone()).or_default().insert(value.clone());
         }
     }
     for step in steps.iter().filter(|step| step.is_write()) {
         read.remove(step.key());
     }
     let mut index = history.ops.iter().map(|op| op.index + 1).max().unwrap_or(0);
+    let beginning = history.ops.iter().map(|op| op.invoked).min().unwrap_or_default();
     for (key, values) in read {
         for value in values {
             let write = MicroOp::Write { key: key.clone(), value };
-            let mut op = Operation::txn(index, 0, (Nanos(0), Nanos(0)), vec![write]);
+            let mut op = Operation::txn(index, 0, (beginning, beginning), vec![write]);
             op.completed = None;
             op.outcome = Outcome::Unknown;
             op.note = Some("not in the file, but somebody saw it".into());

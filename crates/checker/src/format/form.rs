@@ -23,6 +23,18 @@ pub(super) enum Data {
     Map(Vec<(Form, Form)>),
 }
 
+/// Of what a file says, so much is repeated in an error.
+const QUOTED_LETTERS: usize = 40;
+
+/// The beginning of something a file says, to be repeated in an error.
+pub(super) fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(QUOTED_LETTERS).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 /// Data may be nested so deep; deeper is refused rather than recursed into.
 pub(super) const MAX_DEPTH: usize = 64;
 
@@ -92,6 +104,20 @@ impl Form {
 
     pub(super) fn error(&self, message: impl Into<String>) -> LoadError {
         LoadError::new(self.line, message)
+    }
+
+    /// The names of a map's entries.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, &Form)> {
+        let pairs = match &self.data {
+            Data::Map(pairs) => &pairs[..],
+            Data::Nil
+            | Data::Bool(_)
+            | Data::Int(_)
+            | Data::Text(_)
+            | Data::List(_)
+            | Data::Set(_) => &[],
+        };
+        pairs.iter().filter_map(|(name, value)| Some((name.as_text()?, value)))
     }
 
     /// A count, time or number: not negative.

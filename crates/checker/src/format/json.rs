@@ -1,4 +1,4 @@
-//! The syntax of JSON: one value a line, or one document over many lines.
+//! The syntax of JSON: one value a line, or documents over many lines.
 
 use super::{
     LoadError,
@@ -15,27 +15,63 @@ pub(super) fn parse(text: &str) -> Result<Vec<Form>, LoadError> {
         }
         match serde_json::from_str::<serde_json::Value>(line) {
             Ok(value) => forms.push(form(value, line_number)),
-            Err(_) if forms.is_empty() => return document(text),
+            Err(_) if forms.is_empty() => return documents(text),
             Err(error) => return Err(LoadError::new(line_number, message(&error))),
         }
     }
     Ok(forms)
 }
 
-/// One array over several lines. Entries that stand on lines of their own know their line.
-fn document(text: &str) -> Result<Vec<Form>, LoadError> {
-    let value: serde_json::Value = serde_json::from_str(text)
-        .map_err(|error| LoadError::new(error.line().max(1), message(&error)))?;
-    let serde_json::Value::Array(entries) = value else { return Ok(vec![form(value, 1)]) };
-    let starts = text.lines().enumerate().filter(|(_, line)| {
-        let line = line.trim_start();
-        line.trim_start_matches(['[', ',', ' ']).starts_with('{')
-    });
-    let starts: Vec<usize> = starts.map(|(at, _)| at + 1).collect();
-    let known = starts.len() == entries.len();
-    let line_of = |at: usize| if known { starts[at] } else { 1 };
-    let forms = entries.into_iter().enumerate().map(|(at, entry)| form(entry, line_of(at)));
-    Ok(forms.collect())
+/// Values over several lines. The entries of a single array know their own lines.
+fn documents(text: &str) -> Result<Vec<Form>, LoadError> {
+    let mut forms = Vec::new();
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+    let (mut passed, mut line) = (0, 1);
+    loop {
+        let begin = text[passed..].find(|c: char| !c.is_whitespace()).map_or(0, |at| passed + at);
+        line += text.get(passed..begin).map_or(0, |blank| blank.matches('\n').count());
+        let Some(value) = values.next() else { return Ok(forms) };
+        let value = value.map_err(|error| LoadError::new(error.line().max(1), message(&error)))?;
+        let end = values.byte_offset();
+        match value {
+            serde_json::Value::Array(entries) if begin == text.len() - text.trim_start().len() => {
+                let lines = entry_lines(&text[begin..end], line);
+                let entries = entries.into_iter().zip(lines);
+                let entries = entries.map(|(entry, line)| form(entry, line)).collect();
+                forms.push(Form { line, data: Data::List(entries) });
+            }
+            value => forms.push(form(value, line)),
+        }
+        line += text[begin..end].matches('\n').count();
+        passed = end;
+    }
+}
+
+/// The lines on which the entries of an array begin.
+fn entry_lines(array: &str, mut line: usize) -> Vec<usize> {
+    let (mut depth, mut in_text, mut escaped, mut begun) = (0, false, false, false);
+    let mut lines = Vec::new();
+    for byte in array.bytes() {
+        line += usize::from(byte == b'\n');
+        if in_text {
+            in_text = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            continue;
+        }
+        let is_blank = byte.is_ascii_whitespace() || matches!(byte, b',' | b']' | b'}');
+        if depth == 1 && !begun && !is_blank {
+            lines.push(line);
+            begun = true;
+        }
+        match byte {
+            b'"' => in_text = true,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth -= 1,
+            b',' if depth == 1 => begun = false,
+            _ => {}
+        }
+    }
+    lines
 }
 
 /// What is wrong, without the place, which a [`LoadError`] says.

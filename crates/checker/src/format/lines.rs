@@ -8,9 +8,10 @@
 //! The first line may be left out. `docs/HISTORIES.md` describes all fields.
 
 use super::{
-    LoadError,
-    form::{Data, Form},
+    LoadError, Reading,
+    form::{Data, Form, short},
     micro::{self, Kinds},
+    processes::Processes,
 };
 use crate::{
     Action, Call, History, Nanos, Operation, Outcome, Stamp, TimeUnit, Timestamps, Value, Workload,
@@ -21,8 +22,9 @@ use crate::{
 pub(super) const VERSION: i64 = 1;
 
 /// The history that operations tell.
-pub(super) fn history(entries: &[Form]) -> Result<History, LoadError> {
+pub(super) fn history(entries: &[Form], reading: &Reading) -> Result<History, LoadError> {
     let mut history = History::default();
+    let mut processes = Processes::default();
     let mut entries = entries;
     if let [first, rest @ ..] = entries
         && first.get("history").is_some()
@@ -35,10 +37,36 @@ pub(super) fn history(entries: &[Form]) -> Result<History, LoadError> {
         kinds.learn(steps.elements().unwrap_or(&[]));
     }
     for (position, entry) in entries.iter().enumerate() {
-        history.ops.push(operation(entry, position, &kinds)?);
+        let process = processes.number(entry.get("process"))?;
+        history.ops.push(operation(entry, (position, process), &kinds)?);
+        for (name, field) in entry.names().filter(|(name, _)| !FIELDS.contains(name)) {
+            let reason = format!("fields {:?}, which the format does not have", short(name));
+            history.skip(&reason, Some(field.line));
+        }
     }
+    history.names = processes.names();
+    history.world = reading.world.unwrap_or(history.world);
     Ok(history)
 }
+
+/// What an operation may have.
+const FIELDS: [&str; 15] = [
+    "index",
+    "process",
+    "invoked",
+    "completed",
+    "outcome",
+    "workload",
+    "txn",
+    "register",
+    "transfer",
+    "balances",
+    "read_ts",
+    "commit_ts",
+    "staleness",
+    "note",
+    "history",
+];
 
 fn header(first: &Form, history: &mut History) -> Result<(), LoadError> {
     if first.get("history").and_then(Form::as_int) != Some(VERSION) {
@@ -57,7 +85,11 @@ fn header(first: &Form, history: &mut History) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn operation(entry: &Form, position: usize, kinds: &Kinds) -> Result<Operation, LoadError> {
+fn operation(
+    entry: &Form,
+    (position, process): (usize, u64),
+    kinds: &Kinds,
+) -> Result<Operation, LoadError> {
     let time = |name: &str| {
         let time = entry.get(name).map(|time| time.unsigned(name));
         Ok::<_, LoadError>(time.transpose()?.map(Nanos))
@@ -77,11 +109,10 @@ fn operation(entry: &Form, position: usize, kinds: &Kinds) -> Result<Operation, 
         return Err(entry.error("an operation that is ok needs `completed`"));
     }
     let index = entry.get("index").map(|index| index.unsigned("index")).transpose()?;
-    let process = entry.get("process").map(|process| process.unsigned("process")).transpose()?;
     let note = entry.get("note").map(|note| note.value().to_string().into());
     Ok(Operation {
         index: index.unwrap_or(position as u64),
-        process: process.unwrap_or(0),
+        process,
         invoked,
         completed: completed.filter(|_| outcome != Outcome::Unknown),
         outcome,
@@ -94,6 +125,10 @@ fn operation(entry: &Form, position: usize, kinds: &Kinds) -> Result<Operation, 
 }
 
 fn action(entry: &Form, outcome: Outcome, kinds: &Kinds) -> Result<Action, LoadError> {
+    let given = ["txn", "register", "transfer", "balances"].into_iter().filter(|n| entry.has(n));
+    if given.count() > 1 {
+        return Err(entry.error("an operation is one of txn, register, transfer, balances"));
+    }
     if let Some(steps) = entry.get("txn") {
         return Ok(Action::Txn(micro::steps(steps, outcome, kinds)?));
     }
@@ -123,10 +158,17 @@ fn register(call: &Form, outcome: Outcome) -> Result<Action, LoadError> {
         (Some("read"), [value]) if outcome == Outcome::Ok => Call::Read(Some(value.value())),
         (Some("read"), [_]) => Call::Read(None),
         (Some("write"), [value]) => Call::Write(value.value()),
+        (Some("add"), [amount]) => {
+            let amount = amount.as_int();
+            Call::Add(amount.ok_or_else(|| call.error("an amount is an integer"))?)
+        }
+        (Some("acquire"), []) => Call::Acquire,
+        (Some("release"), []) => Call::Release,
         (Some("cas"), [from, to]) => Call::CompareAndSet { from: from.value(), to: to.value() },
         _ => {
-            let message = "a call on a register is [read, key, value], [write, key, value] or \
-                           [cas, key, old, new]";
+            let message = "a call on a register is [read, key, value], [write, key, value], \
+                           [cas, key, old, new], [add, key, amount], [acquire, key] or \
+                           [release, key]";
             return Err(call.error(message));
         }
     };

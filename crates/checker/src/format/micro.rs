@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     LoadError,
-    form::{Data, Form},
+    form::{Data, Form, short},
 };
 use crate::{MicroOp, Outcome, Value};
 
@@ -62,6 +62,9 @@ impl Kinds {
     }
 }
 
+/// What steps are called.
+const STEPS: &str = "append, w, write, add, r, list, read, set";
+
 /// Whether this looks like a transaction's steps.
 pub(super) fn is_steps(form: &Form) -> bool {
     let names = ["append", "w", "write", "add", "r", "list", "read", "set"];
@@ -101,7 +104,11 @@ fn step(form: &Form, outcome: Outcome, kinds: &Kinds) -> Result<MicroOp, LoadErr
         Some("list") => Kind::List,
         Some("read") => Kind::Register,
         Some("set") => Kind::Set,
-        _ => return Err(form.error("a step is one of append, w, add, r, list, read, set")),
+        Some(other) => {
+            let other = short(other);
+            return Err(form.error(format!("unknown step {other}: a step is one of {STEPS}")));
+        }
+        None => return Err(form.error(format!("a step begins with its name, one of {STEPS}"))),
     };
     // Of an operation that did not end well, nil says that no answer came.
     let answered = result.filter(|result| outcome == Outcome::Ok || !result.is_nil());

@@ -21,16 +21,18 @@ pub fn to_json_lines(history: &History) -> String {
     }
     text.push_str("}\n");
     for op in &history.ops {
-        text.push_str(&json_line(op));
+        text.push_str(&json_line(history, op));
         text.push('\n');
     }
     text
 }
 
-fn json_line(op: &Operation) -> String {
+fn json_line(history: &History, op: &Operation) -> String {
     let mut line = Map::new();
     line.insert("index".into(), json!(op.index));
-    line.insert("process".into(), json!(op.process));
+    let name = history.names.get(&op.process);
+    let process = name.map_or_else(|| json!(op.process), |name| json!(**name));
+    line.insert("process".into(), process);
     line.insert("invoked".into(), json!(op.invoked.0));
     if let Some(completed) = op.completed {
         line.insert("completed".into(), json!(completed.0));
@@ -76,6 +78,9 @@ fn json_action(action: &Action) -> (&'static str, Json) {
                 Call::CompareAndSet { from, to } => {
                     json!(["cas", key, json_value(from), json_value(to)])
                 }
+                Call::Add(amount) => json!(["add", key, amount]),
+                Call::Acquire => json!(["acquire", key]),
+                Call::Release => json!(["release", key]),
             };
             ("register", call)
         }
@@ -173,12 +178,13 @@ pub fn to_edn(history: &History) -> String {
             (true, Outcome::Fail) => "fail",
             (true, Outcome::Unknown) => "info",
         };
+        let name = history.names.get(&op.process);
+        let process = name.map_or_else(|| op.process.to_string(), |name| edn_text(name));
         let (function, value) = edn_action(&op.action, is_end && op.outcome == Outcome::Ok);
         let _ = write!(
             text,
-            "{{:type :{kind}, :process {}, :f :{function}, :value {value}, :time {time}, \
-             :index {position}",
-            op.process
+            "{{:type :{kind}, :process {process}, :f :{function}, :value {value}, :time {time}, \
+             :index {position}"
         );
         if op.workload != Workload::Txn {
             let _ = write!(text, ", :workload :{}", op.workload.name());
@@ -219,6 +225,9 @@ fn edn_action(action: &Action, with_results: bool) -> (&'static str, String) {
                 Call::CompareAndSet { from, to } => {
                     ("cas", format!("[{key} [{} {}]]", edn(from), edn(to)))
                 }
+                Call::Add(amount) => ("inc", format!("[{key} {amount}]")),
+                Call::Acquire => ("acquire", format!("[{key} nil]")),
+                Call::Release => ("release", format!("[{key} nil]")),
             }
         }
         Action::Transfer { from, to, amount } => {

@@ -88,7 +88,7 @@ impl Inference<'_, '_> {
     /// The version a transaction saw, if it is known where that came from.
     fn read(&self, touch: &Touch) -> Option<Known> {
         let version = raw_read(touch)?;
-        if self.index.version(version).value.is_nil() {
+        if self.index.version(version).initial {
             return Some(None);
         }
         self.index.counted_writer(version).map(|_| Some(version))

@@ -9,12 +9,19 @@ impl Verdict {
     /// The whole verdict, for a terminal.
     pub fn render_text(&self) -> String {
         let mut text = format!("{}\n{}\n", self.headline(), summary(&self.stats));
-        for (at, anomaly) in self.anomalies.iter().enumerate() {
+        let (shown, _) = self.shown();
+        for (at, anomaly) in shown.iter().enumerate() {
             text.push('\n');
             self.anomaly(at + 1, anomaly, &mut text);
         }
-        if !self.notes.is_empty() {
+        if let Some(besides) = self.besides(shown) {
+            writeln!(text, "\nnot shown: {besides}").expect("strings take everything");
+        }
+        if !self.notes.is_empty() || !self.skipped.is_empty() {
             text.push('\n');
+        }
+        for passed_over in self.passed_over() {
+            writeln!(text, "skipped: {passed_over}").expect("strings take everything");
         }
         for note in &self.notes {
             writeln!(text, "note: {note}").expect("strings take everything");

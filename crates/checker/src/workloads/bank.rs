@@ -31,6 +31,7 @@ pub(crate) fn judge<'h>(
     let totals: Vec<(&Read<'_>, Option<i64>)> =
         reads.iter().filter(whole).map(|read| (read, total(read))).collect();
     stats.totals = totals.len();
+    note_partial(history, report, reads.iter().filter(|read| !whole(read)));
     let Some(expected) = options.bank_total.or_else(|| first_total(history, &totals)) else {
         return;
     };
@@ -56,6 +57,24 @@ pub(crate) fn judge<'h>(
                 ..Found::default()
             });
         }
+    }
+}
+
+/// Reads of some of the accounts say nothing of the total. Where they are all that an operation says,
+/// nothing else judges it.
+fn note_partial<'r>(
+    history: &History,
+    report: &mut Report<'_>,
+    partial: impl Iterator<Item = &'r Read<'r>>,
+) {
+    let (opaque, plain): (Vec<&Read<'_>>, Vec<&Read<'_>>) =
+        partial.partition(|read| matches!(history.ops[read.op].action, Action::Balances(_)));
+    report.skip("totals of reads that do not show all accounts", plain.len());
+    if !opaque.is_empty() {
+        report.undecided(format!(
+            "{} reads of the bank do not show all accounts and were not judged",
+            opaque.len()
+        ));
     }
 }
 

@@ -20,6 +20,7 @@ struct Read {
 pub(crate) fn judge<'h>(history: &'h History, report: &mut Report<'h>, by_timestamps: bool) {
     let mut by_process: BTreeMap<(&Value, u64), Vec<Read>> = BTreeMap::new();
     let mut by_stamp: BTreeMap<&Value, Vec<(Stamp, Read)>> = BTreeMap::new();
+    let mut odd = 0;
     for (at, op) in history.ops.iter().enumerate() {
         let Action::Txn(steps) = &op.action else { continue };
         if op.workload != Workload::Monotonic || op.outcome != Outcome::Ok {
@@ -30,6 +31,7 @@ pub(crate) fn judge<'h>(history: &'h History, report: &mut Report<'h>, by_timest
             let MicroOp::ReadRegister { key, value: Some(value) } = step else { continue };
             // A counter begins at nil, which is less than any number.
             let Some(value) = value.as_int().or(value.is_nil().then_some(i64::MIN)) else {
+                odd += 1;
                 continue;
             };
             if op.staleness.is_none() {
@@ -42,6 +44,7 @@ pub(crate) fn judge<'h>(history: &'h History, report: &mut Report<'h>, by_timest
             }
         }
     }
+    report.skip("reads of growing counters that are no integers", odd);
     for ((key, _), mut reads) in by_process {
         // Steps of one transaction stay in their order.
         reads.sort_by_key(|read| history.ops[read.op].invoked);

@@ -12,9 +12,10 @@
 //! only meridian                     the file, or (before a record) the next record, is ours alone
 //! ```
 //!
-//! NULL is written `NULL`, an empty text `''`. `MERIDIAN_BLESS=1` writes what came out into the files;
-//! `MERIDIAN_TEST_POSTGRES=<url>` runs everything that is not ours alone on that server instead, so
-//! that what the files expect is what PostgreSQL does.
+//! NULL is written `NULL`, an empty text `''`. `UPDATE_GOLDENFILES=1`, as `cargo xtask bless` sets it,
+//! writes rows and messages that came out into the files; `MERIDIAN_TEST_POSTGRES=<url>` runs
+//! everything that is not ours alone on that server instead, so that what the files expect is what
+//! PostgreSQL does.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
@@ -185,7 +186,7 @@ async fn file_on_ours(path: &Path) -> Vec<String> {
     for problem in crate::support::problems(&mut checking, "CHECK ALL TABLES").await {
         failures.push(format!("{}: at its end, {problem}", path.display()));
     }
-    if std::env::var_os("MERIDIAN_BLESS").is_some() {
+    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
         bless(path, &text, &records, &outcomes);
         return Vec::new();
     }
@@ -265,7 +266,7 @@ async fn file_on_postgres(path: &Path, url: &str) -> Vec<String> {
         }
         outcomes.push(Some(outcome));
     }
-    if std::env::var_os("MERIDIAN_BLESS").is_some() {
+    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
         bless(path, &text, &records, &outcomes);
         return Vec::new();
     }
