@@ -151,6 +151,7 @@ impl Client {
                 number(to),
                 number(from)
             ),
+            Call::Add(_) | Call::Acquire | Call::Release => panic!("no workload does {call:?}"),
         };
         let heard = self.execute(&text).await;
         let node = self.connected.as_ref().map_or(self.home, |connected| connected.id);

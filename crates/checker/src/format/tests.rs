@@ -180,81 +180,77 @@ fn our_lines_may_leave_out_what_is_usual() {
     assert_eq!(check(&history, Model::Serializable, Options::default()).valid, Validity::Yes);
 }
 
+/// Files that make no sense, and what is said of them.
+const BAD: &[(&str, &str)] = &[
+    ("", "line 1: the file has no operations"),
+    ("{:type :ok :process 0}", "line 1: process 0 ends an operation that it never began"),
+    ("{:type :maybe :process 0}", "line 1: an event needs a type: invoke, ok, fail or info"),
+    ("{:type :invoke", "line 1: the file ends before a `}`"),
+    ("{:type}", "line 1: a map lacks its last value"),
+    ("]", "line 1: expected value"),
+    ("{:a \"x", "line 1: a string does not end"),
+    ("{\"type\":\"ok\"", "line 1: EOF while parsing an object"),
+    (
+        "{:type :invoke :f :dance}",
+        "line 1: unknown function dance: one of txn, read, write, cas, acquire, release, inc, dec,",
+    ),
+    (
+        "{\"invoked\":1,\"completed\":2,\"txn\":[]}\n{\"invoked\":1}",
+        "line 2: an operation that is ok needs `completed`",
+    ),
+    (
+        "{\"invoked\":1,\"completed\":2,\"txn\":[]}\n{\"invoked\":3,",
+        "line 2: EOF while parsing a value",
+    ),
+    ("{\"invoked\":9,\"completed\":2,\"txn\":[]}", "line 1: the operation ends before it begins"),
+    (
+        "{\"invoked\":1,\"completed\":2,\"txn\":[[\"w\",1,null]]}",
+        "line 1: a write needs a value other than nil",
+    ),
+    (
+        "{\"invoked\":1,\"completed\":2,\"txn\":[[\"jump\",1,2]]}",
+        "line 1: unknown step jump: a step is one of append, w, write, add, r, list, read, set",
+    ),
+    (
+        "{\"process\":1}",
+        "line 1: neither an event (which has a `type`) nor an operation (which has `invoked`)",
+    ),
+    ("{\"history\":2}", "line 1: this is not version 1 of the format"),
+    ("{\"history\":1}", "line 1: the file has no operations"),
+    (
+        "{:type :invoke :process 0 :f :txn :value [[:inc :x 1]]}",
+        "line 1: unknown step inc: a step is one of append",
+    ),
+    ("{:type :invoke :process 0 :f :txn :value [[7 :x 1]]}", "line 1: a step begins with its name"),
+    ("{:type :invoke :process [1]}", "line 1: a process is a number or a name"),
+    (
+        "{:type :info :process :nemesis :f :kill}\n{:type :info :process :nemesis :f :start}",
+        "line 1: the file has no operations; skipped: events of nemesis, which is no client: 2",
+    ),
+    (
+        "{:type :invoke :process 0 :f :add :value 1} {:type :ok :process 0 :f :add :value 1}\n\
+             {:type :invoke :process 0 :f :read} {:type :ok :process 0 :f :read :value #{1}}\n\
+             {:type :invoke :process 0 :f :read}\n{:type :ok :process 0 :f :read :value 7}",
+        "line 4: a set is read as a list or a set",
+    ),
+    (
+        "{\"invoked\":1,\"completed\":2,\"txn\":[],\"register\":[\"read\",1]}",
+        "line 1: an operation is one of txn, register, transfer, balances",
+    ),
+    (
+        "[\n {\"type\":\"invoke\",\"value\":[[\"r\",\n 1,null]]},\n {\"type\":\n \"dance\"}]",
+        "line 4: an event needs a type",
+    ),
+    ("{:type ^:x :ok}", "line 1: `^` is Clojure, not EDN"),
+    ("{:type #\"a\"}", "line 1: a `#` that is neither a set nor a tag nor a discard"),
+    ("{:type \\nonsense}", "line 1: there is no character `\\nonsense`"),
+    ("{:type \"\\ud800x\"}", "line 1: a string has an unknown `\\u` escape"),
+];
+
 #[test]
 fn bad_input_is_told_with_its_line() {
     let begin = "{:type :invoke :process 0 :f :txn :value [[:w x 1]]}";
-    let cases = [
-        ("", "line 1: the file has no operations"),
-        ("{:type :ok :process 0}", "line 1: process 0 ends an operation that it never began"),
-        ("{:type :maybe :process 0}", "line 1: an event needs a type: invoke, ok, fail or info"),
-        ("{:type :invoke", "line 1: the file ends before a `}`"),
-        ("{:type}", "line 1: a map lacks its last value"),
-        ("]", "line 1: expected value"),
-        ("{:a \"x", "line 1: a string does not end"),
-        ("{\"type\":\"ok\"", "line 1: EOF while parsing an object"),
-        (
-            "{:type :invoke :f :dance}",
-            "line 1: unknown function dance: one of txn, read, write, cas, acquire, release, inc, dec,",
-        ),
-        (
-            "{\"invoked\":1,\"completed\":2,\"txn\":[]}\n{\"invoked\":1}",
-            "line 2: an operation that is ok needs `completed`",
-        ),
-        (
-            "{\"invoked\":1,\"completed\":2,\"txn\":[]}\n{\"invoked\":3,",
-            "line 2: EOF while parsing a value",
-        ),
-        (
-            "{\"invoked\":9,\"completed\":2,\"txn\":[]}",
-            "line 1: the operation ends before it begins",
-        ),
-        (
-            "{\"invoked\":1,\"completed\":2,\"txn\":[[\"w\",1,null]]}",
-            "line 1: a write needs a value other than nil",
-        ),
-        (
-            "{\"invoked\":1,\"completed\":2,\"txn\":[[\"jump\",1,2]]}",
-            "line 1: unknown step jump: a step is one of append, w, write, add, r, list, read, set",
-        ),
-        (
-            "{\"process\":1}",
-            "line 1: neither an event (which has a `type`) nor an operation (which has `invoked`)",
-        ),
-        ("{\"history\":2}", "line 1: this is not version 1 of the format"),
-        ("{\"history\":1}", "line 1: the file has no operations"),
-        (
-            "{:type :invoke :process 0 :f :txn :value [[:inc :x 1]]}",
-            "line 1: unknown step inc: a step is one of append",
-        ),
-        (
-            "{:type :invoke :process 0 :f :txn :value [[7 :x 1]]}",
-            "line 1: a step begins with its name",
-        ),
-        ("{:type :invoke :process [1]}", "line 1: a process is a number or a name"),
-        (
-            "{:type :info :process :nemesis :f :kill}\n{:type :info :process :nemesis :f :start}",
-            "line 1: the file has no operations; skipped: events of nemesis, which is no client: 2",
-        ),
-        (
-            "{:type :invoke :process 0 :f :add :value 1} {:type :ok :process 0 :f :add :value 1}\n\
-             {:type :invoke :process 0 :f :read} {:type :ok :process 0 :f :read :value #{1}}\n\
-             {:type :invoke :process 0 :f :read}\n{:type :ok :process 0 :f :read :value 7}",
-            "line 4: a set is read as a list or a set",
-        ),
-        (
-            "{\"invoked\":1,\"completed\":2,\"txn\":[],\"register\":[\"read\",1]}",
-            "line 1: an operation is one of txn, register, transfer, balances",
-        ),
-        (
-            "[\n {\"type\":\"invoke\",\"value\":[[\"r\",\n 1,null]]},\n {\"type\":\n \"dance\"}]",
-            "line 4: an event needs a type",
-        ),
-        ("{:type ^:x :ok}", "line 1: `^` is Clojure, not EDN"),
-        ("{:type #\"a\"}", "line 1: a `#` that is neither a set nor a tag nor a discard"),
-        ("{:type \\nonsense}", "line 1: there is no character `\\nonsense`"),
-        ("{:type \"\\ud800x\"}", "line 1: a string has an unknown `\\u` escape"),
-    ];
-    for (text, expected) in cases {
+    for (text, expected) in BAD {
         let found = error(text);
         assert!(found.starts_with(expected), "{text}\nexpected: {expected}\nfound:    {found}");
     }
