@@ -58,22 +58,50 @@ fn the_topology_of_the_document_is_one() {
     let (listing, _) = listing.split_once("```").expect("it ends");
     let topology = Topology::parse("the document", listing).expect("it is well-formed");
     assert_eq!((topology.regions.len(), topology.clock_overrides.len()), (2, 1));
-    for field in ["", "[settings]", "[clock]", "[[clock.override]]", "[network]", "[[region]]", "[[link]]"]
-        .into_iter()
-        .flat_map(fields)
-        .filter(|field| field != "node")
+    for field in
+        ["", "[settings]", "[clock]", "[[clock.override]]", "[network]", "[[region]]", "[[link]]"]
+            .into_iter()
+            .flat_map(fields)
+            .filter(|field| field != "node")
     {
         let is_there = [format!("{field} ="), format!("[{field}]"), format!("{field}]]")];
-        assert!(is_there.iter().any(|form| listing.contains(form)), "{field} is not in the listing");
+        assert!(
+            is_there.iter().any(|form| listing.contains(form)),
+            "{field} is not in the listing"
+        );
     }
 }
 
 /// What files are made of.
 const PIECES: [&str; 28] = [
-    "[", "]", "[[", "]]", "{", "}", "=", "\"", "\"\"\"", "'", ".", ",", "#", "\n", "-1", "1e999", "nan",
-    "99999999999999999999", "\"99999999999h\"", "\"-1ms\"", "\"0.0000000001ns\"", "true",
-    "1979-05-27T07:32:00Z", "a.b.c.d = 1\n", "[[region]]\nname = \"x\"\n", "[[fault]]\nat = \"1s\"\n",
-    "nodes = 1000\n", "\u{feff}é",
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    "=",
+    "\"",
+    "\"\"\"",
+    "'",
+    ".",
+    ",",
+    "#",
+    "\n",
+    "-1",
+    "1e999",
+    "nan",
+    "99999999999999999999",
+    "\"99999999999h\"",
+    "\"-1ms\"",
+    "\"0.0000000001ns\"",
+    "true",
+    "1979-05-27T07:32:00Z",
+    "a.b.c.d = 1\n",
+    "[[region]]\nname = \"x\"\n",
+    "[[fault]]\nat = \"1s\"\n",
+    "nodes = 1000\n",
+    "\u{feff}é",
 ];
 
 fn corpus() -> Vec<String> {
@@ -134,7 +162,10 @@ fn read(text: &str) -> bool {
     topology.is_ok() || node.is_ok() || scenario.is_ok()
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long it goes on changes nothing of what it does")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long it goes on changes nothing of what it does"
+)]
 fn now() -> Instant {
     Instant::now()
 }
