@@ -168,12 +168,12 @@ fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
         return Ok(Kind::Utility(Box::new(utility)));
     }
     statements::refuse(&cursor)?;
-    let (tokens, as_of) = take_as_of(source, tokens)?;
-    let tokens = statements::plain(tokens);
-    let read = with_parser(source, tokens.clone(), |parser| parser.parse_statement());
-    let statement = read.map_err(|error| match named_clause(&tokens, &error) {
+    let (plain, as_of) = take_as_of(source, tokens)?;
+    let plain = statements::plain(plain);
+    let read = with_parser(source, plain, |parser| parser.parse_statement());
+    let statement = read.map_err(|error| match named_clause(tokens, &error) {
         Some(feature) => SqlError::unsupported(feature),
-        None => statements::known_mistake(&tokens, error),
+        None => statements::known_mistake(tokens, error),
     })?;
     Ok(match as_of {
         Some(as_of) => {
@@ -232,7 +232,7 @@ fn take_as_of(
         let count = |wanted: &Token| before.iter().filter(|one| one.token == *wanted).count();
         count(open) > count(close)
     };
-    let place = || text::offset(source, tokens[start].span.start).unwrap_or(0);
+    let place = || offset(tokens[start].span.start).unwrap_or(0);
     if opened(&Token::LParen, &Token::RParen) {
         return Err(SqlError::unsupported("AS OF SYSTEM TIME in a subquery")
             .with_hint("Put it at the end of the statement: it is about all of it.")

@@ -400,11 +400,11 @@ proptest! {
             let printed = expr.to_string();
             prop_assert_eq!(read(&printed), bracketed(&expr), "{}", printed);
             let literals = lex::lex(&printed).expect("printed").tokens.into_iter();
-            let value = literals.filter_map(|token| match token.token {
+            let mut values = literals.filter_map(|token| match token.token {
                 Token::SingleQuotedString(value) | Token::EscapedStringLiteral(value) => Some(value),
                 _ => None,
             });
-            prop_assert_eq!(value.last(), Some(text));
+            prop_assert_eq!(values.next_back(), Some(text));
         }
     }
 }
