@@ -1,5 +1,6 @@
-//! Statements that change more rows than a range holds locks of all others: they are bounded by what a
-//! log entry holds (`54000`), not by a full table of locks (`53300`). The limit of locks is small here.
+//! Statements that change more rows than a range holds locks of all others: they are bounded by
+//! what a log entry holds (`54000`), not by a full table of locks (`53300`). The limit of locks is
+//! small here.
 
 use std::sync::{Arc, Mutex};
 
