@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use sim_regions::{NodeConfig, NodePatch, Topology, sim::scenario::Scenario};
 
 /// Rounds, where nobody asks for more.
-const ROUNDS: u64 = 2_000;
+const ROUNDS: u64 = 600;
 
 /// The fields that a section may have, as the parser lists them when it meets another.
 fn fields(section: &str) -> Vec<String> {

@@ -120,7 +120,7 @@ const STYLE: &str = ":root{color-scheme:light dark;--page:#fff;--text:#1f2937;--
     --soft:#9aa4b2;--line:#323a46;--bar:#1e3a5f;--open:#4a3b10;--edge:#9aa4b2;--ww:#b794f6;\
     --wr:#4fd1c5;--rw:#fc8181}}body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;\
     margin:2rem auto;padding:0 1rem;color:var(--text);background:var(--page);\
-    overflow-wrap:anywhere}h1{font-size:1.4rem;border-left:.4rem solid;padding-left:.7rem}\
+    overflow-wrap:break-word}h1{font-size:1.4rem;border-left:.4rem solid;padding-left:.7rem}\
     .yes{border-color:#16a34a}.no{border-color:#dc2626}.undecided{border-color:#d97706}\
     section{border-top:1px solid var(--line);margin-top:1.5rem}h2{font-size:1.1rem}\
     summary{cursor:pointer;margin-top:1.5rem}.meaning,small{color:var(--soft)}\
