@@ -3,15 +3,21 @@
 //! An [`Accumulator`] takes in rows one by one and yields the result. Where a replica aggregates
 //! the rows it has, it sends the accumulator's *partial state*, a few values, and the gateway
 //! merges the states of all replicas. So that this is exact, the order of merging must not matter:
-//! sums of integers and decimals are exact, sums of floats round as floats do.
+//! sums of integers and decimals are exact, sums of floats round as floats do. Means and deviations
+//! of floats are kept by [`moments`], which neither cancels nor overflows early.
 //!
 //! `DISTINCT`, `string_agg` and `array_agg` need all rows in one place; they have no partial state
 //! ([`AggCall::has_partial`]).
 
+mod moments;
+mod resolve;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeSet, sync::Arc};
+
+pub use moments::{Regression, Spread};
+pub use resolve::{is_aggregate, resolve};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +26,9 @@ use crate::{
     datetime::Interval,
     datum::Datum,
     decimal::Decimal,
-    error::{Result, SqlError, SqlState},
+    error::{Result, SqlError},
+    eval::arithmetic::checked_float,
     expr::Expr,
-    functions,
-    overload::{Choice, choose},
     types::{Element, Type},
 };
 
@@ -50,6 +55,10 @@ pub enum AggFunc {
     StringAgg,
     /// `array_agg(x)`, NULLs included.
     ArrayAgg,
+    /// Variances and standard deviations.
+    Spread(Spread),
+    /// What two numbers of a row have to do with each other; rows with a NULL don't count.
+    Regression(Regression),
 }
 
 /// An aggregate function with its types settled.
@@ -78,126 +87,6 @@ pub struct AggCall {
     pub result: Type,
 }
 
-/// Whether the name (in lower case) is that of an aggregate.
-#[must_use]
-pub fn is_aggregate(name: &str) -> bool {
-    matches!(
-        name,
-        "count"
-            | "sum"
-            | "avg"
-            | "min"
-            | "max"
-            | "bool_and"
-            | "every"
-            | "bool_or"
-            | "string_agg"
-            | "array_agg"
-    )
-}
-
-/// Finds the aggregate of this name (in lower case) for arguments of these types; `count(*)` is
-/// [`AggCall::count_rows`].
-///
-/// # Errors
-/// There is none: `42883`; several, and none is best: `42725`.
-pub fn resolve(name: &str, args: &[Type]) -> Result<AggResolved> {
-    let one = |func, result| AggResolved { func, args: args.to_vec(), result };
-    match (name, args) {
-        ("count", [_]) => {
-            // Whatever a literal is, it counts.
-            let arg = if args[0] == Type::Unknown { Type::Text } else { args[0] };
-            return Ok(AggResolved { func: AggFunc::Count, args: vec![arg], result: Type::Int8 });
-        }
-        ("min", [Type::Array(_)]) => return Ok(one(AggFunc::Min, args[0])),
-        ("max", [Type::Array(_)]) => return Ok(one(AggFunc::Max, args[0])),
-        ("array_agg", [item]) => {
-            let item = if *item == Type::Unknown { Type::Text } else { *item };
-            let result = item.array_of().ok_or_else(|| functions::undefined(name, args))?;
-            return Ok(AggResolved { func: AggFunc::ArrayAgg, args: vec![item], result });
-        }
-        _ => {}
-    }
-    let rules = rules(name);
-    let candidates: Vec<&[Type]> =
-        rules.iter().map(|rule| rule.args).filter(|types| types.len() == args.len()).collect();
-    match choose(&candidates, args) {
-        Choice::One(at) => {
-            let rule = rules.iter().filter(|rule| rule.args.len() == args.len()).nth(at);
-            let rule = rule.expect("the candidates are those of the rules");
-            Ok(AggResolved { func: rule.func, args: rule.args.to_vec(), result: rule.result })
-        }
-        Choice::None => Err(functions::undefined(name, args)),
-        Choice::Ambiguous => {
-            let types: Vec<String> = args.iter().map(|ty| ty.base().to_string()).collect();
-            Err(SqlError::new(
-                SqlState::AMBIGUOUS_FUNCTION,
-                format!("function {name}({}) is not unique", types.join(", ")),
-            )
-            .with_hint(
-                "Could not choose a best candidate function. You might need to add explicit type \
-                 casts.",
-            ))
-        }
-    }
-}
-
-struct Rule {
-    args: &'static [Type],
-    result: Type,
-    func: AggFunc,
-}
-
-const ORDERED: [&[Type]; 14] = [
-    &[Type::Int2],
-    &[Type::Int4],
-    &[Type::Int8],
-    &[Type::Float4],
-    &[Type::Float8],
-    &[Type::NUMERIC],
-    &[Type::Text],
-    &[Type::BPCHAR],
-    &[Type::Date],
-    &[Type::Timestamp],
-    &[Type::TimestampTz],
-    &[Type::Interval],
-    &[Type::Oid],
-    &[Type::Bytea],
-];
-
-fn rules(name: &str) -> Vec<Rule> {
-    let rule = |args, result, func| Rule { args, result, func };
-    match name {
-        "sum" => vec![
-            rule(&[Type::Int8], Type::NUMERIC, AggFunc::Sum),
-            rule(&[Type::Int4], Type::Int8, AggFunc::Sum),
-            rule(&[Type::Int2], Type::Int8, AggFunc::Sum),
-            rule(&[Type::Float4], Type::Float4, AggFunc::Sum),
-            rule(&[Type::Float8], Type::Float8, AggFunc::Sum),
-            rule(&[Type::Interval], Type::Interval, AggFunc::Sum),
-            rule(&[Type::NUMERIC], Type::NUMERIC, AggFunc::Sum),
-        ],
-        "avg" => vec![
-            rule(&[Type::Int8], Type::NUMERIC, AggFunc::Avg),
-            rule(&[Type::Int4], Type::NUMERIC, AggFunc::Avg),
-            rule(&[Type::Int2], Type::NUMERIC, AggFunc::Avg),
-            rule(&[Type::NUMERIC], Type::NUMERIC, AggFunc::Avg),
-            rule(&[Type::Float4], Type::Float8, AggFunc::Avg),
-            rule(&[Type::Float8], Type::Float8, AggFunc::Avg),
-            rule(&[Type::Interval], Type::Interval, AggFunc::Avg),
-        ],
-        "min" => ORDERED.map(|args| rule(args, args[0], AggFunc::Min)).into(),
-        "max" => ORDERED.map(|args| rule(args, args[0], AggFunc::Max)).into(),
-        "bool_and" | "every" => vec![rule(&[Type::Bool], Type::Bool, AggFunc::BoolAnd)],
-        "bool_or" => vec![rule(&[Type::Bool], Type::Bool, AggFunc::BoolOr)],
-        "string_agg" => vec![
-            rule(&[Type::Text, Type::Text], Type::Text, AggFunc::StringAgg),
-            rule(&[Type::Bytea, Type::Bytea], Type::Bytea, AggFunc::StringAgg),
-        ],
-        _ => Vec::new(),
-    }
-}
-
 impl AggCall {
     /// `count(*)`.
     #[must_use]
@@ -224,8 +113,18 @@ impl AggCall {
     #[must_use]
     pub const fn partial_width(&self) -> usize {
         match self.func {
+            AggFunc::Avg if matches!(self.result, Type::Float8) => 3,
             AggFunc::Sum | AggFunc::Avg => 2,
-            _ => 1,
+            AggFunc::Spread(_) => 3,
+            AggFunc::Regression(_) => 6,
+            AggFunc::CountRows
+            | AggFunc::Count
+            | AggFunc::Min
+            | AggFunc::Max
+            | AggFunc::BoolAnd
+            | AggFunc::BoolOr
+            | AggFunc::StringAgg
+            | AggFunc::ArrayAgg => 1,
         }
     }
 }
@@ -253,6 +152,12 @@ enum State {
     Joined(Option<Vec<u8>>),
     /// All values.
     Items(Vec<Datum>),
+    /// Mean and deviation of floats.
+    Moments(moments::Moments),
+    /// Deviation of decimals.
+    Exact(moments::Exact),
+    /// Pairs of floats.
+    Pairs(moments::Pairs),
 }
 
 /// An aggregate on its way over rows.
@@ -273,7 +178,11 @@ impl Accumulator {
     pub fn new(call: &AggCall) -> Accumulator {
         let state = match call.func {
             AggFunc::CountRows | AggFunc::Count => State::Count(0),
+            AggFunc::Avg if call.result == Type::Float8 => State::Moments(Default::default()),
             AggFunc::Sum | AggFunc::Avg => State::Total(Total::None, 0),
+            AggFunc::Spread(_) if call.result == Type::Float8 => State::Moments(Default::default()),
+            AggFunc::Spread(_) => State::Exact(Default::default()),
+            AggFunc::Regression(_) => State::Pairs(Default::default()),
             AggFunc::Min | AggFunc::Max | AggFunc::BoolAnd | AggFunc::BoolOr => {
                 State::Value(Datum::Null)
             }
@@ -334,7 +243,15 @@ impl Accumulator {
             State::Count(count) => *count += 1,
             State::Total(total, count) => {
                 *count += 1;
-                total.add(&value)?;
+                total.add(&value, self.result)?;
+            }
+            State::Moments(moments) => moments.add(float(&value)?)?,
+            State::Exact(exact) => exact.add(&value)?,
+            // Rows with one NULL don't count either.
+            State::Pairs(_) if second.as_ref().is_none_or(Datum::is_null) => {}
+            State::Pairs(pairs) => {
+                let x = second.as_ref().map_or(Ok(0.0), float)?;
+                pairs.add(float(&value)?, x)?;
             }
             State::Value(kept) => keep(self.func, kept, value),
             State::Joined(joined) => {
@@ -357,6 +274,9 @@ impl Accumulator {
             State::Count(count) => vec![Datum::Int(*count)],
             State::Total(total, count) => vec![total.to_datum(), Datum::Int(*count)],
             State::Value(value) => vec![value.clone()],
+            State::Moments(moments) => moments.partial().map(Datum::Float).to_vec(),
+            State::Pairs(pairs) => pairs.partial().map(Datum::Float).to_vec(),
+            State::Exact(exact) => exact.partial(),
             State::Joined(_) | State::Items(_) => panic!("{:?} has no partial state", self.func),
         }
     }
@@ -371,9 +291,14 @@ impl Accumulator {
             (State::Total(total, count), [sum, Datum::Int(more)]) => {
                 *count += more;
                 if !sum.is_null() {
-                    total.merge(sum)?;
+                    total.merge(sum, self.result)?;
                 }
             }
+            (State::Exact(exact), [Datum::Int(count), sum, squares]) => {
+                exact.merge(*count, sum, squares)?;
+            }
+            (State::Moments(moments), partial) => moments.merge(floats(partial)?)?,
+            (State::Pairs(pairs), partial) => pairs.merge(floats(partial)?)?,
             (State::Value(_), [Datum::Null]) => {}
             (State::Value(kept), [value]) => keep(self.func, kept, value.clone()),
             (_, partial) => {
@@ -397,6 +322,18 @@ impl Accumulator {
             State::Total(total, count) if self.func == AggFunc::Avg => total.average(*count)?,
             State::Total(total, _) => total.sum(self.result)?,
             State::Value(value) => value.clone(),
+            State::Moments(moments) => match self.func {
+                AggFunc::Spread(spread) => moments.spread(spread).into(),
+                _ => moments.average().into(),
+            },
+            State::Exact(exact) => match self.func {
+                AggFunc::Spread(spread) => exact.spread(spread)?,
+                func => return Err(SqlError::internal(format!("{func:?} of exact numbers"))),
+            },
+            State::Pairs(pairs) => match self.func {
+                AggFunc::Regression(regression) => pairs.finish(regression),
+                func => return Err(SqlError::internal(format!("{func:?} of pairs"))),
+            },
             State::Joined(None) => Datum::Null,
             State::Joined(Some(bytes)) if self.result == Type::Bytea => Datum::bytes(bytes),
             State::Joined(Some(bytes)) => {
@@ -416,6 +353,32 @@ impl Accumulator {
     pub const fn memory(&self) -> usize {
         size_of::<Accumulator>() + self.memory
     }
+}
+
+fn float(value: &Datum) -> Result<f64> {
+    match value {
+        Datum::Float(value) => Ok(*value),
+        other => Err(SqlError::internal(format!("{other:?} is no float"))),
+    }
+}
+
+/// The floats of a partial state.
+fn floats<const N: usize>(partial: &[Datum]) -> Result<[f64; N]> {
+    let floats: Option<Vec<f64>> = partial
+        .iter()
+        .map(|value| if let Datum::Float(value) = value { Some(*value) } else { None })
+        .collect();
+    floats
+        .and_then(|floats| floats.try_into().ok())
+        .ok_or_else(|| SqlError::corrupted(format_args!("partial state {partial:?}")))
+}
+
+/// The sum of floats as `real` or `double precision` has it.
+fn float_sum(left: f64, right: f64, result: Type) -> Result<f64> {
+    let sum = left + right;
+    let sum = if result == Type::Float4 { f64::from(sum as f32) } else { sum };
+    checked_float(sum, left.is_infinite() || right.is_infinite(), true)?;
+    Ok(sum)
 }
 
 fn array(element: Element, items: &[Datum]) -> Datum {
@@ -452,14 +415,14 @@ fn join(joined: &mut Option<Vec<u8>>, value: &Datum, separator: Option<&Datum>) 
 }
 
 impl Total {
-    fn add(&mut self, value: &Datum) -> Result<()> {
+    fn add(&mut self, value: &Datum, result: Type) -> Result<()> {
         match (&mut *self, value) {
             (Total::None, Datum::Int(value)) => *self = Total::Int((*value).into()),
             (Total::None, Datum::Float(value)) => *self = Total::Float(*value),
             (Total::None, Datum::Numeric(value)) => *self = Total::Numeric((**value).clone()),
             (Total::None, Datum::Interval(value)) => *self = Total::Interval(*value),
             (Total::Int(sum), Datum::Int(value)) => *sum += i128::from(*value),
-            (Total::Float(sum), Datum::Float(value)) => *sum += value,
+            (Total::Float(sum), Datum::Float(value)) => *sum = float_sum(*sum, *value, result)?,
             (Total::Numeric(sum), Datum::Numeric(value)) => *sum = sum.add(value)?,
             (Total::Interval(sum), Datum::Interval(value)) => *sum = sum.checked_add(*value)?,
             (total, value) => {
@@ -480,9 +443,9 @@ impl Total {
         }
     }
 
-    fn merge(&mut self, sum: &Datum) -> Result<()> {
+    fn merge(&mut self, sum: &Datum, result: Type) -> Result<()> {
         let Datum::Array(halves) = sum else {
-            return self.add(sum);
+            return self.add(sum, result);
         };
         let [Datum::Int(high), Datum::Int(low)] = halves.items.as_slice() else {
             return Err(SqlError::corrupted("the partial sum of an aggregate"));
@@ -505,7 +468,6 @@ impl Total {
             Total::Int(sum) => {
                 Datum::Int(i64::try_from(*sum).map_err(|_| SqlError::out_of_range(Type::Int8))?)
             }
-            Total::Float(sum) if result == Type::Float4 => Datum::Float((*sum as f32).into()),
             Total::Float(sum) => Datum::Float(*sum),
             Total::Numeric(sum) => Datum::numeric(sum.clone()),
             Total::Interval(sum) => Datum::Interval(*sum),
@@ -518,7 +480,7 @@ impl Total {
             Total::Int(sum) => Datum::numeric(Decimal::from(*sum).div(&Decimal::from(count))?),
             Total::Float(sum) => Datum::Float(sum / count as f64),
             Total::Numeric(sum) => Datum::numeric(sum.div(&Decimal::from(count))?),
-            Total::Interval(sum) => Datum::Interval(sum.checked_mul(1.0 / count as f64)?),
+            Total::Interval(sum) => Datum::Interval(sum.checked_div(count as f64)?),
         })
     }
 }

@@ -4,10 +4,12 @@
 //! column), or only *explicitly* (`x::type`), as PostgreSQL's `pg_cast` lists them. Every type also
 //! becomes text on assignment, and text becomes every type explicitly, by way of the value's text.
 
+use std::sync::Arc;
+
 use crate::{
     context::EvalContext,
     datetime::{self, SECOND},
-    datum::{Array, Datum},
+    datum::{Array, Datum, without_blanks},
     decimal::Decimal,
     error::{Result, SqlError, SqlState},
     expr::CastContext,
@@ -77,7 +79,7 @@ pub fn is_relabel(from: Type, to: Type) -> bool {
                 | (Int4, Int8)
                 | (Oid, Regclass | Regtype | Int8)
                 | (Regclass | Regtype, Oid)
-                | (Varchar(_) | Char(_) | Name, Text | Varchar(None))
+                | (Varchar(_) | Name, Text | Varchar(None))
                 | (Text, Varchar(None))
                 | (Char(_), Char(None))
                 | (Type::Numeric(_), Type::Numeric(None))
@@ -109,9 +111,15 @@ pub fn cast(
     context: CastContext,
     ctx: &EvalContext,
 ) -> Result<Datum> {
-    if value.is_null() {
-        return Ok(Datum::Null);
-    }
+    let value = match value {
+        Datum::Null => return Ok(Datum::Null),
+        // As text it loses its blanks; what reads its text sees them.
+        Datum::Char(text) if to.is_string() && !matches!(to, Type::Char(_)) => {
+            &Datum::text(without_blanks(text))
+        }
+        Datum::Char(text) => &Datum::Text(text.clone()),
+        value => value,
+    };
     let converted = match (value, to) {
         (value, to) if to.is_int_datum() => to_int(value, from, to, ctx)?,
         (value, Type::Float4 | Type::Float8) => to_float(value, to, ctx)?,
@@ -131,6 +139,10 @@ pub fn cast(
         (value, to) if value.fits(to) => value.clone(),
         (_, to) => return Err(cannot_cast(from, to)),
     };
+    let converted = match (converted, to) {
+        (Datum::Text(text), Type::Char(_)) => Datum::Char(text),
+        (other, _) => other,
+    };
     fit(converted, to, context)
 }
 
@@ -143,8 +155,9 @@ pub fn cannot_cast(from: Type, to: Type) -> SqlError {
     )
 }
 
-/// A value as a column of the type holds it: a text not longer than it may be, a number rounded to
-/// its scale. An explicit cast cuts a text; otherwise only blanks may be cut.
+/// A value as a column of the type holds it: a text not longer than it may be, `char(n)` filled up
+/// with blanks, a number rounded to its scale. An explicit cast cuts a text; otherwise only blanks
+/// may be cut.
 ///
 /// # Errors
 /// Too long: `22001`; too large: `22003`.
@@ -159,17 +172,24 @@ pub fn fit(value: Datum, ty: Type, context: CastContext) -> Result<Datum> {
                 None => Ok(Datum::Text(text)),
             }
         }
-        (Datum::Text(text), Type::Char(length)) => {
-            let end = match length {
-                Some(length) => too_long(&text, length, ty, context)?,
-                None => None,
-            };
-            let kept = text[..end.unwrap_or(text.len())].trim_end_matches(' ');
-            Ok(if kept.len() == text.len() { Datum::Text(text) } else { Datum::text(kept) })
+        (Datum::Char(text), Type::Char(Some(length))) => {
+            match too_long(&text, length, ty, context)? {
+                Some(end) => Ok(Datum::char(&text[..end])),
+                None => Ok(Datum::Char(padded(text, length))),
+            }
         }
         (Datum::Text(text), Type::Name) => Ok(Datum::text(text::cut_name(&text))),
         (value, _) => Ok(value),
     }
+}
+
+/// The text filled up with blanks to so many characters.
+fn padded(text: Arc<str>, length: u32) -> Arc<str> {
+    let missing = (length as usize).saturating_sub(text.chars().count());
+    if missing == 0 {
+        return text;
+    }
+    Arc::from([&*text, &" ".repeat(missing)].concat())
 }
 
 /// Where to cut a text that is longer than so many characters; `None` if it is not.

@@ -7,9 +7,11 @@
 //!
 //! Nothing here knows what time it is: `now` is what the caller says.
 
+mod abbreviations;
 mod fields;
 mod interval;
 mod parse;
+mod scan;
 mod zone;
 
 #[cfg(test)]
@@ -17,13 +19,13 @@ mod tests;
 
 use std::fmt::Write;
 
-pub(crate) use fields::iso_week;
 pub use fields::{
     DateField, add_interval, add_interval_local, age, date_trunc, difference, extract,
     extract_interval, trunc_interval,
 };
-pub use interval::Interval;
+pub use interval::{Interval, IntervalFields};
 pub use parse::{parse_date, parse_timestamp, parse_timestamp_tz};
+pub(crate) use scan::is_blank;
 pub use zone::TimeZone;
 
 use crate::error::{Result, SqlError};

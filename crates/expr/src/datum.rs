@@ -6,7 +6,8 @@
 //! `Ord`, `Eq` and `Hash` agree with SQL's equality within a type, so that sorting, DISTINCT and
 //! GROUP BY can use them: `-0.0 = 0.0`, NaN equals itself and is the greatest float, `1.50 = 1.5`,
 //! `'1 mon' = '30 days'`, and NULL equals NULL and is greater than every value. A value of type
-//! `char(n)` is held without its trailing blanks, which mean nothing; output puts them back.
+//! `char(n)` has a variant of its own, [`Datum::Char`]: it is held with the blanks that fill it up,
+//! for patterns and output see them, and compared without.
 
 use std::{
     cmp::Ordering,
@@ -36,7 +37,7 @@ pub enum Datum {
     Float(f64),
     /// `numeric`.
     Numeric(Arc<Decimal>),
-    /// Any string type.
+    /// Any string type but `char(n)`.
     Text(Arc<str>),
     /// `bytea`.
     Bytes(Arc<[u8]>),
@@ -52,6 +53,8 @@ pub enum Datum {
     Uuid([u8; 16]),
     /// A one-dimensional array.
     Array(Arc<Array>),
+    /// `char(n)`, with its blanks at the end. They don't count when it is compared.
+    Char(Arc<str>),
 }
 
 /// An array: its elements and their type.
@@ -68,6 +71,12 @@ impl Datum {
     #[must_use]
     pub fn text(text: impl AsRef<str>) -> Datum {
         Datum::Text(Arc::from(text.as_ref()))
+    }
+
+    /// A value of type `char(n)`.
+    #[must_use]
+    pub fn char(text: impl AsRef<str>) -> Datum {
+        Datum::Char(Arc::from(text.as_ref()))
     }
 
     /// A string of bytes.
@@ -113,10 +122,10 @@ impl Datum {
         if let Datum::Int(value) = self { Some(*value) } else { None }
     }
 
-    /// The text, if it is one.
+    /// The text, if it is one; of `char(n)`, with its blanks.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
-        if let Datum::Text(text) = self { Some(text) } else { None }
+        if let Datum::Text(text) | Datum::Char(text) = self { Some(text) } else { None }
     }
 
     /// The truth value, if it is one.
@@ -134,7 +143,11 @@ impl Datum {
             Datum::Int(_) => ty.is_int_datum(),
             Datum::Float(_) => matches!(ty, Type::Float4 | Type::Float8),
             Datum::Numeric(_) => matches!(ty, Type::Numeric(_)),
-            Datum::Text(_) => ty.is_string() || matches!(ty, Type::Unknown | Type::Void),
+            Datum::Text(_) => matches!(
+                ty,
+                Type::Text | Type::Varchar(_) | Type::Name | Type::Unknown | Type::Void
+            ),
+            Datum::Char(_) => matches!(ty, Type::Char(_)),
             Datum::Bytes(_) => matches!(ty, Type::Bytea),
             Datum::Date(_) => matches!(ty, Type::Date),
             Datum::Timestamp(_) => matches!(ty, Type::Timestamp),
@@ -151,7 +164,7 @@ impl Datum {
         size_of::<Datum>()
             + match self {
                 Datum::Numeric(value) => value.memory(),
-                Datum::Text(text) => text.len() + 16,
+                Datum::Text(text) | Datum::Char(text) => text.len() + 16,
                 Datum::Bytes(bytes) => bytes.len() + 16,
                 Datum::Array(array) => array.items.iter().map(Datum::memory).sum::<usize>() + 40,
                 _ => 0,
@@ -174,9 +187,16 @@ impl Datum {
             Datum::Interval(_) => 9,
             Datum::Uuid(_) => 10,
             Datum::Array(_) => 11,
-            Datum::Null => 12,
+            Datum::Char(_) => 12,
+            Datum::Null => 13,
         }
     }
+}
+
+/// A value of `char(n)` as it is compared: without the blanks at its end.
+#[must_use]
+pub fn without_blanks(text: &str) -> &str {
+    text.trim_end_matches(' ')
 }
 
 /// PostgreSQL's total order of floats: NaN equals NaN and is above infinity.
@@ -195,6 +215,9 @@ impl Ord for Datum {
             (Datum::Float(left), Datum::Float(right)) => compare_floats(*left, *right),
             (Datum::Numeric(left), Datum::Numeric(right)) => left.cmp(right),
             (Datum::Text(left), Datum::Text(right)) => left.cmp(right),
+            (Datum::Char(left), Datum::Char(right)) => {
+                without_blanks(left).cmp(without_blanks(right))
+            }
             (Datum::Bytes(left), Datum::Bytes(right)) => left.cmp(right),
             (Datum::Date(left), Datum::Date(right)) => left.cmp(right),
             (Datum::Interval(left), Datum::Interval(right)) => left.cmp(right),
@@ -232,6 +255,7 @@ impl Hash for Datum {
             Datum::Float(value) => (value + 0.0).to_bits().hash(state),
             Datum::Numeric(value) => value.hash(state),
             Datum::Text(text) => text.hash(state),
+            Datum::Char(text) => without_blanks(text).hash(state),
             Datum::Bytes(bytes) => bytes.hash(state),
             Datum::Date(days) => days.hash(state),
             Datum::Interval(interval) => interval.hash(state),
@@ -250,7 +274,7 @@ impl fmt::Debug for Datum {
             Datum::Int(value) => write!(f, "{value}"),
             Datum::Float(value) => write!(f, "{value:?}"),
             Datum::Numeric(value) => write!(f, "{value}n"),
-            Datum::Text(text) => write!(f, "{text:?}"),
+            Datum::Text(text) | Datum::Char(text) => write!(f, "{text:?}"),
             Datum::Bytes(bytes) => write!(f, "x'{}'", crate::text::hex(bytes)),
             Datum::Date(days) => write!(f, "date {}", crate::datetime::format_date(*days)),
             Datum::Timestamp(micros) | Datum::TimestampTz(micros) => {

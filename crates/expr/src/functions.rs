@@ -97,7 +97,18 @@ pub enum Func {
     QuoteIdent,
     QuoteLiteral,
     RegexpReplace,
+    /// `to_char` of dates, timestamps and intervals.
     ToChar,
+    /// `to_char(integer)`.
+    ToCharInteger,
+    /// `to_char(bigint)`.
+    ToCharBigint,
+    /// `to_char(numeric)`.
+    ToCharNumeric,
+    /// `to_char(real)`.
+    ToCharReal,
+    /// `to_char(double precision)`.
+    ToCharDouble,
     Now,
     StatementTimestamp,
     ClockTimestamp,
@@ -282,7 +293,12 @@ impl Func {
             | Func::DateTrunc
             | Func::Extract
             | Func::DatePart
-            | Func::ToChar => Volatility::Stable,
+            | Func::ToChar
+            | Func::ToCharInteger
+            | Func::ToCharBigint
+            | Func::ToCharNumeric
+            | Func::ToCharReal
+            | Func::ToCharDouble => Volatility::Stable,
             _ => Volatility::Immutable,
         }
     }
@@ -331,7 +347,12 @@ impl Func {
         let called = match self {
             func if func <= Func::Random => math::call(func, args, ty, ctx)?,
             func if func <= Func::RegexpReplace => string::call(func, args)?,
-            Func::ToChar => to_char::call(args, ctx)?,
+            Func::ToChar => to_char::of_time(args, ctx)?,
+            Func::ToCharInteger => to_char::of_number(to_char::Source::Integer, args)?,
+            Func::ToCharBigint => to_char::of_number(to_char::Source::Bigint, args)?,
+            Func::ToCharNumeric => to_char::of_number(to_char::Source::Numeric, args)?,
+            Func::ToCharReal => to_char::of_number(to_char::Source::Real, args)?,
+            Func::ToCharDouble => to_char::of_number(to_char::Source::Double, args)?,
             func if func <= Func::JustifyInterval => time::call(func, args, ctx)?,
             func if func <= Func::FormatType => session::call(func, args, ctx)?,
             func => array::call(func, args, ty, ctx)?,

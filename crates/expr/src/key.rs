@@ -1,7 +1,7 @@
 //! Values as columns of keys, by way of [`keys::codec`].
 //!
 //! A key holds what SQL compares, no more: `1.50` and `1.5` are one key, and so are `-0.0` and
-//! `0.0`. Columns of such types ([`is_lossy`]) are stored in the row's value as well, and read from
+//! `0.0`; the blanks of `char(n)` are not in it, and put back by the type. Columns of such types ([`is_lossy`]) are stored in the row's value as well, and read from
 //! there.
 
 #[cfg(test)]
@@ -10,9 +10,11 @@ mod tests;
 use keys::codec::{self, Direction, KeyPart};
 
 use crate::{
-    datum::Datum,
+    cast,
+    datum::{Datum, without_blanks},
     decimal::Decimal,
     error::{Result, SqlError},
+    expr::CastContext,
     types::Type,
 };
 
@@ -25,7 +27,7 @@ pub const fn is_keyable(ty: Type) -> bool {
 /// Whether values of the type that look different may have one key: they are stored in the row too.
 #[must_use]
 pub const fn is_lossy(ty: Type) -> bool {
-    matches!(ty, Type::Numeric(_) | Type::Float4 | Type::Float8)
+    matches!(ty, Type::Numeric(_) | Type::Float4 | Type::Float8 | Type::Char(None))
 }
 
 /// Writes a value behind what `out` holds.
@@ -40,6 +42,7 @@ pub fn encode_datum(value: &Datum, direction: Direction, out: &mut Vec<u8>) -> R
         Datum::Float(value) => codec::float(*value, direction, out),
         Datum::Numeric(value) => codec::decimal(&value.to_key(), direction, out),
         Datum::Text(text) => codec::text(text, direction, out),
+        Datum::Char(text) => codec::text(without_blanks(text), direction, out),
         Datum::Bytes(bytes) => codec::bytes(bytes, direction, out),
         Datum::Date(days) => codec::date(*days, direction, out),
         Datum::Timestamp(micros) => codec::timestamp(*micros, direction, out),
@@ -65,6 +68,9 @@ pub fn decode_datum(input: &mut &[u8], ty: Type) -> Result<Datum> {
         KeyPart::Int(value) => Datum::Int(value),
         KeyPart::Float(value) => Datum::Float(value),
         KeyPart::Decimal(value) => Datum::numeric(Decimal::from_key(&value)?),
+        KeyPart::Text(text) if matches!(ty, Type::Char(_)) => {
+            cast::fit(Datum::char(text), ty, CastContext::Explicit)?
+        }
         KeyPart::Text(text) => Datum::text(text),
         KeyPart::Bytes(bytes) => Datum::bytes(bytes),
         KeyPart::Date(days) => Datum::Date(days),

@@ -48,7 +48,7 @@ pub mod text;
 pub mod types;
 pub mod wire;
 
-pub use agg::{Accumulator, AggCall, AggFunc};
+pub use agg::{Accumulator, AggCall, AggFunc, Spread};
 pub use bind::Typed;
 pub use context::{EvalContext, Hooks, SessionInfo, SettingScope, SharedHooks};
 pub use datetime::{Interval, TimeZone};

@@ -56,6 +56,7 @@ const TIMESTAMP_TZ: u8 = 13;
 const INTERVAL: u8 = 14;
 const UUID: u8 = 15;
 const ARRAY: u8 = 16;
+const CHAR: u8 = 17;
 
 /// A row of these columns.
 ///
@@ -190,6 +191,10 @@ fn put(value: &Datum, out: &mut Vec<u8>) {
             out.push(TEXT);
             put_bytes(text.as_bytes(), out);
         }
+        Datum::Char(text) => {
+            out.push(CHAR);
+            put_bytes(text.as_bytes(), out);
+        }
         Datum::Bytes(bytes) => {
             out.push(BYTES);
             put_bytes(bytes, out);
@@ -290,6 +295,10 @@ fn take(rest: &mut &[u8], depth: u32) -> Result<Datum> {
             let text = std::str::from_utf8(take_bytes(rest)?).map_err(|_| damaged())?;
             Datum::Text(Arc::from(text))
         }
+        CHAR => {
+            let text = std::str::from_utf8(take_bytes(rest)?).map_err(|_| damaged())?;
+            Datum::Char(Arc::from(text))
+        }
         BYTES => Datum::bytes(take_bytes(rest)?),
         DATE => Datum::Date(take_int32(rest)?),
         TIMESTAMP => Datum::Timestamp(take_int(rest)?),
@@ -328,7 +337,7 @@ fn skip(rest: &mut &[u8], depth: u32) -> Result<()> {
         INT | DATE | TIMESTAMP | TIMESTAMP_TZ => drop(take_varint(rest)?),
         FLOAT => drop(take_exact(rest, 8)?),
         UUID => drop(take_exact(rest, 16)?),
-        TEXT | BYTES => drop(take_bytes(rest)?),
+        TEXT | CHAR | BYTES => drop(take_bytes(rest)?),
         NUMERIC => {
             take_varint(rest)?;
             take_bytes(rest)?;

@@ -37,10 +37,7 @@ pub fn output(value: &Datum, ty: Type, zone: &TimeZone) -> Option<String> {
         Datum::Float(value) if ty == Type::Float4 => float4(*value as f32),
         Datum::Float(value) => float8(*value),
         Datum::Numeric(value) => value.to_string(),
-        Datum::Text(text) => match ty {
-            Type::Char(Some(length)) => padded(text, length),
-            _ => text.to_string(),
-        },
+        Datum::Text(text) | Datum::Char(text) => text.to_string(),
         Datum::Bytes(bytes) => format!("\\x{}", hex(bytes)),
         Datum::Date(days) => datetime::format_date(*days),
         Datum::Timestamp(micros) => datetime::format_timestamp(*micros),
@@ -49,14 +46,6 @@ pub fn output(value: &Datum, ty: Type, zone: &TimeZone) -> Option<String> {
         Datum::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes).to_string(),
         Datum::Array(array) => array::output(array, zone),
     })
-}
-
-/// The text filled up with blanks to so many characters.
-fn padded(text: &str, length: u32) -> String {
-    let missing = (length as usize).saturating_sub(text.chars().count());
-    let mut out = text.to_owned();
-    out.extend(std::iter::repeat_n(' ', missing));
-    out
 }
 
 /// Lower-case hexadecimal digits.
@@ -157,7 +146,7 @@ fn input_base(text: &str, ty: Type, ctx: &EvalContext) -> Result<Datum> {
         Type::Float8 => Datum::Float(read_float8(text)?),
         Type::Numeric(_) => Datum::numeric(Decimal::parse(text)?),
         Type::Text | Type::Varchar(_) | Type::Unknown | Type::Void => Datum::text(text),
-        Type::Char(_) => Datum::text(text),
+        Type::Char(_) => Datum::char(text),
         Type::Name => Datum::text(cut_name(text)),
         Type::Bytea => Datum::bytes(bytea(text)?),
         Type::Date => Datum::Date(datetime::parse_date(text, now, zone)?),

@@ -37,7 +37,7 @@ pub fn encode(value: &Datum, ty: Type) -> Option<Vec<u8>> {
         Datum::Float(value) if ty == Type::Float4 => (*value as f32).to_be_bytes().to_vec(),
         Datum::Float(value) => value.to_be_bytes().to_vec(),
         Datum::Numeric(value) => value.to_wire(),
-        Datum::Text(_) => {
+        Datum::Text(_) | Datum::Char(_) => {
             let text = crate::text::output(value, ty, &crate::datetime::TimeZone::Utc);
             text.expect("not NULL").into_bytes()
         }
@@ -115,12 +115,13 @@ fn decode_base(bytes: &[u8], ty: Type) -> Result<Datum> {
         Type::Numeric(_) => Datum::numeric(Decimal::from_wire(bytes)?),
         Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Name | Type::Unknown | Type::Void => {
             let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
-            Datum::text(text.ok_or_else(|| {
+            let text = text.ok_or_else(|| {
                 SqlError::new(
                     SqlState::CHARACTER_NOT_IN_REPERTOIRE,
                     "invalid byte sequence for encoding \"UTF8\"",
                 )
-            })?)
+            })?;
+            if matches!(ty, Type::Char(_)) { Datum::char(text) } else { Datum::text(text) }
         }
         Type::Bytea => Datum::bytes(bytes),
         Type::Date => Datum::Date(checked_date(i32::from_be_bytes(exact(bytes)?))?),

@@ -123,7 +123,9 @@ fn text_operands(left: Typed, op: &str, right: Typed, ctx: &EvalContext) -> Resu
     let text = |value| {
         coerce(value, Type::Text, CastContext::Implicit, ctx).map(|value| Box::new(value.expr))
     };
-    Ok([text(left)?, text(right)?])
+    // A pattern is matched with `char(n)` as it is, blanks included.
+    let left = if matches!(left.ty, Type::Char(_)) { Box::new(left.expr) } else { text(left)? };
+    Ok([left, text(right)?])
 }
 
 /// `value [NOT] [I]LIKE pattern [ESCAPE escape]`.
@@ -312,8 +314,8 @@ pub fn call(name: &str, args: Vec<Typed>, ctx: &EvalContext) -> Result<Typed> {
     Ok(Typed { expr, ty: resolved.result })
 }
 
-/// The value as text the way it is printed, which is not always what a cast yields: `t` for true,
-/// and the blanks of `char(n)`.
+/// The value as text the way it is printed, which is not always what a cast yields: `t` for true;
+/// and `char(n)` as it is, with its blanks.
 fn printed(value: Typed, ctx: &EvalContext) -> Result<Expr> {
     match value.ty {
         Type::Bool => {
@@ -321,10 +323,7 @@ fn printed(value: Typed, ctx: &EvalContext) -> Result<Expr> {
             let branches = vec![(value.expr, Expr::constant("t")), (no, Expr::constant("f"))];
             Ok(Expr::Case { branches, otherwise: None })
         }
-        Type::Char(Some(length)) => {
-            let args = vec![value.expr, Expr::constant(i64::from(length))];
-            Ok(Expr::Call { func: Func::Rpad, args, ty: Type::Text })
-        }
+        Type::Char(_) => Ok(value.expr),
         _ => coerce(value, Type::Text, CastContext::Assignment, ctx).map(|value| value.expr),
     }
 }

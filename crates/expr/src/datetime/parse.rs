@@ -1,78 +1,140 @@
-//! Dates and timestamps from text, in the forms people and drivers write.
+//! Dates and timestamps from text, in every form that PostgreSQL reads.
 //!
-//! ISO 8601 and its relatives (`2026-03-01 12:30:00.5+01`, `2026-03-01T11:30Z`, `20260301`), dates
-//! with slashes (month first, unless the year is), names of months (`1 Mar 2026`, `March 1, 2026`),
-//! `AM` and `PM`, `BC`, time zones as offsets, names or abbreviations, and the words `now`,
-//! `today`, `tomorrow`, `yesterday`, `epoch`, `infinity`.
+//! ISO 8601 and its relatives (`2026-03-01 12:30:00.5+01`, `20260301T113000Z`, `2026.060`), dates
+//! with slashes (month first, unless the year is), names of months (`1 Mar 2026`, `Mar-01-2026`),
+//! Julian days (`J2451187`), labelled parts (`y2026m03d01`), `AM` and `PM`, `BC`, time zones as
+//! offsets, names or abbreviations, and the words `now`, `today`, `tomorrow`, `yesterday`,
+//! `epoch`, `infinity`.
+//!
+//! A text is taken into pieces ([`super::scan`]), and the pieces are read from left to right. What
+//! a bare number means depends on what is known by then: with a year, it is the month. What a
+//! piece gives is noted in a set of [`field`]s; a field given twice is an error.
+//!
+//! ```text
+//! "Jan 8, 99 BC"   jan -> MONTH    8 -> DAY    99 -> YEAR    bc -> ERA      then 99 BC is year -98
+//! ```
+
+mod number;
 
 use super::{
     Civil, DATE_INFINITY, DATE_NEGATIVE_INFINITY, DAY, HOUR, INFINITY, MINUTE, NEGATIVE_INFINITY,
-    SECOND, TimeZone, UNIX_EPOCH_OFFSET_SECONDS, check_date, check_timestamp, zone::parse_offset,
+    SECOND, TimeZone, UNIX_EPOCH_OFFSET_SECONDS, abbreviations, check_date, check_timestamp,
+    days_in_month,
+    scan::{Piece, Shape, TooLarge, digits, fraction, fraction_micros, leading_int32, pieces},
 };
 use crate::error::{Result, SqlError, SqlState};
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-const WEEKDAYS: [&str; 7] =
-    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+/// The most bytes that the pieces of a text take.
+const ROOM: usize = 129;
+/// The farthest a zone may be from UTC in a text, in hours, the last not included.
+const END_ZONE_HOURS: i64 = 16;
 
-/// What a text says, field by field.
-#[derive(Default)]
-struct Fields {
-    date: Option<Civil>,
-    /// Microseconds since midnight; may be 24:00.
-    time: Option<i64>,
-    zone: Option<TimeZone>,
-    before_christ: bool,
-    /// A number not yet understood, waiting for a month's name: a day, then maybe a year.
-    numbers: Vec<i64>,
-    month: Option<i64>,
-    special: Option<Special>,
+/// What a text has given, a bit each.
+mod field {
+    pub(super) const RESERVED: u32 = 1;
+    pub(super) const MONTH: u32 = 1 << 1;
+    pub(super) const YEAR: u32 = 1 << 2;
+    pub(super) const DAY: u32 = 1 << 3;
+    pub(super) const ZONE: u32 = 1 << 4;
+    pub(super) const SUMMER: u32 = 1 << 5;
+    pub(super) const PLACE: u32 = 1 << 6;
+    pub(super) const NOON: u32 = 1 << 7;
+    pub(super) const HOUR: u32 = 1 << 8;
+    pub(super) const MINUTE: u32 = 1 << 9;
+    pub(super) const SECOND: u32 = 1 << 10;
+    pub(super) const FRACTION: u32 = 1 << 11;
+    pub(super) const DAY_OF_YEAR: u32 = 1 << 12;
+    pub(super) const WEEKDAY: u32 = 1 << 13;
+    pub(super) const ERA: u32 = 1 << 14;
+    pub(super) const SUMMER_MARK: u32 = 1 << 15;
+    pub(super) const DATE: u32 = YEAR | MONTH | DAY;
+    pub(super) const TIME: u32 = HOUR | MINUTE | SECOND | FRACTION;
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// What the text amounts to, besides a date.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Special {
     Infinity,
     NegativeInfinity,
     Epoch,
+}
+
+/// What the number behind a label is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Label {
+    Year,
+    Month,
+    Day,
+    Hour,
+    Minute,
+    Second,
+    Julian,
+    Time,
+    /// A label that no number fits.
+    Other,
+}
+
+/// What a word means in a date.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Meaning {
+    Special(Special),
     Now,
     /// Days from today.
     Today(i64),
+    /// `allballs`: midnight UTC.
+    Midnight,
+    Month(i64),
+    Weekday,
+    Nothing,
+    Morning,
+    Afternoon,
+    Era {
+        before_christ: bool,
+    },
+    Label(Label),
+    /// `DST`: the zone named before is an hour ahead.
+    SummerMark,
 }
 
 /// Why a text is refused.
+#[derive(Debug)]
 enum Problem {
     Syntax,
     Range,
+    /// A month or day out of range, as when a date is written in another order.
+    Order,
+    /// An offset too far from UTC.
+    Offset,
     /// There is no such time zone.
     Zone(String),
 }
 
+impl From<TooLarge> for Problem {
+    fn from(_: TooLarge) -> Problem {
+        Problem::Range
+    }
+}
+
 fn error(problem: &Problem, ty: &str, text: &str) -> SqlError {
+    let range = || {
+        SqlError::new(
+            SqlState::DATETIME_FIELD_OVERFLOW,
+            format!("date/time field value out of range: \"{text}\""),
+        )
+    };
     match problem {
         Problem::Syntax => SqlError::new(
             SqlState::INVALID_DATETIME_FORMAT,
             format!("invalid input syntax for type {ty}: \"{text}\""),
         ),
-        Problem::Zone(name) => SqlError::invalid_parameter(format!(
-            "time zone \"{}\" not recognized",
-            name.to_lowercase()
-        )),
-        Problem::Range => SqlError::new(
-            SqlState::DATETIME_FIELD_OVERFLOW,
-            format!("date/time field value out of range: \"{text}\""),
+        Problem::Zone(name) => {
+            SqlError::invalid_parameter(format!("time zone \"{name}\" not recognized"))
+        }
+        Problem::Range => range(),
+        Problem::Order => range().with_hint("Perhaps you need a different \"datestyle\" setting."),
+        Problem::Offset => SqlError::new(
+            SqlState::INVALID_TIME_ZONE_DISPLACEMENT_VALUE,
+            format!("time zone displacement out of range: \"{text}\""),
         ),
     }
 }
@@ -80,20 +142,14 @@ fn error(problem: &Problem, ty: &str, text: &str) -> SqlError {
 /// Reads a date; a time in the text is ignored. `now` is the moment words refer to.
 ///
 /// # Errors
-/// `22007`, `22008`.
+/// `22007`, `22008`, `22009`.
 pub fn parse_date(text: &str, now: i64, zone: &TimeZone) -> Result<i32> {
-    let fields = fields(text).map_err(|problem| error(&problem, "date", text))?;
-    let local_now = now.saturating_add(zone.offset_seconds(now) * SECOND);
-    let days = match fields.special {
+    let read = read(text, now, zone).map_err(|problem| error(&problem, "date", text))?;
+    let days = match read.special {
         Some(Special::Infinity) => return Ok(DATE_INFINITY),
         Some(Special::NegativeInfinity) => return Ok(DATE_NEGATIVE_INFINITY),
         Some(Special::Epoch) => -UNIX_EPOCH_OFFSET_SECONDS * SECOND / DAY,
-        Some(Special::Now) => local_now.div_euclid(DAY),
-        Some(Special::Today(offset)) => local_now.div_euclid(DAY) + offset,
-        None => match fields.date {
-            Some(date) => date.to_days(),
-            None => return Err(error(&Problem::Syntax, "date", text)),
-        },
+        None => read.date().to_days(),
     };
     check_date(days).map_err(|_| {
         SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date out of range: \"{text}\""))
@@ -103,45 +159,35 @@ pub fn parse_date(text: &str, now: i64, zone: &TimeZone) -> Result<i32> {
 /// Reads a timestamp without time zone; a zone in the text is ignored.
 ///
 /// # Errors
-/// `22007`, `22008`.
+/// As [`parse_date`].
 pub fn parse_timestamp(text: &str, now: i64, zone: &TimeZone) -> Result<i64> {
-    let fields = fields(text).map_err(|problem| error(&problem, "timestamp", text))?;
-    let local_now = now.saturating_add(zone.offset_seconds(now) * SECOND);
-    local(&fields, local_now, "timestamp", text)
+    let ty = "timestamp";
+    let read = read(text, now, zone).map_err(|problem| error(&problem, ty, text))?;
+    match read.special() {
+        Some(moment) => Ok(moment),
+        None => checked(read.local(), text),
+    }
 }
 
 /// Reads a timestamp with time zone; without one in the text it is the session's.
 ///
 /// # Errors
-/// `22007`, `22008`.
+/// As [`parse_date`].
 pub fn parse_timestamp_tz(text: &str, now: i64, zone: &TimeZone) -> Result<i64> {
     let ty = "timestamp with time zone";
-    let fields = fields(text).map_err(|problem| error(&problem, ty, text))?;
-    match fields.special {
-        Some(Special::Now) => return Ok(now),
-        Some(Special::Epoch) => return Ok(-UNIX_EPOCH_OFFSET_SECONDS * SECOND),
-        _ => {}
+    let read = read(text, now, zone).map_err(|problem| error(&problem, ty, text))?;
+    if let Some(moment) = read.special() {
+        return Ok(moment);
     }
-    let local_now = now.saturating_add(zone.offset_seconds(now) * SECOND);
-    let local = local(&fields, local_now, ty, text)?;
-    if super::is_infinite(local) {
-        return Ok(local);
-    }
-    check_timestamp(Some(fields.zone.as_ref().unwrap_or(zone).local_to_utc(local)))
+    let utc = read.local().and_then(|local| match read.zone {
+        None => Some(zone.local_to_utc(local)),
+        Some(Zone::Ahead(seconds)) => local.checked_sub(seconds * SECOND),
+        Some(Zone::Named(zone)) => Some(zone.local_to_utc(local)),
+    });
+    checked(utc, text)
 }
 
-fn local(fields: &Fields, local_now: i64, ty: &str, text: &str) -> Result<i64> {
-    let time = fields.time.unwrap_or(0);
-    let days = match (fields.special, fields.date) {
-        (Some(Special::Infinity), _) => return Ok(INFINITY),
-        (Some(Special::NegativeInfinity), _) => return Ok(NEGATIVE_INFINITY),
-        (Some(Special::Epoch), _) => return Ok(-UNIX_EPOCH_OFFSET_SECONDS * SECOND),
-        (Some(Special::Now), _) => return Ok(local_now),
-        (Some(Special::Today(offset)), _) => local_now.div_euclid(DAY) + offset,
-        (None, Some(date)) => date.to_days(),
-        (None, None) => return Err(error(&Problem::Syntax, ty, text)),
-    };
-    let micros = days.checked_mul(DAY).and_then(|midnight| midnight.checked_add(time));
+fn checked(micros: Option<i64>, text: &str) -> Result<i64> {
     check_timestamp(micros).map_err(|_| {
         SqlError::new(
             SqlState::DATETIME_FIELD_OVERFLOW,
@@ -150,239 +196,471 @@ fn local(fields: &Fields, local_now: i64, ty: &str, text: &str) -> Result<i64> {
     })
 }
 
-fn fields(text: &str) -> Result<Fields, Problem> {
-    let mut fields = Fields::default();
-    for word in words(text) {
-        read_word(word, &mut fields)?;
+/// Whether a word (in lower case) means something in a date, so that a digit may follow it at once.
+pub(super) fn is_date_word(word: &str) -> bool {
+    word == "t" || meaning(word).is_some()
+}
+
+fn meaning(word: &str) -> Option<Meaning> {
+    use Meaning::{
+        Afternoon, Era, Label as Labelled, Midnight, Month, Morning, Nothing, Now, Special as Is,
+        SummerMark, Today, Weekday,
+    };
+    Some(match word {
+        "-infinity" => Is(Special::NegativeInfinity),
+        "infinity" => Is(Special::Infinity),
+        "epoch" => Is(Special::Epoch),
+        "now" => Now,
+        "yesterday" => Today(-1),
+        "today" => Today(0),
+        "tomorrow" => Today(1),
+        "allballs" => Midnight,
+        "jan" | "january" => Month(1),
+        "feb" | "february" => Month(2),
+        "mar" | "march" => Month(3),
+        "apr" | "april" => Month(4),
+        "may" => Month(5),
+        "jun" | "june" => Month(6),
+        "jul" | "july" => Month(7),
+        "aug" | "august" => Month(8),
+        "sep" | "sept" | "september" => Month(9),
+        "oct" | "october" => Month(10),
+        "nov" | "november" => Month(11),
+        "dec" | "december" => Month(12),
+        "sun" | "sunday" | "mon" | "monday" | "tue" | "tues" | "tuesday" | "wed" | "wednesday"
+        | "weds" | "thu" | "thur" | "thurs" | "thursday" | "fri" | "friday" | "sat"
+        | "saturday" => Weekday,
+        "at" | "on" => Nothing,
+        "am" => Morning,
+        "pm" => Afternoon,
+        "ad" => Era { before_christ: false },
+        "bc" => Era { before_christ: true },
+        "dst" => SummerMark,
+        "y" => Labelled(Label::Year),
+        "m" => Labelled(Label::Month),
+        "d" => Labelled(Label::Day),
+        "h" => Labelled(Label::Hour),
+        "mm" => Labelled(Label::Minute),
+        "s" => Labelled(Label::Second),
+        "j" | "jd" | "julian" => Labelled(Label::Julian),
+        "dow" | "doy" | "isodow" | "isoyear" => Labelled(Label::Other),
+        _ => return None,
+    })
+}
+
+/// The zone that a text names.
+#[derive(Clone, Copy, Debug)]
+enum Zone {
+    /// So many seconds ahead of UTC.
+    Ahead(i64),
+    Named(TimeZone),
+}
+
+/// What was read so far.
+#[derive(Debug)]
+struct Read {
+    given: u32,
+    year: i64,
+    month: i64,
+    day: i64,
+    day_of_year: i64,
+    hour: i64,
+    minute: i64,
+    second: i64,
+    micros: i64,
+    zone: Option<Zone>,
+    /// `Some(true)`: PM.
+    afternoon: Option<bool>,
+    before_christ: bool,
+    /// The year has one or two digits.
+    short_year: bool,
+    month_named: bool,
+    julian: bool,
+    special: Option<Special>,
+    /// What the next number is.
+    label: Option<Label>,
+    /// The present, for words that refer to it.
+    local_now: i64,
+    zone_now: i64,
+}
+
+fn read(text: &str, now: i64, zone: &TimeZone) -> Result<Read, Problem> {
+    let pieces = pieces(text, ROOM).ok_or(Problem::Syntax)?;
+    let ahead = zone.offset_seconds(now);
+    let mut read = Read::new(now.saturating_add(ahead * SECOND), ahead);
+    for (at, piece) in pieces.iter().enumerate() {
+        let given = match piece.shape {
+            Shape::Date => read.joined(piece)?,
+            Shape::Time => read.clock(&piece.text)?,
+            Shape::Offset => {
+                read.zone = Some(Zone::Ahead(offset(&piece.text)?));
+                field::ZONE
+            }
+            Shape::Number => read.number(&piece.text)?,
+            Shape::Word | Shape::Signed => read.word(&piece.text, pieces.get(at + 1))?,
+        };
+        if read.given & given != 0 {
+            return Err(Problem::Syntax);
+        }
+        read.given |= given;
     }
-    finish_named_month(&mut fields)?;
-    if fields.before_christ {
-        let date = fields.date.as_mut().ok_or(Problem::Syntax)?;
-        if date.year <= 0 {
+    read.finish()?;
+    Ok(read)
+}
+
+impl Read {
+    const fn new(local_now: i64, zone_now: i64) -> Read {
+        Read {
+            given: 0,
+            year: 0,
+            month: 0,
+            day: 0,
+            day_of_year: 0,
+            hour: 0,
+            minute: 0,
+            second: 0,
+            micros: 0,
+            zone: None,
+            afternoon: None,
+            before_christ: false,
+            short_year: false,
+            month_named: false,
+            julian: false,
+            special: None,
+            label: None,
+            local_now,
+            zone_now,
+        }
+    }
+
+    const fn has_all(&self, fields: u32) -> bool {
+        self.given & fields == fields
+    }
+
+    const fn date(&self) -> Civil {
+        Civil { year: self.year, month: self.month, day: self.day }
+    }
+
+    const fn set_date(&mut self, date: Civil) {
+        (self.year, self.month, self.day) = (date.year, date.month, date.day);
+    }
+
+    /// The special moment, if the text is one.
+    fn special(&self) -> Option<i64> {
+        self.special.map(|special| match special {
+            Special::Infinity => INFINITY,
+            Special::NegativeInfinity => NEGATIVE_INFINITY,
+            Special::Epoch => -UNIX_EPOCH_OFFSET_SECONDS * SECOND,
+        })
+    }
+
+    /// The local time; `None` if it is too far away to be counted.
+    fn local(&self) -> Option<i64> {
+        let time = self.hour * HOUR + self.minute * MINUTE + self.second * SECOND + self.micros;
+        let days = self.date().to_days();
+        check_date(days).ok()?;
+        days.checked_mul(DAY)?.checked_add(time)
+    }
+
+    /// Parts joined by signs: a date, or behind one, a zone's name or a time with its zone.
+    fn joined(&mut self, piece: &Piece) -> Result<u32, Problem> {
+        let text = &piece.text;
+        if self.label == Some(Label::Julian) {
+            let (day, zone) = leading_int32(text)?;
+            self.set_date(from_julian(day));
+            self.julian = true;
+            self.label = None;
+            self.zone = Some(Zone::Ahead(offset(zone)?));
+            return Ok(field::DATE | field::TIME | field::ZONE);
+        }
+        let label = self.label.take();
+        if label.is_none() && !self.has_all(field::MONTH | field::DAY) {
+            return self.date_of_parts(text);
+        }
+        if label.is_none() && !text.starts_with(|c: char| c.is_ascii_digit()) {
+            let zone = TimeZone::named(text).ok_or_else(|| Problem::Zone(text.clone()))?;
+            self.zone = Some(Zone::Named(zone));
+            return Ok(field::ZONE);
+        }
+        if label.is_some_and(|label| label != Label::Time) || self.has_all(field::TIME) {
+            return Err(Problem::Syntax);
+        }
+        let (time, zone) = text.split_at(text.find('-').ok_or(Problem::Syntax)?);
+        self.zone = Some(Zone::Ahead(offset(zone)?));
+        Ok(self.run_together(time, self.given)? | field::ZONE)
+    }
+
+    /// `hh:mm[:ss[.fraction]]`, or `mm:ss.fraction`.
+    fn clock(&mut self, text: &str) -> Result<u32, Problem> {
+        if self.label.take().is_some_and(|label| label != Label::Time) {
+            return Err(Problem::Syntax);
+        }
+        let clock = Clock::parse(text)?;
+        self.hour = i64::from(i32::try_from(clock.hour).map_err(|_| Problem::Range)?);
+        (self.minute, self.second, self.micros) = (clock.minute, clock.second, clock.micros);
+        if self.hour > 24 || self.hour * HOUR + clock.behind_the_hour() > DAY {
             return Err(Problem::Range);
         }
-        date.year = 1 - date.year;
+        Ok(field::TIME)
     }
-    if let Some(date) = fields.date
-        && !date.is_valid()
-    {
-        return Err(Problem::Range);
-    }
-    Ok(fields)
-}
 
-/// Blanks part words; so do a `T` between digits, and the sign or letter of a zone behind a time.
-fn words(text: &str) -> Vec<&str> {
-    let mut out = Vec::new();
-    for word in text.split([' ', '\t', '\n', ',']).filter(|word| !word.is_empty()) {
-        let (date, rest) = match word.find(['T', 't']) {
-            Some(at)
-                if at > 0
-                    && word.as_bytes()[at - 1].is_ascii_digit()
-                    && word.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit) =>
-            {
-                (Some(&word[..at]), &word[at + 1..])
-            }
-            _ => (None, word),
-        };
-        out.extend(date);
-        // A zone right behind a date.
-        if let Some(at) = rest.find('+').filter(|at| *at > 0 && !rest.contains(':')) {
-            out.extend([&rest[..at], &rest[at..]]);
-            continue;
+    fn word(&mut self, word: &str, next: Option<&Piece>) -> Result<u32, Problem> {
+        if let Some(meaning) = abbreviations::find(word) {
+            return self.abbreviation(meaning);
         }
-        let zone = rest.find(':').and_then(|colon| {
-            let behind = &rest[colon..];
-            behind
-                .find(|c: char| c == '+' || c == '-' || c.is_ascii_alphabetic())
-                .map(|at| colon + at)
-        });
-        match zone {
-            Some(at) if rest.starts_with(|c: char| c.is_ascii_digit()) => {
-                out.extend([&rest[..at], &rest[at..]]);
-            }
-            _ => out.push(rest),
-        }
-    }
-    out
-}
-
-fn read_word(word: &str, fields: &mut Fields) -> Result<(), Problem> {
-    let lower = word.to_ascii_lowercase();
-    let first = lower.as_bytes()[0];
-    if first.is_ascii_alphabetic() {
-        return read_name(word, &lower, fields);
-    }
-    if lower == "-infinity" {
-        return set(&mut fields.special, Special::NegativeInfinity);
-    }
-    if lower == "+infinity" {
-        return set(&mut fields.special, Special::Infinity);
-    }
-    if first == b'+' || first == b'-' {
-        let seconds = parse_offset(word).ok_or(Problem::Syntax)?;
-        return set(&mut fields.zone, TimeZone::fixed(seconds).ok_or(Problem::Range)?);
-    }
-    if word.contains(':') {
-        return set(&mut fields.time, time(word)?);
-    }
-    if let Some(separator) = ['-', '/', '.'].into_iter().find(|c| word.contains(*c)) {
-        return set(&mut fields.date, date(word, separator)?);
-    }
-    if !word.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Problem::Syntax);
-    }
-    let number = || word.parse::<i64>().map_err(|_| Problem::Range);
-    match word.len() {
-        8 if fields.month.is_none() => {
-            let number = number()?;
-            let date =
-                Civil { year: number / 10_000, month: number / 100 % 100, day: number % 100 };
-            set(&mut fields.date, date)
-        }
-        6 if fields.date.is_some() && fields.time.is_none() => {
-            let number = number()?;
-            set(&mut fields.time, clock(number / 10_000, number / 100 % 100, number % 100, 0)?)
-        }
-        _ if fields.numbers.len() < 2 => {
-            fields.numbers.push(number()?);
-            Ok(())
-        }
-        _ => Err(Problem::Syntax),
-    }
-}
-
-fn set<T>(field: &mut Option<T>, value: T) -> Result<(), Problem> {
-    if field.replace(value).is_some() { Err(Problem::Syntax) } else { Ok(()) }
-}
-
-fn read_name(word: &str, lower: &str, fields: &mut Fields) -> Result<(), Problem> {
-    match lower {
-        "infinity" => return set(&mut fields.special, Special::Infinity),
-        "epoch" => return set(&mut fields.special, Special::Epoch),
-        "now" => return set(&mut fields.special, Special::Now),
-        "today" => return set(&mut fields.special, Special::Today(0)),
-        "tomorrow" => return set(&mut fields.special, Special::Today(1)),
-        "yesterday" => return set(&mut fields.special, Special::Today(-1)),
-        "bc" => {
-            fields.before_christ = true;
-            return Ok(());
-        }
-        "ad" | "at" | "on" => return Ok(()),
-        "am" | "pm" => {
-            let time = fields.time.as_mut().ok_or(Problem::Syntax)?;
-            let hour = *time / HOUR;
-            if !(1..=12).contains(&hour) {
-                return Err(Problem::Range);
-            }
-            *time += match (lower, hour) {
-                ("am", 12) => -12 * HOUR,
-                ("pm", 1..=11) => 12 * HOUR,
-                _ => 0,
-            };
-            return Ok(());
-        }
-        _ => {}
-    }
-    if let Some(month) = named(&MONTHS, lower) {
-        return set(&mut fields.month, month + 1);
-    }
-    if named(&WEEKDAYS, lower).is_some() {
-        return Ok(());
-    }
-    let zone = TimeZone::parse(word).map_err(|_| {
-        if word.contains('/') { Problem::Zone(word.to_owned()) } else { Problem::Syntax }
-    })?;
-    set(&mut fields.zone, zone)
-}
-
-/// The place of a name, whole or by its first three letters.
-fn named(names: &[&str], word: &str) -> Option<i64> {
-    let found = names.iter().position(|name| {
-        *name == word || (word.len() >= 3 && word.len() <= 4 && name.starts_with(word))
-    })?;
-    i64::try_from(found).ok()
-}
-
-/// Day and year from the numbers around a month's name.
-fn finish_named_month(fields: &mut Fields) -> Result<(), Problem> {
-    match (fields.month, fields.numbers.as_slice()) {
-        (None, []) => Ok(()),
-        (Some(month), &[first, second]) => {
-            let (day, year) = if first > 31 { (second, first) } else { (first, second) };
-            set(&mut fields.date, Civil { year: full_year(year), month, day })
-        }
-        _ => Err(Problem::Syntax),
-    }
-}
-
-/// Two digits mean the years 1970 to 2069.
-fn full_year(year: i64) -> i64 {
-    match year {
-        0..=69 => 2000 + year,
-        70..=99 => 1900 + year,
-        year => year,
-    }
-}
-
-fn date(word: &str, separator: char) -> Result<Civil, Problem> {
-    let parts: Vec<&str> = word.split(separator).collect();
-    let [first, second, third] = parts.as_slice() else {
-        return Err(Problem::Syntax);
-    };
-    let number = |part: &str| {
-        if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Problem::Syntax);
-        }
-        part.parse::<i64>().map_err(|_| Problem::Range)
-    };
-    let year = |part: &str| {
-        let year = number(part)?;
-        Ok(if part.len() <= 2 { full_year(year) } else { year })
-    };
-    let month_name = |part: &str| named(&MONTHS, &part.to_ascii_lowercase()).map(|month| month + 1);
-    if let Some(month) = month_name(second) {
-        return if first.len() > 2 {
-            Ok(Civil { year: number(first)?, month, day: number(third)? })
-        } else {
-            Ok(Civil { year: year(third)?, month, day: number(first)? })
-        };
-    }
-    if first.len() > 2 {
-        if month_name(first).is_some() {
-            let month = month_name(first).expect("just seen");
-            return Ok(Civil { year: year(third)?, month, day: number(second)? });
-        }
-        return Ok(Civil { year: number(first)?, month: number(second)?, day: number(third)? });
-    }
-    Ok(Civil { year: year(third)?, month: number(first)?, day: number(second)? })
-}
-
-fn time(word: &str) -> Result<i64, Problem> {
-    let parts: Vec<&str> = word.split(':').collect();
-    let number = |part: &str| {
-        if part.is_empty() || part.len() > 2 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Problem::Syntax);
-        }
-        part.parse::<i64>().map_err(|_| Problem::Syntax)
-    };
-    match parts.as_slice() {
-        [hour, minute] => clock(number(hour)?, number(minute)?, 0, 0),
-        [hour, minute, second] => {
-            let (second, fraction) = second.split_once('.').unwrap_or((second, ""));
-            if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        if word == "t" {
+            // What follows is the time of the date before.
+            let time = next.is_some_and(|next| {
+                matches!(next.shape, Shape::Number | Shape::Time | Shape::Date)
+            });
+            if !self.has_all(field::DATE) || !time {
                 return Err(Problem::Syntax);
             }
-            let kept = &fraction[..fraction.len().min(7)];
-            let micros = format!("{kept:0<7}").parse::<i64>().map_err(|_| Problem::Syntax)?;
-            clock(number(hour)?, number(minute)?, number(second)?, (micros + 5) / 10)
+            self.label = Some(Label::Time);
+            return Ok(0);
         }
-        _ => Err(Problem::Syntax),
+        let Some(meaning) = meaning(word) else {
+            let zone = TimeZone::named(word).ok_or(Problem::Syntax)?;
+            self.zone = Some(Zone::Named(zone));
+            return Ok(field::ZONE);
+        };
+        Ok(match meaning {
+            Meaning::Nothing => 0,
+            Meaning::Special(special) => {
+                self.special = Some(special);
+                field::RESERVED
+            }
+            Meaning::Now | Meaning::Today(_) | Meaning::Midnight => self.present(meaning),
+            Meaning::Month(month) => self.name_month(month),
+            Meaning::Weekday => field::WEEKDAY,
+            Meaning::Morning | Meaning::Afternoon => {
+                self.afternoon = Some(meaning == Meaning::Afternoon);
+                field::NOON
+            }
+            Meaning::Era { before_christ } => {
+                self.before_christ = before_christ;
+                field::ERA
+            }
+            Meaning::Label(label) => {
+                self.label = Some(label);
+                0
+            }
+            Meaning::SummerMark => {
+                let before = match self.zone {
+                    Some(Zone::Ahead(seconds)) => seconds,
+                    _ => 0,
+                };
+                self.zone = Some(Zone::Ahead(before + HOUR / SECOND));
+                field::SUMMER_MARK | field::SUMMER
+            }
+        })
+    }
+
+    fn abbreviation(&mut self, meaning: abbreviations::Meaning) -> Result<u32, Problem> {
+        use abbreviations::Meaning::{Place, Standard, Summer};
+        let (zone, given) = match meaning {
+            Standard(seconds) => (Zone::Ahead(seconds.into()), field::ZONE),
+            Summer(seconds) => (Zone::Ahead(seconds.into()), field::ZONE | field::SUMMER),
+            Place(name) => {
+                let zone = TimeZone::named(name).ok_or(Problem::Syntax)?;
+                (Zone::Named(zone), field::ZONE | field::PLACE)
+            }
+        };
+        self.zone = Some(zone);
+        Ok(given)
+    }
+
+    /// The words that refer to the present, or to midnight.
+    fn present(&mut self, meaning: Meaning) -> u32 {
+        self.special = None;
+        let today = self.local_now.div_euclid(DAY);
+        match meaning {
+            Meaning::Now => {
+                self.set_date(Civil::from_days(today));
+                let time = self.local_now.rem_euclid(DAY);
+                (self.hour, self.minute) = (time / HOUR, time / MINUTE % 60);
+                (self.second, self.micros) = (time / SECOND % 60, time % SECOND);
+                self.zone = Some(Zone::Ahead(self.zone_now));
+                field::DATE | field::TIME | field::ZONE
+            }
+            Meaning::Today(days) => {
+                self.set_date(Civil::from_days(today + days));
+                field::DATE
+            }
+            _ => {
+                (self.hour, self.minute, self.second) = (0, 0, 0);
+                self.zone = Some(Zone::Ahead(0));
+                field::TIME | field::ZONE
+            }
+        }
+    }
+
+    /// A month's name; a number that was taken for the month is the day, then.
+    fn name_month(&mut self, month: i64) -> u32 {
+        let mut given = field::MONTH;
+        if self.has_all(field::MONTH)
+            && !self.month_named
+            && !self.has_all(field::DAY)
+            && (1..=31).contains(&self.month)
+        {
+            self.day = self.month;
+            given = field::DAY;
+        }
+        self.month_named = true;
+        self.month = month;
+        given
+    }
+
+    /// Checks of what can only be told at the end.
+    fn finish(&mut self) -> Result<(), Problem> {
+        self.finish_year()?;
+        if self.has_all(field::DAY_OF_YEAR) {
+            let first = Civil { year: self.year, month: 1, day: 1 }.to_days();
+            self.set_date(Civil::from_days(first + self.day_of_year - 1));
+        }
+        if (self.has_all(field::MONTH) && !(1..=12).contains(&self.month))
+            || (self.has_all(field::DAY) && !(1..=31).contains(&self.day))
+        {
+            return Err(Problem::Order);
+        }
+        if self.has_all(field::DATE) && self.day > days_in_month(self.year, self.month) {
+            return Err(Problem::Range);
+        }
+        match self.afternoon {
+            Some(_) if self.hour > 12 => return Err(Problem::Range),
+            Some(false) if self.hour == 12 => self.hour = 0,
+            Some(true) if self.hour != 12 => self.hour += 12,
+            _ => {}
+        }
+        if self.special.is_some() {
+            return Ok(());
+        }
+        let named = matches!(self.zone, Some(Zone::Named(_))) || !self.has_all(field::ZONE);
+        if !self.has_all(field::DATE) || (named && self.has_all(field::SUMMER_MARK)) {
+            return Err(Problem::Syntax);
+        }
+        Ok(())
+    }
+
+    /// The year as it is counted: there is no year zero, and two digits mean 1970 to 2069.
+    const fn finish_year(&mut self) -> Result<(), Problem> {
+        if !self.has_all(field::YEAR) || self.julian {
+            return Ok(());
+        }
+        if self.before_christ {
+            if self.year <= 0 {
+                return Err(Problem::Range);
+            }
+            self.year = 1 - self.year;
+        } else if self.short_year {
+            match self.year {
+                0..=69 => self.year += 2000,
+                70..=99 => self.year += 1900,
+                _ => {}
+            }
+        } else if self.year <= 0 {
+            return Err(Problem::Range);
+        }
+        Ok(())
     }
 }
 
-fn clock(hour: i64, minute: i64, second: i64, micros: i64) -> Result<i64, Problem> {
-    let total = hour * HOUR + minute * MINUTE + second * SECOND + micros;
-    let valid = hour <= 24 && minute < 60 && second <= 60 && total <= DAY;
-    if valid { Ok(total) } else { Err(Problem::Range) }
+/// The date that the Julian calendar's count of days gives.
+const fn from_julian(day: i64) -> Civil {
+    Civil::from_days(day - 2_451_545)
+}
+
+/// A time of day or of an interval, by its parts.
+pub(super) struct Clock {
+    /// Not bounded.
+    pub(super) hour: i64,
+    /// `0..60`.
+    pub(super) minute: i64,
+    /// `0..=60`.
+    pub(super) second: i64,
+    /// `0..=1_000_000`.
+    pub(super) micros: i64,
+}
+
+/// Why a time is refused.
+pub(super) enum BadClock {
+    Syntax,
+    Range,
+}
+
+impl From<TooLarge> for BadClock {
+    fn from(_: TooLarge) -> BadClock {
+        BadClock::Range
+    }
+}
+
+impl From<BadClock> for Problem {
+    fn from(bad: BadClock) -> Problem {
+        match bad {
+            BadClock::Syntax => Problem::Syntax,
+            BadClock::Range => Problem::Range,
+        }
+    }
+}
+
+impl Clock {
+    /// Reads `hh:mm`, `hh:mm:ss`, `hh:mm:ss.f` and `mm:ss.f`.
+    pub(super) fn parse(text: &str) -> Result<Clock, BadClock> {
+        let (hour, rest) = super::scan::leading_int(text)?;
+        let rest = rest.strip_prefix(':').ok_or(BadClock::Syntax)?;
+        let (minute, rest) = leading_int32(rest)?;
+        let micros = |rest: &str| fraction_micros(rest).ok_or(BadClock::Syntax);
+        let clock = if rest.is_empty() {
+            Clock { hour, minute, second: 0, micros: 0 }
+        } else if rest.starts_with('.') {
+            let micros = micros(rest)?;
+            let hour = i64::from(i32::try_from(hour).map_err(|_| BadClock::Range)?);
+            Clock { hour: 0, minute: hour, second: minute, micros }
+        } else {
+            let rest = rest.strip_prefix(':').ok_or(BadClock::Syntax)?;
+            let (second, rest) = leading_int32(rest)?;
+            let micros = if rest.is_empty() { 0 } else { micros(rest)? };
+            Clock { hour, minute, second, micros }
+        };
+        let inside = clock.hour >= 0
+            && (0..60).contains(&clock.minute)
+            && (0..=60).contains(&clock.second)
+            && (0..=SECOND).contains(&clock.micros);
+        if inside { Ok(clock) } else { Err(BadClock::Range) }
+    }
+
+    /// Microseconds since the hour began.
+    pub(super) const fn behind_the_hour(&self) -> i64 {
+        self.minute * MINUTE + self.second * SECOND + self.micros
+    }
+}
+
+/// `+02`, `-03:30`, `+0530`, `+05:30:15` in seconds ahead of UTC.
+fn offset(text: &str) -> Result<i64, Problem> {
+    let sign = match text.as_bytes().first() {
+        Some(b'+') => 1,
+        Some(b'-') => -1,
+        _ => return Err(Problem::Syntax),
+    };
+    let far = |_| Problem::Offset;
+    let (mut hours, mut rest) = leading_int32(&text[1..]).map_err(far)?;
+    let (mut minutes, mut seconds) = (0, 0);
+    if let Some(behind) = rest.strip_prefix(':') {
+        (minutes, rest) = leading_int32(behind).map_err(far)?;
+        if let Some(behind) = rest.strip_prefix(':') {
+            (seconds, rest) = leading_int32(behind).map_err(far)?;
+        }
+    } else if rest.is_empty() && text.len() > 3 {
+        (hours, minutes) = (hours / 100, hours % 100);
+    }
+    let inside = (0..END_ZONE_HOURS).contains(&hours)
+        && (0..60).contains(&minutes)
+        && (0..60).contains(&seconds);
+    if !inside {
+        return Err(Problem::Offset);
+    }
+    if !rest.is_empty() {
+        return Err(Problem::Syntax);
+    }
+    Ok(sign * (hours * 3600 + minutes * 60 + seconds))
 }

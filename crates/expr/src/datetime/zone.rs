@@ -3,31 +3,14 @@
 use std::fmt;
 
 use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone as _};
+use chrono_tz::OffsetName;
 use serde::{Deserialize, Serialize};
 
-use super::{Civil, DAY, SECOND, UNIX_EPOCH_OFFSET_SECONDS};
+use super::{Civil, DAY, SECOND, UNIX_EPOCH_OFFSET_SECONDS, abbreviations};
 use crate::error::{Result, SqlError, SqlState};
 
 /// The farthest an offset may be from UTC, in seconds; PostgreSQL's bound.
 const MAX_OFFSET_SECONDS: i64 = 168 * 3600;
-
-/// Abbreviations that are no zone names of the database, with their hours ahead of UTC.
-const ABBREVIATIONS: [(&str, i64); 14] = [
-    ("z", 0),
-    ("utc", 0),
-    ("gmt", 0),
-    ("est", -5),
-    ("edt", -4),
-    ("cst", -6),
-    ("cdt", -5),
-    ("mst", -7),
-    ("mdt", -6),
-    ("pst", -8),
-    ("pdt", -7),
-    ("cet", 1),
-    ("cest", 2),
-    ("bst", 1),
-];
 
 /// A time zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,15 +52,31 @@ impl TimeZone {
         if let Some(behind) = parse_offset(trimmed) {
             return TimeZone::fixed(-behind).ok_or_else(unknown);
         }
-        if let Some(zone) = TimeZone::abbreviation(trimmed) {
-            return Ok(zone);
+        TimeZone::named(trimmed).ok_or_else(unknown)
+    }
+
+    /// The zone with this name in the tz database, in letters of any case; or a name of the caller's
+    /// with its hours behind UTC, as in POSIX (`XYZ+3`).
+    pub(super) fn named(name: &str) -> Option<TimeZone> {
+        if name.eq_ignore_ascii_case("utc") {
+            return Some(TimeZone::Utc);
         }
-        let exact = trimmed.parse::<chrono_tz::Tz>().ok();
+        let exact = name.parse::<chrono_tz::Tz>().ok();
         let zones = || chrono_tz::TZ_VARIANTS.iter().copied();
-        exact
-            .or_else(|| zones().find(|zone| zone.name().eq_ignore_ascii_case(trimmed)))
-            .map(TimeZone::Named)
-            .ok_or_else(unknown)
+        let found = exact.or_else(|| zones().find(|zone| zone.name().eq_ignore_ascii_case(name)));
+        found.map(TimeZone::Named).or_else(|| TimeZone::posix(name))
+    }
+
+    /// `XYZ3`, `XYZ+3`, `XYZ-3:30`: letters, and how far behind UTC that is.
+    fn posix(name: &str) -> Option<TimeZone> {
+        let letters = name.find(|c: char| !c.is_ascii_alphabetic()).filter(|at| *at >= 1)?;
+        let behind = &name[letters..];
+        let behind = if behind.starts_with(|c: char| c.is_ascii_digit()) {
+            parse_offset(&format!("+{behind}"))?
+        } else {
+            parse_offset(behind)?
+        };
+        TimeZone::fixed(-behind)
     }
 
     /// The zone with this name, as `AT TIME ZONE` takes it: here every number counts hours behind
@@ -86,6 +85,9 @@ impl TimeZone {
     /// # Errors
     /// There is none: `22023`.
     pub fn parse_posix(name: &str) -> Result<TimeZone> {
+        if let Some(zone) = TimeZone::abbreviation(name) {
+            return Ok(zone);
+        }
         let hours = || name.trim().parse::<i64>().ok().and_then(|hours| hours.checked_mul(3600));
         let behind = parse_offset(name.trim()).or_else(hours);
         match behind.and_then(|behind| TimeZone::fixed(-behind)) {
@@ -94,11 +96,27 @@ impl TimeZone {
         }
     }
 
-    /// The zone that an abbreviation in a timestamp stands for: `EST`, `Z`.
-    pub(crate) fn abbreviation(name: &str) -> Option<TimeZone> {
-        let lower = name.to_ascii_lowercase();
-        let (_, hours) = ABBREVIATIONS.iter().find(|(abbreviation, _)| *abbreviation == lower)?;
-        TimeZone::fixed(hours * 3600)
+    /// The zone that an abbreviation stands for: `EST`, `Z`.
+    fn abbreviation(name: &str) -> Option<TimeZone> {
+        use abbreviations::Meaning::{Place, Standard, Summer};
+        match abbreviations::find(&name.to_ascii_lowercase())? {
+            Standard(seconds) | Summer(seconds) => TimeZone::fixed(seconds.into()),
+            Place(place) => TimeZone::named(place),
+        }
+    }
+
+    /// How the zone calls its time at a moment (microseconds since 2000 UTC): `UTC`, `CEST`, `+0530`.
+    #[must_use]
+    pub fn abbreviation_at(&self, utc_micros: i64) -> String {
+        match self {
+            TimeZone::Utc => "UTC".to_owned(),
+            TimeZone::Fixed(seconds) => super::format_offset(i64::from(*seconds)),
+            TimeZone::Named(zone) => {
+                let offset = zone.offset_from_utc_datetime(&naive(utc_micros));
+                let name = offset.abbreviation().map(str::to_owned);
+                name.unwrap_or_else(|| super::format_offset(offset.fix().local_minus_utc().into()))
+            }
+        }
     }
 
     /// So many seconds ahead of UTC.

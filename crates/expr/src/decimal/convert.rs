@@ -112,6 +112,25 @@ impl Decimal {
         }
     }
 
+    /// One digit in front of the point, so many behind it, rounded half away from zero, and the
+    /// power of ten to multiply with. A number of nines may round up to 10.
+    ///
+    /// # Errors
+    /// An infinity or NaN: `XX000`; the caller writes those in its own way.
+    pub(crate) fn scientific(&self, places: usize) -> Result<(String, i64)> {
+        let Decimal::Finite(value) = self else {
+            return Err(SqlError::internal(format!("{self} by its digits")));
+        };
+        let exponent = value.exponent();
+        let places = u32::try_from(places).unwrap_or(super::MAX_SCALE).min(super::MAX_SCALE);
+        let head = u32::try_from(exponent + i64::from(value.scale())).unwrap_or(0);
+        let digits = super::arithmetic::divide_rounded(
+            &(value.unscaled() * super::ten(places)),
+            &super::ten(head),
+        );
+        Ok((Decimal::Finite(Finite::new(digits, places)).to_string(), exponent))
+    }
+
     /// The number as a key column carries it.
     #[must_use]
     pub fn to_key(&self) -> codec::Decimal {

@@ -42,6 +42,16 @@ impl Decimal {
         }
     }
 
+    /// The square root of a number that is not negative, with as many digits behind the point.
+    pub(crate) fn sqrt_of_own_scale(&self) -> Decimal {
+        let Decimal::Finite(value) = self else {
+            return self.clone();
+        };
+        let exact = value.scale + 1;
+        let root = Finite::new(value.at_scale(exact * 2).sqrt(), exact);
+        Decimal::Finite(root.round(signed(value.scale)))
+    }
+
     /// `e ^ self`.
     ///
     /// # Errors

@@ -241,7 +241,7 @@ fn datetimes(
             return Err(SqlError::division_by_zero());
         }
         (Datum::Interval(interval), Float(divisor)) if op == BinaryOp::Div => {
-            Datum::Interval(interval.checked_mul(1.0 / divisor)?)
+            Datum::Interval(interval.checked_div(*divisor)?)
         }
         _ => return Ok(None),
     }))

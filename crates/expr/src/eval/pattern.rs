@@ -1,5 +1,7 @@
 //! LIKE patterns and regular expressions.
 
+mod translate;
+
 use std::{cell::RefCell, collections::BTreeMap};
 
 use regex::Regex;
@@ -75,7 +77,7 @@ thread_local! {
 /// Uses a compiled regular expression.
 ///
 /// # Errors
-/// It cannot be read, or is too large: `2201B`.
+/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`.
 pub(crate) fn cached_regex<T>(
     pattern: &str,
     case_insensitive: bool,
@@ -87,45 +89,23 @@ pub(crate) fn cached_regex<T>(
             if cache.len() >= REGEX_CACHE_ENTRIES {
                 cache.clear();
             }
-            let regex = regex::RegexBuilder::new(&translated(pattern))
-                .case_insensitive(case_insensitive)
-                .dot_matches_new_line(true)
-                .size_limit(REGEX_SIZE_LIMIT)
-                .build()
-                .map_err(|error| {
-                    let reason = error.to_string();
-                    let last = reason.lines().last().unwrap_or_default();
-                    SqlError::new(
-                        SqlState::INVALID_REGULAR_EXPRESSION,
-                        format!(
-                            "invalid regular expression: {}",
-                            last.trim_start_matches("error: ")
-                        ),
-                    )
-                })?;
-            cache.insert(key.clone(), regex);
+            cache.insert(key.clone(), compiled(pattern, case_insensitive)?);
         }
         Ok(use_it(&cache[&key]))
     })
 }
 
-/// PostgreSQL's escapes for word boundaries in the words of the `regex` crate.
-fn translated(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('y') => out.push_str("\\b"),
-            Some('m') => out.push_str("\\b{start}"),
-            Some('M') => out.push_str("\\b{end}"),
-            Some('Z') => out.push_str("\\z"),
-            Some(other) => out.extend(['\\', other]),
-            None => out.push('\\'),
-        }
-    }
-    out
+fn compiled(pattern: &str, case_insensitive: bool) -> Result<Regex> {
+    let translated = translate::translate(pattern)?;
+    regex::RegexBuilder::new(&translated.text)
+        .case_insensitive(translated.case_insensitive.unwrap_or(case_insensitive))
+        .multi_line(translated.multi_line)
+        .dot_matches_new_line(true)
+        .size_limit(REGEX_SIZE_LIMIT)
+        .build()
+        .map_err(|error| {
+            let reason = error.to_string();
+            let last = reason.lines().last().unwrap_or_default();
+            translate::invalid(last.trim_start_matches("error: "))
+        })
 }

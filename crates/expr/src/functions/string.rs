@@ -2,7 +2,7 @@
 
 use super::Func;
 use crate::{
-    datum::Datum,
+    datum::{Datum, without_blanks},
     error::{Result, SqlError, SqlState},
     eval::{arithmetic::check_length, cached_regex},
     text,
@@ -16,8 +16,14 @@ pub(super) fn call(func: Func, args: &[Datum]) -> Result<Option<Datum>> {
     if matches!(func, Func::Concat | Func::ConcatWs) {
         return concat(func, args).map(Some);
     }
-    if let [Datum::Int(value)] = args {
-        return of_int(func, *value);
+    match args {
+        [Datum::Int(value)] => return of_int(func, *value),
+        // The one function sees the blanks of `char(n)`, the other one does not.
+        [Datum::Char(text)] if func == Func::OctetLength => return Ok(Some(count(text.len()))),
+        [Datum::Char(text)] if func == Func::Length => {
+            return Ok(Some(count(without_blanks(text).chars().count())));
+        }
+        _ => {}
     }
     let [Datum::Text(value), rest @ ..] = args else {
         return Ok(None);
@@ -264,13 +270,26 @@ fn split_part<'a>(text: &'a str, separator: &str, place: i64) -> Result<&'a str>
 
 /// Replaces the first match, or all with the flag `g`; `\1` and `\&` stand for what matched.
 fn regexp_replace(text: &str, pattern: &str, to: &str, flags: &str) -> Result<String> {
-    if let Some(bad) = flags.chars().find(|flag| !"gi".contains(*flag)) {
-        return Err(SqlError::invalid_parameter(format!(
-            "invalid regular expression option: \"{bad}\""
-        )));
+    let mut insensitive = false;
+    for flag in flags.chars() {
+        match flag {
+            'g' | 's' | 't' => {}
+            'i' => insensitive = true,
+            'c' => insensitive = false,
+            'b' | 'e' | 'm' | 'n' | 'p' | 'q' | 'w' | 'x' => {
+                return Err(SqlError::unsupported(format_args!(
+                    "the option \"{flag}\" of a regular expression"
+                )));
+            }
+            bad => {
+                return Err(SqlError::invalid_parameter(format!(
+                    "invalid regular expression option: \"{bad}\""
+                )));
+            }
+        }
     }
     let limit = usize::from(!flags.contains('g'));
-    let replaced = cached_regex(pattern, flags.contains('i'), |regex| {
+    let replaced = cached_regex(pattern, insensitive, |regex| {
         let expand = |found: &regex::Captures<'_>| expand(to, found);
         regex.replacen(text, limit, expand).into_owned()
     })?;

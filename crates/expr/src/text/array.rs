@@ -3,7 +3,7 @@
 use super::{input as input_value, output as output_value};
 use crate::{
     context::EvalContext,
-    datetime::TimeZone,
+    datetime::{TimeZone, is_blank},
     datum::{Array, Datum},
     error::{Result, SqlError, SqlState},
     types::Element,
@@ -25,7 +25,7 @@ pub(super) fn output(array: &Array, zone: &TimeZone) -> String {
 fn quoted(text: &str) -> String {
     let plain = !text.is_empty()
         && !text.eq_ignore_ascii_case("null")
-        && !text.contains(|c: char| c.is_ascii_whitespace() || "{},\"\\".contains(c));
+        && !text.contains(|c: char| is_blank(c) || "{},\"\\".contains(c));
     if plain {
         return text.to_owned();
     }
@@ -40,69 +40,201 @@ fn quoted(text: &str) -> String {
     out
 }
 
+/// The most dimensions that are read, to tell what is refused.
+const MAX_DIMENSIONS: usize = 6;
+
 pub(super) fn input(text: &str, element: Element, ctx: &EvalContext) -> Result<Datum> {
-    let malformed = |detail: &str| {
+    let mut reader = Reader { text, rest: text };
+    reader.blanks();
+    let dimensions = reader.dimensions()?;
+    let mut parts = Vec::new();
+    let depth = reader.array(1, &mut parts)?;
+    reader.blanks();
+    if !reader.rest.is_empty() {
+        return Err(reader.malformed("Junk after closing right brace."));
+    }
+    if depth > 1 && parts.is_empty() {
+        return Err(reader.malformed("Unexpected \"}\" character."));
+    }
+    if depth > 1 {
+        return Err(SqlError::unsupported("an array of several dimensions"));
+    }
+    if let Some((first, count)) = dimensions {
+        if usize::try_from(count) != Ok(parts.len()) {
+            return Err(reader.malformed("Specified array dimensions do not match array contents."));
+        }
+        if first != 1 {
+            return Err(SqlError::unsupported("an array whose first index is not 1"));
+        }
+    }
+    let items = parts.into_iter().map(|part| match part {
+        Some(part) => input_value(&part, element.ty(), ctx),
+        None => Ok(Datum::Null),
+    });
+    Ok(Datum::array(element, items.collect::<Result<_>>()?))
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    rest: &'a str,
+}
+
+impl Reader<'_> {
+    fn malformed(&self, detail: &str) -> SqlError {
         SqlError::new(
             SqlState::INVALID_TEXT_REPRESENTATION,
-            format!("malformed array literal: \"{text}\""),
+            format!("malformed array literal: \"{}\"", self.text),
         )
         .with_detail(detail)
-    };
-    let trimmed = text.trim();
-    let inner = trimmed
-        .strip_prefix('{')
-        .ok_or_else(|| malformed("Array value must start with \"{\" or dimension information."))?
-        .strip_suffix('}')
-        .ok_or_else(|| malformed("Unexpected end of input."))?;
-    let mut items = Vec::new();
-    if inner.trim().is_empty() {
-        return Ok(Datum::array(element, items));
     }
-    let mut rest = inner;
-    loop {
-        let (item, tail) = next_item(rest).ok_or_else(|| malformed("Unexpected array element."))?;
-        items.push(match item {
-            Some(item) => input_value(&item, element.ty(), ctx)?,
-            None => Datum::Null,
-        });
-        match tail {
-            Some(tail) => rest = tail,
-            None => return Ok(Datum::array(element, items)),
-        }
-    }
-}
 
-/// The next element (`None`: NULL), and what follows its comma (`None`: it is the last). `None` for
-/// both: malformed, or an array in the array.
-fn next_item(text: &str) -> Option<(Option<String>, Option<&str>)> {
-    let text = text.trim_start();
-    let mut out = String::new();
-    let quoted = text.starts_with('"');
-    let in_quotes = quoted;
-    let mut chars = text.char_indices().skip(usize::from(quoted));
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => out.push(chars.next()?.1),
-            '"' if in_quotes => {
-                let tail = text[at + 1..].trim_start();
-                return match tail.strip_prefix(',') {
-                    Some(tail) => Some((Some(out), Some(tail))),
-                    None => tail.is_empty().then_some((Some(out), None)),
-                };
+    /// Skips what C calls spaces, and no other.
+    fn blanks(&mut self) {
+        self.rest = self.rest.trim_start_matches(is_blank);
+    }
+
+    fn next_is(&mut self, wanted: char) -> bool {
+        let rest = self.rest.strip_prefix(wanted);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn number(&mut self) -> Option<i64> {
+        let signed = usize::from(self.rest.starts_with(['+', '-']));
+        let digits = self.rest[signed..].find(|c: char| !c.is_ascii_digit());
+        let end = signed + digits.unwrap_or(self.rest.len() - signed);
+        let value = self.rest[..end].parse().ok()?;
+        self.rest = &self.rest[end..];
+        Some(value)
+    }
+
+    /// `[first:last]=` or `[length]=` in front of the array: the first index and the length.
+    fn dimensions(&mut self) -> Result<Option<(i64, i64)>> {
+        let mut found = None;
+        while self.next_is('[') {
+            if found.is_some() {
+                return Err(SqlError::unsupported("an array of several dimensions"));
             }
-            '"' | '{' | '}' if !in_quotes => return None,
-            ',' if !in_quotes => return Some((unquoted(&out)?, Some(&text[at + 1..]))),
-            c => out.push(c),
+            let missing = |reader: &Self| {
+                reader.malformed("\"[\" must introduce explicitly-specified array dimensions.")
+            };
+            let first = self.number().ok_or_else(|| missing(self))?;
+            let (first, last) = if self.next_is(':') {
+                let last = self.number();
+                (first, last.ok_or_else(|| self.malformed("Missing array dimension value."))?)
+            } else {
+                (1, first)
+            };
+            if !self.next_is(']') {
+                return Err(self.malformed("Missing \"]\" after array dimensions."));
+            }
+            if last < first {
+                return Err(SqlError::new(
+                    SqlState::new("2202E"),
+                    "upper bound cannot be less than lower bound",
+                ));
+            }
+            found = Some((first, last.saturating_sub(first).saturating_add(1)));
+            self.blanks();
+        }
+        if found.is_some() {
+            if !self.next_is('=') {
+                return Err(self.malformed("Missing \"=\" after array dimensions."));
+            }
+            self.blanks();
+        }
+        Ok(found)
+    }
+
+    /// An array from its opening brace to its closing one. Elements go to `parts` (`None`: NULL);
+    /// how many dimensions it has is told.
+    fn array(&mut self, depth: usize, parts: &mut Vec<Option<String>>) -> Result<usize> {
+        if !self.next_is('{') {
+            let detail = "Array value must start with \"{\" or dimension information.";
+            return Err(self.malformed(detail));
+        }
+        if depth > MAX_DIMENSIONS {
+            return Err(SqlError::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!(
+                    "number of array dimensions ({depth}) exceeds the maximum allowed \
+                     ({MAX_DIMENSIONS})"
+                ),
+            ));
+        }
+        self.blanks();
+        if self.next_is('}') {
+            return Ok(depth);
+        }
+        // All elements are arrays as deep and as long, or none is one.
+        let mut shape: Option<(usize, usize)> = None;
+        loop {
+            self.blanks();
+            let before = parts.len();
+            let inner = if self.rest.starts_with('{') {
+                self.array(depth + 1, parts)?
+            } else {
+                let part = self.element()?;
+                parts.push(part);
+                depth
+            };
+            let length = if inner > depth { parts.len() - before } else { 0 };
+            if shape.is_some_and(|shape| shape != (inner, length)) {
+                return Err(self.malformed(
+                    "Multidimensional arrays must have sub-arrays with matching dimensions.",
+                ));
+            }
+            shape = Some((inner, length));
+            self.blanks();
+            if self.next_is('}') {
+                return Ok(inner);
+            }
+            if !self.next_is(',') {
+                return Err(self.malformed("Unexpected array element."));
+            }
         }
     }
-    if in_quotes { None } else { Some((unquoted(&out)?, None)) }
-}
 
-/// An element without quotes: blanks around it don't count, it is not empty, and may be NULL.
-fn unquoted(text: &str) -> Option<Option<String>> {
-    let text = text.trim();
-    if text.is_empty() {
-        return None;
+    /// An element in quotes or without.
+    fn element(&mut self) -> Result<Option<String>> {
+        let quoted = self.next_is('"');
+        let (mut out, mut kept, mut escaped) = (String::new(), 0, false);
+        loop {
+            let mut chars = self.rest.chars();
+            let Some(c) = chars.next() else {
+                return Err(self.malformed("Unexpected end of input."));
+            };
+            match c {
+                '\\' => {
+                    let Some(next) = chars.next() else {
+                        return Err(self.malformed("Unexpected end of input."));
+                    };
+                    out.push(next);
+                    (kept, escaped) = (out.len(), true);
+                }
+                '"' if quoted => {
+                    self.rest = chars.as_str();
+                    return Ok(Some(out));
+                }
+                ',' | '}' if !quoted => break,
+                '"' | '{' if !quoted => {
+                    return Err(self.malformed("Unexpected array element."));
+                }
+                c => {
+                    out.push(c);
+                    if !is_blank(c) {
+                        kept = out.len();
+                    }
+                }
+            }
+            self.rest = chars.as_str();
+        }
+        // Blanks behind an element don't count, unless they are escaped.
+        out.truncate(kept);
+        if out.is_empty() {
+            return Err(self.malformed("Unexpected array element."));
+        }
+        let null = !escaped && out.eq_ignore_ascii_case("null");
+        Ok((!null).then_some(out))
     }
-    Some((!text.eq_ignore_ascii_case("null")).then(|| text.to_owned()))
 }

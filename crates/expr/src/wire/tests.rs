@@ -32,7 +32,7 @@ fn bytes_are_those_of_postgresql() {
         (number("0.0001"), Type::NUMERIC, "0001ffff000000040001"),
         (number("NaN"), Type::NUMERIC, "00000000c0000000"),
         (Datum::text("é"), Type::Text, "c3a9"),
-        (Datum::text("a"), Type::Char(Some(3)), "612020"),
+        (Datum::char("a  "), Type::Char(Some(3)), "612020"),
         (Datum::Date(1), Type::Date, "00000001"),
         (Datum::Timestamp(1), Type::Timestamp, "0000000000000001"),
         (

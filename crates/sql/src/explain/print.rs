@@ -1,6 +1,6 @@
 //! Expressions as text, columns by name.
 
-use expr::{AggCall, AggFunc, BinaryOp, Datum, Expr, Extreme, IsTest, Quantifier, Type};
+use expr::{AggCall, AggFunc, BinaryOp, Datum, Expr, Extreme, IsTest, Quantifier, Spread, Type};
 
 use crate::{bind::SUBQUERY, plan::Node};
 
@@ -79,6 +79,11 @@ pub(super) fn aggregate(call: &AggCall, names: &Names) -> String {
         AggFunc::BoolOr => "bool_or",
         AggFunc::StringAgg => "string_agg",
         AggFunc::ArrayAgg => "array_agg",
+        AggFunc::Spread(Spread::VarPop) => "var_pop",
+        AggFunc::Spread(Spread::VarSamp) => "var_samp",
+        AggFunc::Spread(Spread::StddevPop) => "stddev_pop",
+        AggFunc::Spread(Spread::StddevSamp) => "stddev_samp",
+        AggFunc::Regression(regression) => regression.name(),
     };
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     format!("{name}({distinct}{})", list(&call.args, names))
@@ -161,7 +166,7 @@ pub(super) fn expression(expr: &Expr, names: &Names) -> String {
 fn constant(value: &Datum) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     match value {
-        Datum::Text(text) => quoted(text),
+        Datum::Text(text) | Datum::Char(text) => quoted(text),
         Datum::Bytes(bytes) => quoted(&format!("\\x{}", expr::text::hex(bytes))),
         Datum::Numeric(value) => value.to_string(),
         Datum::Float(value) => value.to_string(),

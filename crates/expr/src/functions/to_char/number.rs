@@ -1,169 +1,215 @@
-//! Numbers by a template of `9`, `0`, `.`, `,`, `S`, `MI`, `FM`: the parts of PostgreSQL's language
-//! that reports use.
+//! Numbers by a template.
+//!
+//! ```text
+//! 9  0      a digit: blank or zero where the number has none      . D   the point
+//! , G       a comma between digits                                V     times 10 for each 9 behind
+//! S MI PL SG PR   where and how the sign is written               FM    nothing is filled up
+//! RN rn     Roman numerals    TH th   ordinal suffix              EEEE  an exponent
+//! L         the currency's sign, which is a blank in our locale   B C SP  accepted, and nothing
+//! ```
+//!
+//! First the template's patterns are counted ([`Plan`]), then the number is rounded to the digits
+//! there are, then the patterns are gone through once more and take the digits one by one
+//! ([`Writer`]). A number that is too large shows as `#`.
 
+mod plan;
+mod writer;
+
+use super::{literal, ordinal};
 use crate::{
+    datum::Datum,
     decimal::Decimal,
     error::{Result, SqlError},
+    types::Type,
 };
+use plan::{Piece, Plan};
 
-/// A template taken apart.
-#[derive(Default)]
-struct Template {
-    /// `9`, `0` and `,` in front of the point.
-    whole: Vec<char>,
-    /// How many digits behind the point.
-    fraction: usize,
-    /// Of those, how many are shown even if zero, where zeros are dropped.
-    fraction_fixed: usize,
-    point: bool,
-    /// No blanks, no trailing zeros.
-    fill_mode: bool,
-    /// The sign stands where `S` is: before or behind.
-    sign: Sign,
-    prefix: String,
-    suffix: String,
+/// Digits that are sure in a `double precision`.
+const FLOAT8_DIGITS: usize = 15;
+/// Digits that are sure in a `real`.
+const FLOAT4_DIGITS: usize = 6;
+/// Roman numerals are filled up to so many letters.
+const ROMAN_WIDTH: usize = 15;
+
+/// The type a number has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::functions) enum Source {
+    Integer,
+    Bigint,
+    Numeric,
+    Real,
+    Double,
 }
 
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Sign {
-    /// A minus right before the digits, a blank for numbers without one.
-    #[default]
-    Plain,
-    /// `S` before the digits.
-    Before,
-    /// `S` behind the digits.
-    Behind,
-    /// `MI`: a minus or a blank behind the digits.
-    MinusBehind,
+/// The digits to be written: sign, and what stands before and behind a point.
+struct Digits {
+    negative: bool,
+    text: String,
 }
 
-pub(super) fn format(value: &Decimal, template: &str) -> Result<String> {
-    let template = parse(template)?;
-    let scale = i32::try_from(template.fraction).expect("as long as the template");
-    let rounded = value.round(scale);
-    let negative = rounded.signum() < 0;
-    let digits = rounded.abs().to_string();
-    let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
-    let places = template.whole.iter().filter(|c| **c != ',').count();
-    let overflow =
-        whole.trim_start_matches('0').len() > places || !matches!(value, Decimal::Finite(_));
-    let (whole, fraction) = if overflow {
-        ("#".repeat(places), "#".repeat(template.fraction))
+/// The value by the template; `None`: it is no number of that type.
+pub(super) fn format(source: Source, value: &Datum, template: &str) -> Result<Option<String>> {
+    if template.is_empty() {
+        return Ok(Some(String::new()));
+    }
+    let mut plan = Plan::parse(template)?;
+    let digits = if plan.roman {
+        Digits { negative: false, text: roman(source, value)? }
+    } else if plan.exponent {
+        return scientific(source, value, &plan);
     } else {
-        (whole.to_owned(), fraction.to_owned())
-    };
-    let body = layout(&template, &whole, &fraction, places);
-    Ok(signed(&template, &body, negative))
-}
-
-/// Digits, commas and the point, with blanks for places that no digit needs.
-fn layout(template: &Template, whole: &str, fraction: &str, places: usize) -> String {
-    let padded = format!("{whole:0>places$}");
-    let digits: Vec<char> = padded.chars().skip(padded.len().saturating_sub(places)).collect();
-    let significant = digits.iter().position(|digit| *digit != '0').unwrap_or(places);
-    let forced = template.whole.iter().filter(|c| **c != ',').position(|c| *c == '0');
-    let mut first = significant.min(forced.unwrap_or(places));
-    // A number below one keeps one zero in front, unless a point follows.
-    if first == places && places > 0 && !template.point {
-        first = places - 1;
-    }
-    // Nor does a point stand alone.
-    if template.fill_mode && first == places && fraction.bytes().all(|digit| digit == b'0') {
-        first = places.saturating_sub(template.whole.len().min(1));
-    }
-    let (mut out, mut place) = (String::new(), 0);
-    for c in &template.whole {
-        if *c == ',' {
-            out.push(if place > first { ',' } else { ' ' });
-        } else {
-            out.push(if place >= first { digits[place] } else { ' ' });
-            place += 1;
-        }
-    }
-    if template.point {
-        let mut shown = fraction;
-        if template.fill_mode {
-            let kept = fraction.trim_end_matches('0').len().max(template.fraction_fixed);
-            shown = &fraction[..kept.min(fraction.len())];
-        }
-        out.push('.');
-        out.push_str(shown);
-    }
-    out
-}
-
-fn signed(template: &Template, body: &str, negative: bool) -> String {
-    let trimmed = body.trim_start_matches(' ');
-    let blanks = body.len() - trimmed.len();
-    let pad = |width: usize| if template.fill_mode { String::new() } else { " ".repeat(width) };
-    let number = match template.sign {
-        Sign::Plain => {
-            let sign = match (negative, template.fill_mode) {
-                (true, _) => "-",
-                (false, true) => "",
-                (false, false) => " ",
-            };
-            format!("{}{sign}{trimmed}", pad(blanks))
-        }
-        Sign::Before => {
-            format!("{}{}{trimmed}", pad(blanks), if negative { '-' } else { '+' })
-        }
-        Sign::Behind => {
-            format!("{}{trimmed}{}", pad(blanks), if negative { '-' } else { '+' })
-        }
-        Sign::MinusBehind => {
-            let sign = match (negative, template.fill_mode) {
-                (true, _) => "-",
-                (false, true) => "",
-                (false, false) => " ",
-            };
-            format!("{}{trimmed}{sign}", pad(blanks))
+        match digits(source, value, &mut plan)? {
+            Some(digits) => digits,
+            None => return Ok(None),
         }
     };
-    format!("{}{number}{}", template.prefix, template.suffix)
+    writer::write(&plan, digits).map(Some)
 }
 
-fn parse(text: &str) -> Result<Template> {
-    let mut template = Template::default();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let digits_seen = !template.whole.is_empty() || template.point;
-        let two = rest.get(..2).map(str::to_ascii_uppercase).unwrap_or_default();
-        let mut length = c.len_utf8();
-        match (c, two.as_str()) {
-            (_, "FM") => (template.fill_mode, length) = (true, 2),
-            (_, "MI") => (template.sign, length) = (Sign::MinusBehind, 2),
-            ('S' | 's', _) => {
-                template.sign = if digits_seen { Sign::Behind } else { Sign::Before };
+/// The number's digits, as many behind the point as the template has room for.
+fn digits(source: Source, value: &Datum, plan: &mut Plan) -> Result<Option<Digits>> {
+    let power = u32::try_from(plan.shift).unwrap_or(u32::MAX);
+    let text = match value {
+        Datum::Int(value) => {
+            let mut value = *value;
+            if plan.multiplied {
+                let ty = if source == Source::Integer { Type::Int4 } else { Type::Int8 };
+                let shifted = 10_i64.checked_pow(power).and_then(|ten| value.checked_mul(ten));
+                value = shifted
+                    .filter(|value| ty == Type::Int8 || i32::try_from(*value).is_ok())
+                    .ok_or_else(|| SqlError::out_of_range(ty))?;
             }
-            ('9' | '0', _) if template.point => {
-                template.fraction += 1;
-                if c == '0' {
-                    template.fraction_fixed = template.fraction;
+            let zeros = if plan.fraction > 0 { ".".to_owned() } else { String::new() };
+            format!("{value}{zeros}{}", "0".repeat(plan.fraction))
+        }
+        Datum::Numeric(value) => {
+            let shifted = if plan.multiplied {
+                value.mul(&Decimal::from(10_i64).pow(&Decimal::from(i64::from(power)))?)?
+            } else {
+                (**value).clone()
+            };
+            let scale = i32::try_from(plan.fraction).unwrap_or(i32::MAX);
+            shifted.round(scale).to_string()
+        }
+        Datum::Float(value) => {
+            let sure = if source == Source::Real { FLOAT4_DIGITS } else { FLOAT8_DIGITS };
+            let mut value = *value;
+            if plan.multiplied {
+                value *= 10_f64.powi(i32::try_from(power).unwrap_or(i32::MAX));
+                if source == Source::Real {
+                    value = f64::from(value as f32);
                 }
             }
-            ('9' | '0', _) => template.whole.push(c),
-            (',' | 'G' | 'g', _) if !template.point => template.whole.push(','),
-            ('.' | 'D' | 'd', _) if !template.point => template.point = true,
-            ('.' | 'D' | 'd', _) => {
-                return Err(SqlError::syntax("multiple decimal points"));
-            }
-            ('"', _) => {
-                let quoted = &rest[1..];
-                let end = quoted.find('"').unwrap_or(quoted.len());
-                let target = if digits_seen { &mut template.suffix } else { &mut template.prefix };
-                target.push_str(&quoted[..end]);
-                length = (end + 2).min(rest.len());
-            }
-            ('E' | 'V' | 'R' | 'T' | 'P', _)
-                if two == "EE" || two == "RN" || two == "TH" || two == "PR" =>
-            {
-                return Err(SqlError::unsupported(format_args!("\"{two}\" in a number's format")));
-            }
-            (c, _) if digits_seen => template.suffix.push(c),
-            (c, _) => template.prefix.push(c),
+            let whole = printed(value.abs(), 0).len();
+            plan.fraction = plan.fraction.min(sure.saturating_sub(whole));
+            printed(value, plan.fraction)
         }
-        rest = &rest[length..];
+        _ => return Ok(None),
+    };
+    if plan.multiplied {
+        plan.whole += plan.shift;
     }
-    Ok(template)
+    let negative = text.starts_with('-');
+    let text = text.strip_prefix('-').map_or(text.clone(), str::to_owned);
+    let before = text.find('.').unwrap_or(text.len());
+    if before > plan.whole {
+        let hashes = |count: usize| "#".repeat(count);
+        let text = format!("{}.{}", hashes(plan.whole), hashes(plan.fraction));
+        return Ok(Some(Digits { negative, text }));
+    }
+    plan.blanks = plan.whole - before;
+    Ok(Some(Digits { negative, text }))
+}
+
+/// A float with so many digits behind the point, as C prints it.
+fn printed(value: f64, places: usize) -> String {
+    match value {
+        value if value.is_nan() => "NaN".to_owned(),
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        value => format!("{value:.places$}"),
+    }
+}
+
+/// `1.23e+04`, with a blank in place of a plus in front.
+fn scientific(source: Source, value: &Datum, plan: &Plan) -> Result<Option<String>> {
+    let value = match (source, value) {
+        (Source::Integer, Datum::Int(value)) => Datum::Float(*value as f64),
+        (_, Datum::Int(value)) => Datum::numeric(*value),
+        (_, value) => value.clone(),
+    };
+    let text = match &value {
+        Datum::Float(value) if value.is_finite() => {
+            let digits = format!("{value:.*e}", plan.fraction);
+            let (mantissa, exponent) = digits.split_once('e').expect("written with an exponent");
+            let exponent: i32 = exponent.parse().expect("a float's exponent");
+            with_exponent(mantissa, exponent.into())
+        }
+        Datum::Numeric(number) if number.scale().is_some() => {
+            let (mantissa, exponent) = number.scientific(plan.fraction)?;
+            with_exponent(&mantissa, exponent)
+        }
+        // What is no number shows as many marks as one would have digits.
+        Datum::Float(_) | Datum::Numeric(_) => {
+            let mut marks = vec!['#'; plan.whole + plan.fraction + 6];
+            marks[0] = ' ';
+            marks[plan.whole + 1] = '.';
+            return Ok(Some(marks.into_iter().collect()));
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(if text.starts_with('-') { text } else { format!(" {text}") }))
+}
+
+fn with_exponent(mantissa: &str, exponent: i64) -> String {
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+/// Roman numerals of 1 to 3999; marks of everything else.
+fn roman(source: Source, value: &Datum) -> Result<String> {
+    const NUMERALS: [(i64, &str); 13] = [
+        (1000, "M"),
+        (900, "CM"),
+        (500, "D"),
+        (400, "CD"),
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
+    ];
+    let number = match value {
+        Datum::Int(value) if source == Source::Integer || i32::try_from(*value).is_ok() => *value,
+        Datum::Float(value) => value.round_ties_even() as i64,
+        Datum::Numeric(value) if value.scale().is_some() => {
+            let whole = value.to_int().filter(|value| i32::try_from(*value).is_ok());
+            whole.ok_or_else(|| SqlError::out_of_range(Type::Int4))?
+        }
+        Datum::Numeric(value) if value.is_nan() => return Err(no_integer("NaN")),
+        Datum::Numeric(_) => return Err(no_integer("infinity")),
+        _ => return Err(SqlError::out_of_range(Type::Int4)),
+    };
+    if !(1..=3999).contains(&number) {
+        return Ok("#".repeat(ROMAN_WIDTH));
+    }
+    let (mut out, mut rest) = (String::new(), number);
+    for (worth, numeral) in NUMERALS {
+        while rest >= worth {
+            out.push_str(numeral);
+            rest -= worth;
+        }
+    }
+    Ok(out)
+}
+
+fn no_integer(what: &str) -> SqlError {
+    SqlError::new(
+        crate::error::SqlState::FEATURE_NOT_SUPPORTED,
+        format!("cannot convert {what} to integer"),
+    )
 }
