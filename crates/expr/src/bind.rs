@@ -150,7 +150,14 @@ pub fn coerce(value: Typed, to: Type, context: CastContext, ctx: &EvalContext) -
         Expr::Const(constant)
             if cast::volatility(from, to) == crate::functions::Volatility::Immutable =>
         {
-            Expr::Const(cast::cast(&constant, from, to, context, ctx)?)
+            // What cannot be cast is told when the value is asked for, which may be never.
+            match cast::cast(&constant, from, to, context, ctx) {
+                Ok(value) => Expr::Const(value),
+                Err(_) if context == CastContext::Explicit => {
+                    cast_node(Expr::Const(constant), from, to, context)
+                }
+                Err(error) => return Err(error),
+            }
         }
         expr => cast_node(expr, from, to, context),
     };

@@ -65,11 +65,8 @@ impl Expr {
                 value => owned(arithmetic::unary(*op, value, *ty)?),
             },
             Expr::Binary { op, left, right, ty } => {
-                let left = left.value(row, ctx)?;
-                if left.is_null() {
-                    return Ok(owned(Datum::Null));
-                }
-                let right = right.value(row, ctx)?;
+                // Both sides are evaluated, whatever the first one is: so an error shows.
+                let (left, right) = (left.value(row, ctx)?, right.value(row, ctx)?);
                 owned(operate(*op, &left, &right, *ty, ctx)?)
             }
             Expr::And(parts) => owned(logic(parts, false, row, ctx)?),
@@ -225,7 +222,7 @@ fn logic(parts: &[Expr], deciding: bool, row: &[Datum], ctx: &EvalContext) -> Re
     Ok(if null { Datum::Null } else { Datum::Bool(!deciding) })
 }
 
-/// The outcome of an operator; the left operand is not NULL.
+/// The outcome of an operator.
 fn operate(
     op: BinaryOp,
     left: &Datum,
@@ -233,7 +230,7 @@ fn operate(
     ty: Type,
     ctx: &EvalContext,
 ) -> Result<Datum> {
-    if right.is_null() {
+    if left.is_null() || right.is_null() {
         return Ok(Datum::Null);
     }
     match compare(op, left, right) {

@@ -22,8 +22,8 @@
 //! ([`pushdown::Program`]).
 //!
 //! Where we differ from PostgreSQL: texts are compared by their bytes (as in its collation `C`);
-//! regular expressions have no back references and no lookaround; `timestamp(p)` and `interval`
-//! fields are not kept.
+//! regular expressions have no back references and no lookaround; arrays have one dimension;
+//! `timestamp(p)` and `interval` fields are not kept.
 
 pub mod agg;
 pub mod bind;

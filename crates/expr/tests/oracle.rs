@@ -91,7 +91,7 @@ fn explained(form: &str, ours: &str, theirs: &str) -> Option<&'static str> {
         let told_first = ["= ", "! 2201B", "! 22P02"].iter().any(|start| theirs.starts_with(start));
         return told_first.then_some("not supported, and says so, before what else may be wrong");
     }
-    if ours.starts_with("! 22023 time zone") && theirs.starts_with("= ") {
+    if ours.starts_with("! 22023 time zone") && has_summer_name(ours) {
         return Some("a POSIX zone of the writer's own with rules for summer time");
     }
     if form.contains("msk") && ours.starts_with("= ") && theirs.starts_with("= ") {
@@ -101,6 +101,13 @@ fn explained(form: &str, ours: &str, theirs: &str) -> Option<&'static str> {
         return Some("digits shifted by V that overflow wrap around there");
     }
     None
+}
+
+/// Whether the zone an error names goes on behind its offset.
+fn has_summer_name(error: &str) -> bool {
+    let name = error.split('"').nth(1).unwrap_or_default();
+    let behind = name.find(|c: char| c.is_ascii_digit()).map_or("", |at| &name[at..]);
+    behind.contains(|c: char| !c.is_ascii_digit() && c != ':')
 }
 
 /// Of an error only its SQLSTATE must agree: messages quote what the parser has at hand.

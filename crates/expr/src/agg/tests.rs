@@ -113,7 +113,7 @@ proptest! {
     #[test]
     fn parts_merge_to_the_whole((ty, values) in columns(), cut in 0_usize..20) {
         let (left, right) = values.split_at(cut.min(values.len()));
-        for name in ["sum", "avg", "min", "max", "count"] {
+        for name in ["sum", "avg", "min", "max", "count", "variance", "var_pop", "stddev"] {
             let resolved = resolve(name, &[ty]).expect("it exists");
             let call = call(resolved.func, resolved.result);
             let mut merged = Accumulator::new(&call);
@@ -124,6 +124,36 @@ proptest! {
             }
             let whole = result(&call, &values);
             prop_assert_eq!(format!("{:?}", merged.finish().expect("small")), format!("{whole:?}"));
+        }
+    }
+}
+
+/// A number, or what stands for none.
+fn float(value: &Datum) -> f64 {
+    if let Datum::Float(value) = value { *value } else { f64::NAN }
+}
+
+proptest! {
+    /// Floats merge to the whole but for their last digits, however far from zero they lie.
+    #[test]
+    fn parts_of_floats_merge_to_about_the_whole(
+        values in prop::collection::vec(-1000_i32..1000, 2..20), far in 0_i32..3, cut in 1_usize..19,
+    ) {
+        let offset = f64::from(far) * 1e9;
+        let values: Vec<Datum> =
+            values.iter().map(|value| Datum::Float(f64::from(*value) + offset)).collect();
+        let (left, right) = values.split_at(cut.min(values.len()));
+        let func = AggFunc::Spread(super::Spread::VarPop);
+        for call in [call(func, Type::Float8), call(AggFunc::Avg, Type::Float8)] {
+            let mut merged = Accumulator::new(&call);
+            for part in [left, right] {
+                let partial = over(&call, part).partial();
+                prop_assert_eq!(partial.len(), call.partial_width());
+                merged.merge(&partial).expect("a partial state");
+            }
+            let (merged, whole) = (merged.finish().expect("small"), result(&call, &values));
+            let (merged, whole) = (float(&merged), float(&whole));
+            prop_assert!((merged - whole).abs() <= 1e-6 * (1.0 + whole.abs()), "{merged} {whole}");
         }
     }
 }

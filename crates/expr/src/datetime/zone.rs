@@ -67,16 +67,21 @@ impl TimeZone {
         found.map(TimeZone::Named).or_else(|| TimeZone::posix(name))
     }
 
-    /// `XYZ3`, `XYZ+3`, `XYZ-3:30`: letters, and how far behind UTC that is.
+    /// `XYZ3`, `XYZ+3`, `XYZ-3:30`: a name of the writer's own, and how far behind UTC it is. Zones
+    /// that go on with the name of their summer time are not read.
     fn posix(name: &str) -> Option<TimeZone> {
-        let letters = name.find(|c: char| !c.is_ascii_alphabetic()).filter(|at| *at >= 1)?;
-        let behind = &name[letters..];
-        let behind = if behind.starts_with(|c: char| c.is_ascii_digit()) {
-            parse_offset(&format!("+{behind}"))?
-        } else {
-            parse_offset(behind)?
-        };
-        TimeZone::fixed(-behind)
+        let end = name.find(|c: char| c.is_ascii_digit() || matches!(c, ',' | '-' | '+'));
+        let behind = &name[end.filter(|end| *end > 0)?..];
+        let sign = if behind.starts_with('-') { -1 } else { 1 };
+        let parts = behind.strip_prefix(['+', '-']).unwrap_or(behind).split(':');
+        let mut total = 0;
+        for (at, part) in parts.enumerate() {
+            let (unit, most) = *[(3600, 167), (60, 59), (1, 60)].get(at)?;
+            let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            let value = part.parse::<i64>().ok().filter(|value| digits && *value <= most)?;
+            total += value * unit;
+        }
+        TimeZone::fixed(-sign * total)
     }
 
     /// The zone with this name, as `AT TIME ZONE` takes it: here every number counts hours behind

@@ -50,6 +50,9 @@ impl Expr {
         if self.children().iter().all(|child| child.as_const().is_some()) {
             return self.eval(&[], ctx).map_or(self, Expr::Const);
         }
+        if self.is_strict() && self.children().contains(&&Expr::NULL) && !self.fails() {
+            return Expr::NULL;
+        }
         match self {
             Expr::And(parts) => fold_logic(parts, false, Expr::And),
             Expr::Or(parts) => fold_logic(parts, true, Expr::Or),
@@ -58,12 +61,43 @@ impl Expr {
     }
 }
 
-/// Drops the neutral constants of AND (true) or OR (false); the deciding constant decides.
+impl Expr {
+    /// Whether NULL in any part makes it NULL.
+    const fn is_strict(&self) -> bool {
+        match self {
+            Expr::Unary { .. }
+            | Expr::Binary { .. }
+            | Expr::Not(_)
+            | Expr::Cast { .. }
+            | Expr::Like { .. }
+            | Expr::Regex { .. } => true,
+            Expr::Call { func, .. } => func.is_strict(),
+            _ => false,
+        }
+    }
+
+    /// Whether a part failed to be computed ahead: its error is to be told, if the part is reached.
+    fn fails(&self) -> bool {
+        self.any(&mut |part| {
+            let children = part.children();
+            let constant =
+                !children.is_empty() && children.iter().all(|child| child.as_const().is_some());
+            constant && part.volatility() == Volatility::Immutable
+        })
+    }
+}
+
+/// Drops the neutral constants of AND (true) or OR (false); the deciding constant decides, unless a
+/// part in front of it fails.
 fn fold_logic(parts: Vec<Expr>, deciding: bool, build: fn(Vec<Expr>) -> Expr) -> Expr {
     let decided = Expr::constant(deciding);
     let neutral = Expr::constant(!deciding);
-    if parts.contains(&decided) {
-        return decided;
+    if let Some(at) = parts.iter().position(|part| *part == decided) {
+        // What stands before it and fails is reached first.
+        if !parts[..at].iter().any(Expr::fails) {
+            return decided;
+        }
+        return build(parts.into_iter().take(at + 1).collect());
     }
     let mut parts: Vec<Expr> = parts.into_iter().filter(|part| *part != neutral).collect();
     match parts.len() {

@@ -153,26 +153,35 @@ pub(super) fn plain_wildcard(options: &ast::WildcardAdditionalOptions) -> Result
 
 /// The name PostgreSQL gives an item without an alias.
 pub(super) fn item_name(expr: &ast::Expr) -> String {
-    named(expr).unwrap_or_else(|| "?column?".to_owned())
+    named(expr).map_or_else(|| "?column?".to_owned(), |(name, _)| name)
 }
 
-fn named(expr: &ast::Expr) -> Option<String> {
-    Some(match expr {
+/// Whether a name stays under a cast or as what CASE yields else, or gives way to a name of those.
+#[derive(Clone, Copy, PartialEq)]
+enum Strength {
+    GivesWay,
+    Stays,
+}
+
+/// The name that a part of an item suggests.
+fn named(expr: &ast::Expr) -> Option<(String, Strength)> {
+    use Strength::{GivesWay, Stays};
+    let name = match expr {
         ast::Expr::Identifier(ident) => fold(ident),
         ast::Expr::CompoundIdentifier(idents) => fold(idents.last()?),
         ast::Expr::Nested(inner) | ast::Expr::Collate { expr: inner, .. } => return named(inner),
         ast::Expr::CompoundFieldAccess { root, .. } => return named(root),
         ast::Expr::Function(function) => fold(function.name.0.last()?.as_ident()?),
-        ast::Expr::Cast { expr, data_type, .. } => match named(expr) {
-            Some(name) => name,
-            None => crate::types::from_ast(data_type).ok()?.internal_name(),
-        },
-        ast::Expr::TypedString(typed) => {
-            crate::types::from_ast(&typed.data_type).ok()?.internal_name()
+        ast::Expr::Cast { expr, data_type, .. } => {
+            let inner = named(expr).filter(|(_, strength)| *strength == Stays);
+            return inner.or_else(|| Some((type_name(data_type)?, GivesWay)));
         }
-        ast::Expr::Interval(_) => "interval".to_owned(),
+        ast::Expr::TypedString(typed) => return Some((type_name(&typed.data_type)?, GivesWay)),
+        ast::Expr::Interval(_) => return Some(("interval".to_owned(), GivesWay)),
         ast::Expr::Case { else_result, .. } => {
-            else_result.as_deref().and_then(named).unwrap_or_else(|| "case".to_owned())
+            let inner = else_result.as_deref().and_then(named);
+            let inner = inner.filter(|(_, strength)| *strength == Stays);
+            return inner.or_else(|| Some(("case".to_owned(), GivesWay)));
         }
         ast::Expr::Array(_) => "array".to_owned(),
         ast::Expr::Exists { .. } => "exists".to_owned(),
@@ -180,24 +189,34 @@ fn named(expr: &ast::Expr) -> Option<String> {
         ast::Expr::Ceil { .. } => "ceil".to_owned(),
         ast::Expr::Floor { .. } => "floor".to_owned(),
         ast::Expr::Position { .. } => "position".to_owned(),
-        ast::Expr::Substring { .. } => "substring".to_owned(),
+        ast::Expr::Substring { shorthand, .. } => {
+            if *shorthand {
+                "substr".to_owned()
+            } else {
+                "substring".to_owned()
+            }
+        }
         ast::Expr::Trim { trim_where, .. } => match trim_where {
             Some(ast::TrimWhereField::Leading) => "ltrim".to_owned(),
             Some(ast::TrimWhereField::Trailing) => "rtrim".to_owned(),
             Some(ast::TrimWhereField::Both) | None => "btrim".to_owned(),
         },
         ast::Expr::AtTimeZone { .. } => "timezone".to_owned(),
-        ast::Expr::Value(value) if matches!(value.value, ast::Value::Boolean(_)) => {
-            "bool".to_owned()
-        }
         ast::Expr::Subquery(query) => match &*query.body {
             ast::SetExpr::Select(select) => match select.projection.first()? {
-                ast::SelectItem::UnnamedExpr(expr) => return named(expr),
+                ast::SelectItem::UnnamedExpr(expr) => item_name(expr),
                 ast::SelectItem::ExprWithAlias { alias, .. } => fold(alias),
                 _ => return None,
             },
             _ => return None,
         },
         _ => return None,
-    })
+    };
+    Some((name, Stays))
+}
+
+/// What a cast to the type is called: of an array, its elements' type.
+fn type_name(data_type: &ast::DataType) -> Option<String> {
+    let ty = crate::types::from_ast(data_type).ok()?;
+    Some(ty.element().unwrap_or(ty).internal_name())
 }

@@ -3,6 +3,7 @@
 mod check;
 mod features;
 mod logic;
+mod oracle;
 mod past;
 mod sessions;
 mod support;

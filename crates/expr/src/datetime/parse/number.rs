@@ -100,7 +100,6 @@ impl Read {
         // A month's name tells what the numbers are, wherever it stands.
         for word in parts.iter().filter(|part| part.starts_with(|c: char| !c.is_ascii_digit())) {
             match meaning(word) {
-                Some(Meaning::Nothing) => continue,
                 Some(Meaning::Month(month)) if seen & field::MONTH == 0 => self.month = month,
                 _ => return Err(Problem::Syntax),
             }

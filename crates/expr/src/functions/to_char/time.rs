@@ -66,6 +66,8 @@ pub(super) struct Moment {
 struct Style {
     /// Filled up with blanks or zeros.
     filled: bool,
+    /// In the words of another language, which are not filled up.
+    translated: bool,
 }
 
 impl Style {
@@ -76,7 +78,7 @@ impl Style {
     }
 
     fn word(self, text: &str, width: usize) -> String {
-        if self.filled { format!("{text:<width$}") } else { text.to_owned() }
+        if self.filled && !self.translated { format!("{text:<width$}") } else { text.to_owned() }
     }
 }
 
@@ -131,8 +133,12 @@ impl Moment {
         let mut out = String::new();
         let mut rest = template;
         while !rest.is_empty() {
-            let marked = ["FM", "fm", "TM", "tm"].iter().any(|mark| rest.starts_with(mark));
-            let body = if marked { &rest[2..] } else { rest };
+            let mark = ["FM", "fm", "TM", "tm"].into_iter().find(|mark| rest.starts_with(mark));
+            let body = if mark.is_some() { &rest[2..] } else { rest };
+            let style = Style {
+                filled: !mark.is_some_and(|mark| mark.eq_ignore_ascii_case("FM")),
+                translated: mark.is_some_and(|mark| mark.eq_ignore_ascii_case("TM")),
+            };
             let Some(pattern) = PATTERNS.iter().find(|pattern| body.starts_with(**pattern)) else {
                 // A mark without a pattern behind it says nothing.
                 let (text, behind) =
@@ -142,14 +148,14 @@ impl Moment {
                 continue;
             };
             rest = &body[pattern.len()..];
-            let field = self.field(pattern, Style { filled: !marked })?;
+            let field = self.field(pattern, style)?;
             out.push_str(&field.text);
             let suffix = match rest.get(..2) {
                 Some(suffix @ ("TH" | "th" | "SP")) => suffix,
                 _ => continue,
             };
             rest = &rest[2..];
-            if field.is_number && suffix != "SP" {
+            if field.is_number && suffix != "SP" && !field.text.is_empty() {
                 let letters = ordinal(&field.text).unwrap_or("th");
                 let upper = suffix == "TH";
                 out.push_str(&if upper { letters.to_uppercase() } else { letters.to_owned() });
@@ -193,7 +199,7 @@ impl Moment {
             "AM" | "PM" => noon[0].to_owned(),
             "A.M." | "P.M." => noon[1].to_owned(),
             "RM" => match self.roman() {
-                Some(roman) => style.word(roman, 4),
+                Some(roman) => Style { translated: false, ..style }.word(roman, 4),
                 None => String::new(),
             },
             "FX" => String::new(),
