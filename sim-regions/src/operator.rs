@@ -17,6 +17,7 @@
 
 mod network;
 mod settings;
+mod survey;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +31,7 @@ use keys::NodeId;
 use node::{Node, NodeFailure};
 use sql::{
     SqlError, SqlState,
-    control::{ClusterSetting, Control, Knob, Turned},
+    control::{ClusterSetting, Control, Knob, NodeView, Turned},
 };
 use timer::sleep;
 use tokio::{
@@ -57,6 +58,7 @@ type Answer = oneshot::Sender<Result<Turned, SqlError>>;
 enum Order {
     Turn(Knob, Answer),
     Settings(oneshot::Sender<Vec<ClusterSetting>>),
+    Survey(NodeId, oneshot::Sender<Vec<NodeView>>),
 }
 
 /// Where sessions leave their orders. Cheap to clone.
@@ -93,6 +95,16 @@ impl Control for Desk {
         Box::pin(async move {
             left?;
             answered.await.unwrap_or_else(|_| Err(stopping()))
+        })
+    }
+
+    /// While the cluster stops, nobody knows any more.
+    fn survey(&self, gateway: NodeId) -> BoxFuture<'static, Option<Vec<NodeView>>> {
+        let (answer, answered) = oneshot::channel();
+        let left = self.leave(Order::Survey(gateway, answer));
+        Box::pin(async move {
+            left.ok()?;
+            answered.await.ok()
         })
     }
 
@@ -284,6 +296,7 @@ impl Operator {
         match order {
             // Whoever asked may have given up, here and below.
             Order::Settings(answer) => answer.send(self.settings()).unwrap_or_default(),
+            Order::Survey(from, answer) => answer.send(self.survey(from)).unwrap_or_default(),
             Order::Turn(Knob::Restart(id), answer) => self.restart(id, answer).await,
             Order::Turn(knob, answer) => {
                 let turned = self.turn(knob).await;

@@ -90,7 +90,7 @@ pub use hlc::{
     WIDEST_TOLERATED_EPSILON,
 };
 pub use offset::{Lean, Offset, OffsetError, format_offset, parse_offset};
-pub use switchable::{Aim, Beyond, BeyondClaim, SwitchableClock};
+pub use switchable::{Aim, Beyond, BeyondClaim, Reading, SwitchableClock};
 pub use timestamp::{Interval, Mono, Now, Timestamp};
 pub use truetime::{ManualTicker, Ticker, TrueTime};
 pub use uncertainty::{MAX_EPSILON, Sawtooth, Uncertainty, UncertaintyError};

@@ -89,6 +89,15 @@ pub enum Beyond {
     Lie,
 }
 
+/// What a clock says at a moment, and how wrong it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What it says.
+    pub interval: Interval,
+    /// How far the middle of the interval is from the true time, in nanoseconds; positive: ahead.
+    pub offset_nanos: i64,
+}
+
 /// A clock would have been further off than it claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeyondClaim {
@@ -203,6 +212,35 @@ impl SwitchableClock {
         self.time.now_nanos()
     }
 
+    /// What these clocks say at one moment of the true time that all of them know, in their order.
+    /// Read one after the other they would say it of different moments.
+    ///
+    /// # Panics
+    /// If they do not share their true time: then there is no such moment.
+    #[must_use]
+    pub fn at_once(clocks: &[&SwitchableClock]) -> Vec<Reading> {
+        let Some(first) = clocks.first() else { return Vec::new() };
+        let elapsed_nanos = first.time.elapsed_nanos();
+        let true_nanos = first.time.at(elapsed_nanos);
+        let reading = |clock: &&SwitchableClock| {
+            assert_eq!(clock.time.at(elapsed_nanos), true_nanos, "clocks of one true time");
+            let (interval, offset_nanos) = clock.reading(elapsed_nanos);
+            Reading { interval, offset_nanos }
+        };
+        clocks.iter().map(reading).collect()
+    }
+
+    /// The interval at a reading of the ticker, and how far its middle is from the true time.
+    fn reading(&self, elapsed_nanos: u64) -> (Interval, i64) {
+        let (epsilon, offset_nanos) = self.error_at(elapsed_nanos);
+        let middle = self.time.at(elapsed_nanos).saturating_add_signed(offset_nanos);
+        let interval = Interval {
+            earliest: middle.saturating_sub(epsilon),
+            latest: middle.saturating_add(epsilon),
+        };
+        (interval, offset_nanos)
+    }
+
     fn settings(&self) -> Settings {
         *self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -219,13 +257,7 @@ impl SwitchableClock {
 
 impl Clock for SwitchableClock {
     fn now(&self) -> Interval {
-        let elapsed_nanos = self.time.elapsed_nanos();
-        let (epsilon, offset) = self.error_at(elapsed_nanos);
-        let middle = self.time.at(elapsed_nanos).saturating_add_signed(offset);
-        Interval {
-            earliest: middle.saturating_sub(epsilon),
-            latest: middle.saturating_add(epsilon),
-        }
+        self.reading(self.time.elapsed_nanos()).0
     }
 
     fn mono(&self) -> Mono {

@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use clock::Mono;
 use expr::{SqlError, SqlState};
 use futures::future::{BoxFuture, join_all};
 use keys::{NodeId, SchemaVersion};
 use kv::Descriptor;
-use sql::{ClockInfo, Cluster, CommitStats, NodeInfo, Placement, Stopped, control::Control};
+use sql::{
+    ClockInfo, Cluster, CommitStats, NodeInfo, Placement, Stopped,
+    control::{Control, NodeState, NodeView},
+};
 use trace::{Summary, Timeline, TraceId, Tracer};
 use txn::CommitInfo;
 
@@ -14,7 +18,7 @@ use crate::{
     gateway::{Gateway, Watches},
     guard::ADVICE,
     members::Members,
-    message::{NodeAnswer, NodeQuestion},
+    message::{ClockReading, NodeAnswer, NodeQuestion},
     time::NodeClock,
 };
 
@@ -54,6 +58,39 @@ impl NodeCluster {
         }
         self.members.why_stopped(node)
     }
+
+    /// The nodes that may answer a question: all of them, but for those that the process around this
+    /// node knows to be down, still, or cut off. Waiting for them would be in vain.
+    fn worth_asking(&self) -> impl Future<Output = Vec<NodeId>> + Send + use<> {
+        let local = self.members.local().id;
+        let all: Vec<NodeId> = self.members.iter().map(|m| m.id).collect();
+        let survey = self.control.survey(local);
+        async move {
+            let Some(views) = survey.await else { return all };
+            let answers = |view: &NodeView| view.state == NodeState::Runs && view.linked;
+            let silent = |id: &NodeId| views.iter().any(|view| view.node == *id && !answers(view));
+            all.into_iter().filter(|id| *id == local || !silent(id)).collect()
+        }
+    }
+}
+
+/// What a clock says now that was read somewhere between question and answer.
+fn clock_at(
+    (node, reading, asked, answered): (NodeId, ClockReading, Mono, Mono),
+    now: Mono,
+) -> ClockInfo {
+    let read_within = answered.since(asked) / 2;
+    let since = u64::try_from((now.since(answered) + read_within).as_nanos()).unwrap_or(u64::MAX);
+    ClockInfo {
+        node,
+        earliest: reading.interval.earliest.saturating_add(since),
+        latest: reading.interval.latest.saturating_add(since),
+        epsilon: reading.interval.epsilon(),
+        source: reading.source,
+        true_offset_nanos: reading.true_offset_nanos,
+        distrust: reading.distrust,
+        read_within,
+    }
 }
 
 impl Cluster for NodeCluster {
@@ -79,27 +116,25 @@ impl Cluster for NodeCluster {
         self.members.iter().map(info).collect()
     }
 
+    /// Answers come at different moments. Each is taken for the middle of the way there and back,
+    /// and its interval is moved on from there to the moment when the last one is in: the clocks of
+    /// machines run alike for that long, and half the way is told beside it.
     fn clocks(&self) -> BoxFuture<'static, Vec<ClockInfo>> {
-        let gateway = self.gateway.clone();
+        let (gateway, clock) = (self.gateway.clone(), Arc::clone(&self.clock));
         let nodes: Vec<NodeId> = self.members.iter().map(|m| m.id).collect();
         Box::pin(async move {
             let readings = nodes.into_iter().map(|node| {
-                let gateway = gateway.clone();
+                let (gateway, clock) = (gateway.clone(), Arc::clone(&clock));
                 async move {
+                    let asked = clock.now().mono;
                     let answer = gateway.ask(node, NodeQuestion::Ping, CLOCK_PATIENCE).await?;
                     let NodeAnswer::Pong(reading) = answer else { return None };
-                    Some(ClockInfo {
-                        node,
-                        earliest: reading.interval.earliest,
-                        latest: reading.interval.latest,
-                        epsilon: reading.interval.epsilon(),
-                        source: reading.source,
-                        true_offset_nanos: reading.true_offset_nanos,
-                        distrust: reading.distrust,
-                    })
+                    Some((node, reading, asked, clock.now().mono))
                 }
             });
-            join_all(readings).await.into_iter().flatten().collect()
+            let readings: Vec<_> = join_all(readings).await.into_iter().flatten().collect();
+            let now = clock.now().mono;
+            readings.into_iter().map(|told| clock_at(told, now)).collect()
         })
     }
 
@@ -184,9 +219,9 @@ impl Cluster for NodeCluster {
     }
 
     fn commit_stats(&self) -> BoxFuture<'static, Vec<(NodeId, CommitStats)>> {
-        let gateway = self.gateway.clone();
-        let nodes: Vec<NodeId> = self.members.iter().map(|m| m.id).collect();
+        let (gateway, nodes) = (self.gateway.clone(), self.worth_asking());
         Box::pin(async move {
+            let nodes = nodes.await;
             let asked = nodes.into_iter().map(|node| {
                 let gateway = gateway.clone();
                 async move {
@@ -208,13 +243,14 @@ impl Cluster for NodeCluster {
     }
 
     fn timeline(&self, id: TraceId) -> BoxFuture<'static, Timeline> {
-        let gateway = self.gateway.clone();
+        let (gateway, worth) = (self.gateway.clone(), self.worth_asking());
         let regions = self.members.iter().map(|m| (m.id, m.region.clone()));
         let regions: BTreeMap<NodeId, String> = regions.collect();
         Box::pin(async move {
+            let worth = worth.await;
             let asked = regions.keys().map(|node| {
-                let gateway = gateway.clone();
-                async move { gateway.ask(*node, NodeQuestion::Trace(id), TRACE_PATIENCE).await }
+                let gateway = worth.contains(node).then(|| gateway.clone());
+                async move { gateway?.ask(*node, NodeQuestion::Trace(id), TRACE_PATIENCE).await }
             });
             let (mut spans, mut lost, mut silent) = (Vec::new(), 0, Vec::new());
             for (node, answer) in regions.keys().zip(join_all(asked).await) {

@@ -347,6 +347,12 @@ impl Node {
         self.guard.set_mode(mode);
     }
 
+    /// Why this node distrusts its own clock and does not serve; `None`: it trusts it.
+    #[must_use]
+    pub fn distrust(&self) -> Option<String> {
+        self.guard.distrust().map(|why| why.to_string())
+    }
+
     /// What this node's replica of a range tells of itself; `None` if there is none that answers.
     pub async fn replica(&self, range: RangeId, patience: Duration) -> Option<RangeStatus> {
         let request =

@@ -29,7 +29,9 @@ pub trait Cluster: Send + Sync + fmt::Debug + 'static {
     /// Every node of the cluster, ascending by id.
     fn nodes(&self) -> Vec<NodeInfo>;
 
-    /// The clock of every live node (`SHOW CLOCKS`). Nodes that do not answer are left out.
+    /// The clock of every live node at one moment (`SHOW CLOCKS`), as well as this node can tell by
+    /// asking. Nodes that do not answer are left out. A process that runs all nodes knows better:
+    /// [`Control::survey`].
     fn clocks(&self) -> BoxFuture<'static, Vec<ClockInfo>>;
 
     /// Replicas for a new range, led from this region if one is named and has a node.
@@ -121,6 +123,9 @@ pub struct ClockInfo {
     pub true_offset_nanos: Option<i64>,
     /// Why the node distrusts it and does not serve.
     pub distrust: Option<String>,
+    /// The interval is that of one moment for all clocks, up to this: zero where they are read
+    /// together, half of the way to the node and back where it is asked.
+    pub read_within: Duration,
 }
 
 /// Where a new range lives.

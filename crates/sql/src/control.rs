@@ -23,6 +23,8 @@ use expr::{SqlError, SqlState};
 use futures::future::BoxFuture;
 use keys::NodeId;
 
+use crate::cluster::ClockInfo;
+
 /// The process around a node, as far as SQL may turn its knobs.
 pub trait Control: Send + Sync + fmt::Debug + 'static {
     /// Turns a knob. When it resolves, the change holds.
@@ -41,8 +43,51 @@ pub trait Control: Send + Sync + fmt::Debug + 'static {
         Ok(())
     }
 
+    /// How every node is, and what the clocks of all that are not down say, at one moment; for a
+    /// gateway that asks. `None`: this process does not run all nodes, so nobody here knows.
+    fn survey(&self, _gateway: NodeId) -> BoxFuture<'static, Option<Vec<NodeView>>> {
+        Box::pin(async { None })
+    }
+
     /// Every setting as it is now, by name and scope (`SHOW CLUSTER SETTINGS`).
     fn settings(&self) -> BoxFuture<'static, Result<Vec<ClusterSetting>, SqlError>>;
+}
+
+/// A node, as whoever runs it sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// Which.
+    pub node: NodeId,
+    /// Whether it runs.
+    pub state: NodeState,
+    /// Whether links between it and the gateway that asks are whole, both ways.
+    pub linked: bool,
+    /// Its clock; `None` while the node is down.
+    pub clock: Option<ClockInfo>,
+}
+
+/// Whether a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// It does.
+    Runs,
+    /// It stands still, and goes on by itself.
+    Paused,
+    /// It was started and does not serve yet.
+    Starts,
+    /// It is down.
+    Crashed,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NodeState::Runs => "running",
+            NodeState::Paused => "paused",
+            NodeState::Starts => "starting",
+            NodeState::Crashed => "crashed",
+        })
+    }
 }
 
 /// What came of it.

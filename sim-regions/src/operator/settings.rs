@@ -8,11 +8,11 @@ use node::{ClockGuard, Node};
 use range::CommitWait;
 use sql::{
     SqlError,
-    control::{ClusterSetting, OnOff, Scope, Setting, SettingName, Turned},
+    control::{ClusterSetting, NodeState, OnOff, Scope, Setting, SettingName, Turned},
 };
 use timer::{Instant, sleep};
 
-use super::{Operator, State};
+use super::Operator;
 use crate::Cluster;
 
 /// How long a commit-wait that was turned on waits for what was acknowledged without it.
@@ -155,17 +155,12 @@ impl Operator {
         }));
         rows.extend(self.changed_links());
         rows.extend(self.patients.iter().filter_map(|(id, patient)| {
-            let state = match patient.state {
-                State::Runs => return None,
-                State::Paused => "paused",
-                State::Starts(..) => "starting",
-                State::Crashed => "crashed",
-            };
-            Some(ClusterSetting {
+            let state = patient.state.seen();
+            (state != NodeState::Runs).then(|| ClusterSetting {
                 name: "node.state".to_owned(),
                 scope: id.to_string(),
-                value: state.to_owned(),
-                default: "running".to_owned(),
+                value: state.to_string(),
+                default: NodeState::Runs.to_string(),
                 is_unsafe: false,
             })
         }));

@@ -115,6 +115,25 @@ fn beyond_its_claim_a_clock_moves_only_as_a_liar() {
     assert!(honest.is_honest(), "what an honest clock can do makes no liar");
 }
 
+/// Two honest clocks overlap when they are read together: both contain that one moment.
+#[test]
+fn clocks_read_at_once_tell_of_one_moment() {
+    let ticker = ManualTicker::new();
+    let time = TrueTime::new(1_700_000_000_000_000_000, Arc::clone(&ticker) as _);
+    let lean = |lean, seed| {
+        SwitchableClock::simulated(time.clone(), fixed(4), Offset::Adversarial(lean), seed)
+    };
+    let (fast, slow) = (lean(Lean::Fast, 1), lean(Lean::Slow, 2));
+    ticker.advance(Duration::from_secs(7));
+    let [ahead, behind] = SwitchableClock::at_once(&[&fast, &slow])[..] else {
+        panic!("one reading per clock")
+    };
+    assert_eq!((ahead.offset_nanos, behind.offset_nanos), (4_000_000, -4_000_000));
+    assert_eq!(ahead.interval.earliest, behind.interval.latest, "the true time is in both");
+    assert_eq!((ahead.interval, behind.interval), (fast.now(), slow.now()));
+    assert_eq!(SwitchableClock::at_once(&[]), []);
+}
+
 #[test]
 fn a_real_clock_does_not_know_its_offset() {
     let time = TrueTime::new(ORIGIN, ManualTicker::new());

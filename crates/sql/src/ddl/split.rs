@@ -12,6 +12,8 @@ use super::publish::publish;
 use crate::{
     bind::{self, undefined_table},
     catalog::{Table, ids, key_part},
+    cluster::NodeInfo,
+    control::Place,
     database::Database,
     session::{Execution, Session},
 };
@@ -94,30 +96,33 @@ async fn record(database: &Database, ranges: Vec<Descriptor>) -> Result<(), SqlE
     Ok(())
 }
 
-/// `ALTER TABLE .. TRANSFER LEADER TO REGION ..`: the leaders of all its ranges.
+/// `ALTER TABLE .. TRANSFER LEADER TO REGION ..`, `move_leader`: the leaders of all its ranges.
 pub(crate) async fn transfer_table(
     session: &Session,
     name: &[String],
-    region: &str,
+    place: &Place,
 ) -> Result<Execution, SqlError> {
     let table = table_named(session, name).await?;
     let database = session.database();
     let nodes = database.0.cluster.nodes();
-    if !nodes.iter().any(|node| node.region == region) {
-        return Err(super::table::no_region(session, region));
+    let fits = |node: &&NodeInfo| match place {
+        Place::Region(region) => node.region == *region,
+        Place::Node(id) => node.id == *id,
+    };
+    if !nodes.iter().any(|node| fits(&node)) {
+        return Err(super::table::no_region(session, &place.to_string()));
     }
     let deadline = session.statement_deadline();
     let span = layout::table_span(table.id);
     let ranges = database.0.router.ranges_of(&span, deadline).await;
     for range in ranges.map_err(|error| crate::error::from_txn(&error))? {
-        let in_region = |id: &NodeId| {
-            nodes.iter().any(|node| node.id == *id && node.region == region && node.live)
-        };
-        let Some(to) = range.voters.iter().copied().find(in_region) else {
-            return Err(SqlError::new(
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("range {} has no live replica in region \"{region}\"", range.id.0),
-            ));
+        let voters = nodes.iter().filter(|node| node.live && range.voters.contains(&node.id));
+        let Some(to) = voters.clone().find(fits).map(|node| node.id) else {
+            let elsewhere: Vec<String> =
+                voters.map(|node| format!("{} ({})", node.id, node.region)).collect();
+            let message = format!("range {} has no live replica in {place}", range.id.0);
+            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                .with_hint(format!("Its live replicas: {}.", elsewhere.join(", "))));
         };
         transfer(database, &range, to, deadline).await?;
     }

@@ -33,7 +33,7 @@ const PROCEDURES: &[&str] = &[
     "skew_clock(node, '+40ms' [, 'unsafe'])",
     "step_clock(node, '-2s' [, 'unsafe'])",
     "drift_clock(node, '500ppm' [, 'unsafe'])",
-    "move_leader('table', 'region')",
+    "move_leader('table', 'region' or node)",
 ];
 
 /// The longest pause of a node: longer than every lease and patience there is.
@@ -87,9 +87,9 @@ impl Session {
                 (Knob::Reset { name, scope: self.scope(scope)? }, "RESET CLUSTER SETTING")
             }
             KnobStatement::Call(name, arguments) if name == "move_leader" => {
-                let [table, region] = arguments.as_slice() else { return Err(misused(name)) };
-                let table = [table.clone()];
-                crate::ddl::split::transfer_table(self, &table, region).await?;
+                let [table, place] = arguments.as_slice() else { return Err(misused(name)) };
+                let (table, place) = ([table.clone()], self.place(place)?);
+                crate::ddl::split::transfer_table(self, &table, &place).await?;
                 return Ok(Execution::done("CALL"));
             }
             KnobStatement::Call(name, arguments) => {

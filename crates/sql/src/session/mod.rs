@@ -233,6 +233,7 @@ impl Session {
     ) -> Result<Session, SqlError> {
         let start = |settings: &mut settings::Settings| {
             settings.set_user(&options.user);
+            settings.set_place(database.0.cluster.node_id(), &database.0.cluster.region());
             settings.set_startup("application_name", &options.application_name)?;
             if database.0.config.trace {
                 settings.set_startup("trace", "on")?;

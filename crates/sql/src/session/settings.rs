@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use expr::{SqlError, SqlState};
+use keys::NodeId;
 
 use crate::parse::IsolationName;
 
@@ -111,6 +112,8 @@ const DEFINITIONS: &[Definition] = &[
         "How long a statement waits for locks on rows (FOR UPDATE, READ COMMITTED).",
     ),
     setting("max_identifier_length", "63", Kind::Fixed, "Longest name in bytes."),
+    reported("node_id", "", Kind::Fixed, "The node that serves this session."),
+    reported("region", "", Kind::Fixed, "The region of that node."),
     setting("row_security", "on", Kind::Bool, "Remembered only: there are no policies."),
     setting("search_path", "\"$user\", public", Kind::Text, "Only public exists."),
     reported("server_encoding", "UTF8", Kind::Fixed, "Character set of the database."),
@@ -183,6 +186,12 @@ impl Settings {
     /// The user, which is no setting that a client may change.
     pub fn set_user(&mut self, user: &str) {
         self.startup.insert("session_authorization", user.to_owned());
+    }
+
+    /// Where the session is served, which is nothing that a client may change either.
+    pub fn set_place(&mut self, node: NodeId, region: &str) {
+        self.startup.insert("node_id", node.0.to_string());
+        self.startup.insert("region", region.to_owned());
     }
 
     /// Back to the default; answers with it.

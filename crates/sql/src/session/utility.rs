@@ -59,7 +59,8 @@ impl Session {
                 crate::ddl::split::split_table(self, table, rows).await
             }
             Utility::TransferTable(table, region) => {
-                crate::ddl::split::transfer_table(self, table, region).await
+                let place = crate::control::Place::Region(region.clone());
+                crate::ddl::split::transfer_table(self, table, &place).await
             }
             Utility::TransferRange(range, node) => {
                 crate::ddl::split::transfer_range(self, *range, *node).await

@@ -73,7 +73,8 @@ fn setting_row(setting: ClusterSetting) -> Row {
 
 async fn stats(database: &Database) -> Vec<Row> {
     let cluster = &database.0.cluster;
-    let (stats, clocks) = futures::join!(cluster.commit_stats(), cluster.clocks());
+    let (stats, clocks) =
+        futures::join!(cluster.commit_stats(), super::nodes::clock_infos(database));
     let nodes = cluster.nodes();
     let row = |(node, stats): (keys::NodeId, CommitStats)| {
         let region = nodes.iter().find(|info| info.id == node).map(|info| info.region.as_str());

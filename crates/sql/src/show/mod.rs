@@ -1,6 +1,7 @@
 //! `SHOW`: settings, tables, and the cluster as it is now.
 
 mod knobs;
+mod nodes;
 mod ranges;
 mod trace;
 
@@ -47,8 +48,8 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
             ("replicas", T),
         ]),
         Show::Regions => table_of(&[("region", T), ("zones", T), ("nodes", I), ("live", I)]),
-        Show::Nodes => node_columns(),
-        Show::Clocks => clock_columns(),
+        Show::Nodes => nodes::columns(),
+        Show::Clocks => nodes::clock_columns(),
         Show::Columns(_) | Show::Indexes(_) | Show::Constraints(_) | Show::Tables => {
             table_columns(show)
         }
@@ -89,30 +90,6 @@ pub(crate) fn columns(show: &Show) -> Arc<[ResultColumn]> {
     }
 }
 
-fn node_columns() -> Arc<[ResultColumn]> {
-    table_of(&[
-        ("node_id", Type::Int8),
-        ("region", Type::Text),
-        ("zone", Type::Text),
-        ("address", Type::Text),
-        ("sql_address", Type::Text),
-        ("live", Type::Bool),
-        ("stopped", Type::Text),
-    ])
-}
-
-fn clock_columns() -> Arc<[ResultColumn]> {
-    table_of(&[
-        ("node_id", Type::Int8),
-        ("earliest", Type::TimestampTz),
-        ("latest", Type::TimestampTz),
-        ("epsilon_ms", Type::Float8),
-        ("source", Type::Text),
-        ("true_offset_ms", Type::Float8),
-        ("distrust", Type::Text),
-    ])
-}
-
 /// The columns of those that are about tables.
 fn table_columns(show: &Show) -> Arc<[ResultColumn]> {
     const T: Type = Type::Text;
@@ -151,9 +128,9 @@ pub(crate) async fn run(session: &Session, show: &Show) -> Result<Execution, Sql
             })
             .collect(),
         Show::Ranges(table) => ranges::rows(session, table.as_deref()).await?,
-        Show::Regions => regions(session.database()),
-        Show::Nodes => nodes(session.database()),
-        Show::Clocks => clocks(session.database()).await,
+        Show::Regions => nodes::regions(session.database()).await,
+        Show::Nodes => nodes::rows(session.database()).await,
+        Show::Clocks => nodes::clocks(session.database()).await,
         Show::Tables => tables(session).await?,
         Show::Columns(name) => columns_of(&*table(session, name).await?),
         Show::Indexes(name) => indexes_of(&*table(session, name).await?),
@@ -227,64 +204,6 @@ pub(crate) fn commit_line(info: &CommitInfo) -> String {
         ms(info.commit_wait),
         ms(info.hidden),
     )
-}
-
-fn regions(database: &Database) -> Vec<Row> {
-    let mut nodes = database.0.cluster.nodes();
-    nodes.sort_by(|a, b| (&a.region, a.id).cmp(&(&b.region, b.id)));
-    nodes
-        .chunk_by(|a, b| a.region == b.region)
-        .map(|group| {
-            let mut zones: Vec<&str> = group.iter().map(|node| node.zone.as_str()).collect();
-            zones.sort_unstable();
-            zones.dedup();
-            vec![
-                Datum::text(&group[0].region),
-                Datum::text(zones.join(", ")),
-                count(group.len()),
-                count(group.iter().filter(|node| node.live).count()),
-            ]
-        })
-        .collect()
-}
-
-fn nodes(database: &Database) -> Vec<Row> {
-    let nodes = database.0.cluster.nodes().into_iter();
-    nodes
-        .map(|node| {
-            vec![
-                number(node.id.0),
-                Datum::text(node.region),
-                Datum::text(node.zone),
-                Datum::text(node.address),
-                Datum::text(node.sql_address),
-                Datum::Bool(node.live),
-                node.stopped.map_or(Datum::Null, Datum::text),
-            ]
-        })
-        .collect()
-}
-
-async fn clocks(database: &Database) -> Vec<Row> {
-    let clocks = database.0.cluster.clocks().await.into_iter();
-    let time = |nanos| Datum::TimestampTz(expr::datetime::from_unix_nanos(nanos));
-    clocks
-        .map(|clock| {
-            // A nanosecond more or less is far below what is shown.
-            let offset = clock
-                .true_offset_nanos
-                .map(|nanos| f64::from(i32::try_from(nanos / 1_000).unwrap_or(i32::MAX)) / 1_000.0);
-            vec![
-                number(clock.node.0),
-                time(clock.earliest),
-                time(clock.latest),
-                millis(clock.epsilon),
-                Datum::text(clock.source),
-                offset.map_or(Datum::Null, Datum::Float),
-                clock.distrust.map_or(Datum::Null, Datum::text),
-            ]
-        })
-        .collect()
 }
 
 async fn table(session: &Session, name: &[String]) -> Result<Arc<Table>, SqlError> {

@@ -137,6 +137,7 @@ impl Cluster for FakeCluster {
                 source: "naive".to_owned(),
                 true_offset_nanos: None,
                 distrust: None,
+                read_within: Duration::ZERO,
             })
             .collect();
         Box::pin(async move { clocks })
