@@ -1,6 +1,6 @@
 //! Line editing: prompt, history, completion, and knowing when a statement is not finished.
 
-use std::{borrow::Cow, collections::BTreeSet, path::PathBuf};
+use std::{borrow::Cow, path::PathBuf};
 
 use reedline::{
     ColumnarMenu, Completer, CompletionResult, Emacs, FileBackedHistory, KeyCode, KeyModifiers,
@@ -8,65 +8,19 @@ use reedline::{
     ReedlineMenu, Span, Suggestion, ValidationResult, Validator, default_emacs_keybindings,
 };
 
-use crate::{knobs, lines, meta};
+use crate::{
+    client::{Client, Place},
+    complete::complete,
+    console, lines,
+    tap::Block,
+    vocabulary,
+};
 
 /// Lines kept in the history file.
 const HISTORY_LINES: usize = 2000;
 
-/// Words offered for completion beside table names and backslash commands.
-const WORDS: &[&str] = &[
-    "ALTER TABLE",
-    "AS OF SYSTEM TIME",
-    "BEGIN",
-    "CHECK ALL TABLES",
-    "CHECK TABLE",
-    "COMMIT",
-    "CREATE INDEX",
-    "CREATE TABLE",
-    "DELETE FROM",
-    "DISTINCT",
-    "DROP INDEX",
-    "DROP TABLE",
-    "EXPLAIN",
-    "FOR UPDATE",
-    "FROM",
-    "GROUP BY",
-    "HAVING",
-    "INSERT INTO",
-    "ISOLATION LEVEL",
-    "JOIN",
-    "LEFT JOIN",
-    "LIMIT",
-    "ON CONFLICT",
-    "ORDER BY",
-    "PRIMARY KEY",
-    "READ ONLY",
-    "REPEATABLE READ",
-    "RETURNING",
-    "ROLLBACK",
-    "SAVEPOINT",
-    "SELECT",
-    "SERIALIZABLE",
-    "SET",
-    "SHOW",
-    "SHOW CLOCKS",
-    "SHOW COMMIT STATS",
-    "SHOW NODES",
-    "SHOW RANGES FROM TABLE",
-    "SHOW REGIONS",
-    "SHOW TABLES",
-    "SPLIT AT VALUES",
-    "TRUNCATE",
-    "UPDATE",
-    "VALUES",
-    "WHERE",
-];
-
-/// The line editor.
-///
-/// # Errors
-/// If the history file cannot be opened.
-pub fn editor(tables: Vec<String>) -> anyhow::Result<Reedline> {
+/// The line editor. A history that cannot be kept is told, and is no reason to stop.
+pub fn editor(words: vocabulary::Shared) -> Reedline {
     let mut keys = default_emacs_keybindings();
     let complete = ReedlineEvent::UntilFound(vec![
         ReedlineEvent::Menu("completion".into()),
@@ -74,16 +28,21 @@ pub fn editor(tables: Vec<String>) -> anyhow::Result<Reedline> {
     ]);
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
     let menu = ColumnarMenu::default().with_name("completion");
-    let mut editor = Reedline::create()
+    let editor = Reedline::create()
         .with_validator(Box::new(Finished))
-        .with_completer(Box::new(Words { tables }))
+        .with_completer(Box::new(Words(words)))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))
+        .with_quick_completions(true)
+        .with_partial_completions(true)
         .with_edit_mode(Box::new(Emacs::new(keys)));
-    if let Some(file) = history_file() {
-        let history = FileBackedHistory::with_file(HISTORY_LINES, file)?;
-        editor = editor.with_history(Box::new(history));
+    let Some(file) = history_file() else { return editor };
+    match FileBackedHistory::with_file(HISTORY_LINES, file.clone()) {
+        Ok(history) => editor.with_history(Box::new(history)),
+        Err(error) => {
+            console::tell(&format!("{}: {error}; no history is kept", file.display()));
+            editor
+        }
     }
-    Ok(editor)
 }
 
 fn history_file() -> Option<PathBuf> {
@@ -95,56 +54,62 @@ struct Finished;
 
 impl Validator for Finished {
     fn validate(&self, line: &str) -> ValidationResult {
-        let (_, rest) = lines::split(line);
-        if lines::is_blank(&rest) {
-            ValidationResult::Complete
-        } else {
-            ValidationResult::Incomplete
+        match lines::is_finished(line) {
+            true => ValidationResult::Complete,
+            false => ValidationResult::Incomplete,
         }
     }
 }
 
-struct Words {
-    tables: Vec<String>,
-}
+struct Words(vocabulary::Shared);
 
 impl Completer for Words {
     fn complete(&mut self, line: &str, position: usize) -> CompletionResult {
-        let head = &line[..position];
-        let start = head.rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '\\'));
-        let start = start.map_or(0, |at| at + head[at..].chars().next().map_or(1, char::len_utf8));
-        let word = &head[start..];
-        if word.is_empty() {
-            return CompletionResult::fresh(Vec::new());
-        }
-        let commands = meta::COMMANDS.iter().chain(knobs::COMMANDS);
-        // Several lines of the help may be about one command.
-        let commands: BTreeSet<&str> =
-            commands.map(|(name, _)| name.split(' ').next().unwrap_or(name)).collect();
-        let lower = word.to_lowercase();
-        let candidates = commands
-            .into_iter()
-            .chain(WORDS.iter().copied())
-            .chain(self.tables.iter().map(String::as_str));
-        let found = candidates
-            .filter(|candidate| candidate.to_lowercase().starts_with(&lower))
-            .map(|candidate| Suggestion {
-                value: candidate.to_owned(),
-                span: Span::new(start, position),
-                append_whitespace: true,
-                ..Suggestion::default()
-            })
-            .collect::<Vec<_>>();
-        CompletionResult::fresh(found)
+        let found = complete(&line[..position], &self.0.get());
+        let suggestion = |value: String| Suggestion {
+            // `rtt=` and `CALL meridian_internal.` go on without a blank.
+            append_whitespace: !value.ends_with(['=', '.']),
+            value,
+            span: Span::new(found.start, position),
+            ..Suggestion::default()
+        };
+        CompletionResult::fresh(found.values.into_iter().map(suggestion).collect::<Vec<_>>())
     }
 }
 
-/// `meridian> `, and what the transaction's state adds to it.
-pub struct ShellPrompt;
+/// `n1 us-east> `: the node, its region, and the state of the transaction as psql shows it: `*` in a
+/// block, `!` in one that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShellPrompt {
+    left: String,
+}
+
+impl ShellPrompt {
+    /// For the next statement on a connection.
+    pub fn of(client: &Client) -> ShellPrompt {
+        let block = (!client.is_closed()).then(|| client.block());
+        ShellPrompt { left: left(client.place(), block) }
+    }
+}
+
+/// Without a block there is no connection.
+fn left(place: Option<&Place>, block: Option<Block>) -> String {
+    let Some(block) = block else { return "not connected".to_owned() };
+    let name = match place {
+        Some(Place { node, region }) => format!("n{node} {region}"),
+        None => "meridian".to_owned(),
+    };
+    let mark = match block {
+        Block::Idle => "",
+        Block::Open => "*",
+        Block::Failed => "!",
+    };
+    name + mark
+}
 
 impl Prompt for ShellPrompt {
     fn render_prompt_left(&self) -> Cow<'_, str> {
-        "meridian".into()
+        self.left.as_str().into()
     }
 
     fn render_prompt_right(&self) -> Cow<'_, str> {
@@ -156,10 +121,32 @@ impl Prompt for ShellPrompt {
     }
 
     fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
-        "      -> ".into()
+        let width = self.left.chars().count();
+        format!("{:>width$}> ", "-").into()
     }
 
     fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
         format!("(history: {}) ", search.term).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prompt_tells_where_and_in_what_state() {
+        let place = Place { node: "4".into(), region: "us-west".into() };
+        for (place, block, expected) in [
+            (Some(&place), Some(Block::Idle), "n4 us-west"),
+            (Some(&place), Some(Block::Open), "n4 us-west*"),
+            (Some(&place), Some(Block::Failed), "n4 us-west!"),
+            (Some(&place), None, "not connected"),
+            (None, Some(Block::Open), "meridian*"),
+        ] {
+            assert_eq!(left(place, block), expected);
+        }
+        let prompt = ShellPrompt { left: "n4 us-west*".to_owned() };
+        assert_eq!(prompt.render_prompt_multiline_indicator(), "          -> ");
     }
 }

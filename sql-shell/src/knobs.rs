@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::meta::Command;
+use crate::{meta::Command, words};
 
 /// What the shell's tools are asked to do: they live in the program around the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("\\clock model MODEL [n3|REGION]", "zero, fixed(4ms), spanner2012, cockroach ..."),
     (
         "\\clock offset fast [n3|REGION]",
-        "where in its interval: fast, slow, centered, uniform, walk",
+        "where in its interval it is: fast, slow, centered, uniform, walk",
     ),
     ("\\clock skew n3 +40ms [--unsafe]", "a clock's offset; beyond its ε only with --unsafe"),
     ("\\clock step n3 -2s [--unsafe]", "moves a clock from where it is"),
@@ -36,18 +36,24 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("\\pause n3 5s", "a node stands still"),
     ("\\commit-wait on|off", "UNSAFE when off: commits are told before they are past"),
     ("\\guard on|off", "UNSAFE when off: a node whose clock is wrong goes on serving"),
-    ("\\leader TABLE REGION", "moves the leaders of a table's ranges"),
-    ("\\watch [1s] [COUNT]", "a line per interval: commits, latency, commit-wait, ε"),
-    ("\\workload bank|kv CLIENTS", "load over all gateways; \\workload stop ends it"),
-    ("\\check start|report|run 5s", "records a history on this cluster and judges it"),
+    ("\\leader TABLE REGION|n3", "moves the leaders of a table's ranges"),
+    (
+        "\\watch [1s] [COUNT]",
+        "a line per interval: commits, latency, commit-wait, ε, and knobs that were turned; Ctrl-C \
+         ends it",
+    ),
+    ("\\workload bank|kv CLIENTS", "load over all gateways"),
+    ("\\workload stop", "ends it, and tells what came of it"),
+    ("\\check run 5s [FILE.html]", "records a history on this cluster and judges it"),
+    ("\\check start", "begins to record; Ctrl-C in \\check run leaves it recording"),
+    ("\\check report [FILE.html]", "ends and judges it; or the last verdict once more"),
 ];
 
 /// How often `\watch` prints unless told otherwise.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Understands a command about knobs; `None` if it is not one.
-pub fn parse(line: &str) -> Option<Result<Command, String>> {
-    let words: Vec<&str> = line.split_whitespace().collect();
+pub fn parse(words: &[&str]) -> Option<Result<Command, String>> {
     let (name, rest) = words.split_first()?;
     let found = match *name {
         "\\settings" => expect(rest.is_empty(), name).map(|()| sql("SHOW CLUSTER SETTINGS")),
@@ -167,8 +173,9 @@ fn call(procedure: &str, arguments: &[&str]) -> Command {
     sql(&format!("CALL meridian_internal.{procedure}({})", arguments.join(", ")))
 }
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+/// A word as a text in SQL. A name in double quotes is what it names.
+fn literal(word: &str) -> String {
+    format!("'{}'", words::unquoted(word).replace('\'', "''"))
 }
 
 fn sql(text: &str) -> Command {
@@ -183,15 +190,23 @@ fn expect(fits: bool, name: &str) -> Result<(), String> {
 fn usage(name: &str) -> String {
     let known = COMMANDS.iter().map(|(command, _)| *command);
     let known: Vec<&str> = known.filter(|known| known.split(' ').next() == Some(name)).collect();
-    format!("write {}", known.join(", or "))
+    match known.as_slice() {
+        [one] => format!("write {one}"),
+        several => format!("write one of\n  {}", several.join("\n  ")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(line: &str) -> Option<Result<Command, String>> {
+        let words = words::split(line).expect("whole quotes");
+        parse(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     fn becomes(line: &str) -> String {
-        match parse(line) {
+        match read(line) {
             Some(Ok(Command::Sql(sql))) => sql,
             other => panic!("{line}: {other:?}"),
         }
@@ -219,7 +234,8 @@ mod tests {
             ("\\crash n3", "CALL meridian_internal.crash_node('n3')"),
             ("\\commit-wait off", "SET CLUSTER SETTING unsafe.commit_wait = off"),
             ("\\leader t us-west", "CALL meridian_internal.move_leader('t', 'us-west')"),
-            ("\\crash n3');--", "CALL meridian_internal.crash_node('n3'');--')"),
+            ("\\leader \"My T\" n3", "CALL meridian_internal.move_leader('My T', 'n3')"),
+            ("\\crash 'n3'');--'", "CALL meridian_internal.crash_node('n3'');--')"),
         ] {
             assert_eq!(becomes(line), expected);
         }
@@ -230,17 +246,17 @@ mod tests {
         for (command, _) in COMMANDS {
             let name = command.split(' ').next().expect("a word");
             let wrong = format!("{name} a b c d e");
-            assert!(parse(&wrong).is_some(), "{name}");
+            assert!(read(&wrong).is_some(), "{name}");
         }
-        let refused = parse("\\pause n3").expect("known").expect_err("it lacks a duration");
+        let refused = read("\\pause n3").expect("known").expect_err("it lacks a duration");
         assert_eq!(refused, "write \\pause n3 5s");
-        assert!(parse("\\clock step n3 -2s --safe").expect("known").is_err());
-        assert_eq!(parse("\\dt"), None);
+        assert!(read("\\clock step n3 -2s --safe").expect("known").is_err());
+        assert_eq!(read("\\dt"), None);
     }
 
     #[test]
     fn watching_takes_an_interval_and_a_count() {
-        let watch = |line| parse(line).expect("known");
+        let watch = |line| read(line).expect("known");
         assert_eq!(watch("\\watch"), Ok(Command::Watch(Duration::from_secs(1), None)));
         assert_eq!(
             watch("\\watch 500ms 3"),

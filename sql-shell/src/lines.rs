@@ -1,12 +1,21 @@
 //! Where one statement ends and the next begins: semicolons outside quotes, dollar quotes and
 //! comments. The server parses; the shell only has to know when to send.
+//!
+//! | input | is |
+//! |---|---|
+//! | `...;` | a statement |
+//! | `... \g`, `... \gx` | a statement; the second is shown a column on a line |
+//! | a line that begins with `\` | a command, also in the middle of a statement, which waits |
+//! | `help`, `quit`, `exit` on a line where a statement would begin | a command |
 
 /// A piece of input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// A statement without its semicolon.
+    /// A statement without what ended it.
     Statement(String),
-    /// A backslash command: a line of its own that starts with a backslash.
+    /// The same, to be shown a column on a line.
+    Expanded(String),
+    /// A backslash command.
     Meta(String),
 }
 
@@ -14,23 +23,69 @@ pub enum Piece {
 #[must_use]
 pub fn split(input: &str) -> (Vec<Piece>, String) {
     let mut pieces = Vec::new();
+    // The beginning of a statement, before a command in its middle.
+    let mut begun = String::new();
     let mut rest = input;
     loop {
-        let start = rest.trim_start();
-        if start.starts_with('\\') {
-            let (line, after) = start.split_once('\n').unwrap_or((start, ""));
-            pieces.push(Piece::Meta(line.trim().trim_end_matches(';').to_owned()));
+        if is_blank(&begun) {
+            rest = rest.trim_start();
+        }
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        if let Some(command) = is_blank(&begun).then(|| word_command(line)).flatten() {
+            pieces.push(Piece::Meta(command.to_owned()));
             rest = after;
-        } else if let Some(end) = statement_end(start) {
-            let statement = start[..end].trim();
-            if !statement.is_empty() {
-                pieces.push(Piece::Statement(statement.to_owned()));
+            continue;
+        }
+        match end(rest) {
+            None => return (pieces, begun + rest),
+            Some((at, End::Command)) => {
+                let (line, after) = rest[at..].split_once('\n').unwrap_or((&rest[at..], ""));
+                pieces.push(Piece::Meta(line.trim().trim_end_matches(';').to_owned()));
+                begun += &rest[..at];
+                rest = after;
             }
-            rest = &start[end + 1..];
-        } else {
-            return (pieces, start.to_owned());
+            Some((at, ends)) => {
+                let statement = std::mem::take(&mut begun) + &rest[..at];
+                let statement = statement.trim().to_owned();
+                rest = &rest[at + ends.length()..];
+                match ends {
+                    _ if statement.is_empty() => {}
+                    End::Expanded => pieces.push(Piece::Expanded(statement)),
+                    End::Semicolon | End::Go | End::Command => {
+                        pieces.push(Piece::Statement(statement));
+                    }
+                }
+            }
         }
     }
+}
+
+/// The command that a word on a line of its own stands for.
+fn word_command(line: &str) -> Option<&'static str> {
+    match line.trim().trim_end_matches(';').to_ascii_lowercase().as_str() {
+        "help" => Some("\\?"),
+        "quit" | "exit" => Some("\\q"),
+        _ => None,
+    }
+}
+
+/// Whether a line may end something: no other line need be looked at with those before it.
+#[must_use]
+pub fn may_end(line: &str) -> bool {
+    line.contains([';', '\\']) || word_command(line).is_some()
+}
+
+/// Whether everything in this input can be run now: nothing waits for its end, or a command was
+/// given in the last line, which is not to wait.
+#[must_use]
+pub fn is_finished(input: &str) -> bool {
+    let (pieces, rest) = split(input);
+    let last = input.trim_end().lines().next_back().unwrap_or_default().trim();
+    let commanded = match pieces.last() {
+        Some(Piece::Meta(command)) => last.trim_end_matches(';') == command,
+        _ => false,
+    };
+    is_blank(&rest) || commanded
 }
 
 /// Whether there is nothing to send in this text: white space and comments.
@@ -44,27 +99,90 @@ pub fn is_blank(text: &str) -> bool {
     true
 }
 
-/// The offset of the semicolon that ends the first statement.
-fn statement_end(text: &str) -> Option<usize> {
-    let mut at = 0;
+/// What ends a statement, or interrupts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Semicolon,
+    /// `\g`.
+    Go,
+    /// `\gx`.
+    Expanded,
+    /// A line that begins with a backslash.
+    Command,
+}
+
+impl End {
+    fn length(self) -> usize {
+        match self {
+            End::Semicolon => 1,
+            End::Go => 2,
+            End::Expanded => 3,
+            End::Command => 0,
+        }
+    }
+}
+
+/// Where the first statement ends, or a command interrupts it, and what it is.
+fn end(text: &str) -> Option<(usize, End)> {
+    let (mut at, mut begins_line) = (0, true);
     while at < text.len() {
         let rest = &text[at..];
         let first = rest.chars().next()?;
-        at += match first {
-            ';' => return Some(at),
+        let length = match first {
+            ';' => return Some((at, End::Semicolon)),
+            '\\' => match backslash(rest, begins_line) {
+                Some(end) => return Some((at, end)),
+                None => 1,
+            },
+            '\'' if is_escaped(&text[..at]) => escaped_length(rest)?,
             '\'' | '"' => quoted_length(rest, first)?,
             '$' => dollar_quoted_length(rest)?,
             '-' | '/' => comment_length(rest).unwrap_or(1),
             other => other.len_utf8(),
         };
+        begins_line = match first {
+            '\n' => true,
+            '-' if length > 1 => true,
+            other => begins_line && other.is_whitespace(),
+        };
+        at += length;
     }
     None
+}
+
+/// What a backslash outside quotes means.
+fn backslash(text: &str, begins_line: bool) -> Option<End> {
+    let word = text.split(|c: char| c.is_whitespace() || c == ';').next().unwrap_or_default();
+    match word {
+        "\\g" => Some(End::Go),
+        "\\gx" => Some(End::Expanded),
+        _ if begins_line => Some(End::Command),
+        _ => None,
+    }
 }
 
 /// Length of a quoted string or name at the start; `None` if it does not end.
 fn quoted_length(text: &str, quote: char) -> Option<usize> {
     // A doubled quote ends one string and begins the next: the same to us.
     text[1..].find(quote).map(|end| end + 2)
+}
+
+/// Whether an `E` before the quote makes backslashes in the string escapes.
+fn is_escaped(before: &str) -> bool {
+    let mut back = before.chars().rev();
+    let prefixed = matches!(back.next(), Some('e' | 'E'));
+    prefixed && !back.next().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
+}
+
+/// Length of a string with escapes at the start; `None` if it does not end.
+fn escaped_length(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    let end = text[1..].find(|c: char| {
+        let ends = c == '\'' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    end.map(|end| end + 2)
 }
 
 /// Length of a `$tag$ ... $tag$` string at the start, 1 if it is none (a parameter); `None` if it
@@ -110,50 +228,4 @@ fn comment_length(text: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn statements(input: &str) -> (Vec<String>, String) {
-        let (pieces, rest) = split(input);
-        let text = |piece| match piece {
-            Piece::Statement(text) => text,
-            Piece::Meta(text) => format!("META {text}"),
-        };
-        (pieces.into_iter().map(text).collect(), rest)
-    }
-
-    #[test]
-    fn semicolons_inside_quotes_and_comments_end_nothing() {
-        let (found, rest) = statements(
-            "select ';', \";\" ; -- no; end\n select $a$ ; $a$, $1; /* ; /* ; */ ; */ select 2; x",
-        );
-        assert_eq!(
-            found,
-            [
-                "select ';', \";\"",
-                "-- no; end\n select $a$ ; $a$, $1",
-                "/* ; /* ; */ ; */ select 2"
-            ]
-        );
-        assert_eq!(rest, "x");
-    }
-
-    #[test]
-    fn a_backslash_command_is_a_line() {
-        let (found, rest) = statements("\\dt\nselect 1;\n\\x on\n");
-        assert_eq!(found, ["META \\dt", "select 1", "META \\x on"]);
-        assert_eq!(rest, "");
-    }
-
-    #[test]
-    fn an_open_quote_waits_for_more() {
-        assert_eq!(statements("select 'a;"), (vec![], "select 'a;".to_owned()));
-        assert_eq!(statements("select 'it''s'; "), (vec!["select 'it''s'".into()], String::new()));
-    }
-
-    #[test]
-    fn blank_is_white_space_and_comments() {
-        assert!(is_blank(" -- x\n /* y */ "));
-        assert!(!is_blank(" -- x\n z"));
-    }
-}
+mod tests;

@@ -1,27 +1,26 @@
-//! The loop: read, send, print. One place prints, so that a broken pipe is no error.
+//! The loop: read, send, print.
 
-use std::{
-    io::{ErrorKind, Write},
-    time::Duration,
-};
+mod interactive;
+mod watching;
+
+use std::time::Duration;
 
 use anyhow::Context;
-use reedline::Signal;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt},
     time::Instant,
 };
 
 use crate::{
-    Ending, Tools,
-    client::{Answer, Client},
-    edit::{ShellPrompt, editor},
+    Ending, Finding, Said, Tools,
+    client::{Answer, Client, elsewhere},
+    console,
     knobs::ToolLine,
     lines::{self, Piece},
     meta::{self, Command, Switch},
-    output::{Format, Layout, render},
+    output::{Format, Layout, Style, render},
     timeline::{self, Wanted},
-    watch::{self, Look},
+    vocabulary,
 };
 
 /// Files that include files: deeper than this is a cycle.
@@ -34,6 +33,10 @@ pub struct Shell {
     layout: Layout,
     timing: bool,
     tools: Option<Box<dyn Tools>>,
+    /// The worst that a tool has found.
+    found: Finding,
+    /// Words for completion.
+    words: vocabulary::Shared,
 }
 
 /// What to do after a piece of input.
@@ -47,76 +50,72 @@ enum Next {
 impl Shell {
     /// A shell on a connection.
     pub fn new(client: Client, format: Format, tools: Option<Box<dyn Tools>>) -> Shell {
-        Shell { client, format, layout: Layout::Rows, timing: false, tools }
+        Shell {
+            client,
+            format,
+            layout: Layout::Auto,
+            timing: false,
+            tools,
+            found: Finding::Nothing,
+            words: vocabulary::Shared::default(),
+        }
     }
 
-    /// Runs a text to its end, or to its first error.
-    pub async fn batch(&mut self, input: &str) -> anyhow::Result<Ending> {
-        match self.text(input, 0).await? {
-            Next::Go | Next::Quit => Ok(Ending::Clean),
-            Next::Failed => Ok(Ending::Failed),
+    /// Runs texts to their end, or to the first error.
+    pub async fn batch(&mut self, texts: &[String]) -> anyhow::Result<Ending> {
+        for text in texts {
+            match self.text(text, 0).await? {
+                Next::Go => {}
+                Next::Quit => break,
+                Next::Failed => return Ok(Ending::Failed),
+            }
         }
+        Ok(self.ending())
     }
 
     /// Runs what is piped in, to its end or to its first error, whose line is told. Statements run as
     /// they come: who writes them may wait for the answers.
     pub async fn script(&mut self, input: impl AsyncBufRead + Unpin) -> anyhow::Result<Ending> {
         let (mut lines, mut text, mut number) = (input.lines(), String::new(), 0_u64);
-        while let Some(line) = lines.next_line().await.context("reading the statements")? {
+        loop {
+            let line = tokio::select! {
+                biased;
+                _ = tokio::signal::ctrl_c() => {
+                    console::tell("interrupted");
+                    return Ok(Ending::Failed);
+                }
+                line = lines.next_line() => line.context("reading the statements")?,
+            };
+            let Some(line) = line else { break };
             number += 1;
             text.push_str(&line);
             text.push('\n');
-            // Only such a line can end a statement or be a command.
-            if !line.contains(';') && !line.trim_start().starts_with('\\') {
+            if !lines::may_end(&line) {
                 continue;
             }
             let (pieces, rest) = lines::split(&text);
             text = rest;
             match self.pieces(pieces, 0).await? {
                 Next::Go => {}
-                Next::Quit => return Ok(Ending::Clean),
+                Next::Quit => return Ok(self.ending()),
                 Next::Failed => {
-                    eprintln!("stopped at line {number}: what follows it was not run");
+                    console::tell(&format!(
+                        "stopped at line {number}: what follows it was not run"
+                    ));
                     return Ok(Ending::Failed);
                 }
             }
         }
-        self.batch(&text).await
+        self.batch(&[text]).await
     }
 
-    /// Reads from the terminal until its end.
-    pub async fn interactive(&mut self) -> anyhow::Result<()> {
-        let mut editor = editor(self.table_names().await)?;
-        print("Statements end with a semicolon; \\? helps, \\q leaves.\n")?;
-        loop {
-            // The editor owns the terminal and blocks; it goes to its own thread and comes back.
-            let (back, line) = tokio::task::spawn_blocking(move || {
-                let line = editor.read_line(&ShellPrompt);
-                (editor, line)
-            })
-            .await
-            .context("the line editor ended")?;
-            editor = back;
-            let leave = match line.context("reading the terminal")? {
-                Signal::Success(line) => self.text(&line, 0).await? == Next::Quit,
-                Signal::CtrlD => true,
-                // Ctrl-C drops the line.
-                _ => false,
-            };
-            if leave {
-                return Ok(());
-            }
-            if self.client.is_closed() {
-                anyhow::bail!("the server closed the connection");
-            }
+    /// How a shell ended in which nothing failed.
+    fn ending(&self) -> Ending {
+        match self.found {
+            Finding::Nothing => Ending::Clean,
+            Finding::Undecided => Ending::Undecided,
+            Finding::Violation => Ending::Failed,
         }
-    }
-
-    async fn table_names(&self) -> Vec<String> {
-        // Completion is a comfort: without tables it offers less.
-        let answers = self.client.run("SHOW TABLES").await.unwrap_or_default();
-        let rows = answers.into_iter().flat_map(|answer| answer.rows);
-        rows.filter_map(|row| row.into_iter().next().flatten()).collect()
     }
 
     async fn text(&mut self, input: &str, depth: u32) -> anyhow::Result<Next> {
@@ -130,7 +129,8 @@ impl Shell {
     async fn pieces(&mut self, pieces: Vec<Piece>, depth: u32) -> anyhow::Result<Next> {
         for piece in pieces {
             let next = match piece {
-                Piece::Statement(sql) => self.statement(&sql).await?,
+                Piece::Statement(sql) => self.statement(&sql, self.layout).await?,
+                Piece::Expanded(sql) => self.statement(&sql, Layout::Expanded).await?,
                 Piece::Meta(line) => Box::pin(self.meta(&line, depth)).await?,
             };
             if next != Next::Go {
@@ -140,31 +140,42 @@ impl Shell {
         Ok(Next::Go)
     }
 
-    async fn statement(&mut self, sql: &str) -> anyhow::Result<Next> {
+    async fn statement(&mut self, sql: &str, layout: Layout) -> anyhow::Result<Next> {
         let started = Instant::now();
         let outcome = self.run_cancellable(sql).await;
         let took = started.elapsed();
         for notice in self.client.take_notices() {
-            eprintln!("{notice}");
+            console::tell(&notice);
         }
         match outcome {
-            Err(message) => {
-                eprintln!("{message}");
-                Ok(Next::Failed)
-            }
+            Err(message) => Ok(failed(&message)),
             Ok(answers) => {
+                let style = Style { format: self.format, layout, width: console::width() };
                 for answer in &answers {
-                    print(&render(answer, self.format, self.layout))?;
+                    console::print(&render(answer, style))?;
                 }
                 if self.timing {
-                    print(&time(took))?;
+                    self.say(&time(took))?;
                 }
+                self.note_schema(&answers);
                 Ok(Next::Go)
             }
         }
     }
 
-    /// Ctrl-C while a statement runs asks the server to cancel it; the server's answer counts.
+    /// Tables that were made or changed here can be completed from now on.
+    fn note_schema(&self, answers: &[Answer]) {
+        let changes =
+            |tag: &str| ["CREATE", "ALTER", "DROP"].iter().any(|verb| tag.starts_with(verb));
+        // Only somebody who types has asked for the words.
+        let typed = self.words.get() != crate::complete::Vocabulary::default();
+        if typed && answers.iter().any(|answer| changes(&answer.tag)) {
+            self.words.refresh(self.client.url());
+        }
+    }
+
+    /// Ctrl-C while a statement runs asks the server to cancel it, and the server's answer counts.
+    /// Ctrl-C again does not wait for it: what came of the statement is not known then.
     async fn run_cancellable(&self, sql: &str) -> Result<Vec<Answer>, String> {
         let running = self.client.run(sql);
         tokio::pin!(running);
@@ -173,74 +184,61 @@ impl Shell {
             outcome = &mut running => return outcome,
             _ = tokio::signal::ctrl_c() => {}
         }
-        if let Err(error) = self.client.cancel().await {
-            eprintln!("cannot cancel: {error:#}");
+        let cancelling = async {
+            if let Err(error) = self.client.cancel().await {
+                console::tell(&format!("cannot cancel: {error:#}; Ctrl-C again gives up waiting"));
+            }
+            running.await
+        };
+        tokio::select! {
+            biased;
+            outcome = cancelling => outcome,
+            _ = tokio::signal::ctrl_c() => {
+                self.client.abandon();
+                Err("gave up waiting: whether the statement was done is not known".to_owned())
+            }
         }
-        running.await
     }
 
     async fn meta(&mut self, line: &str, depth: u32) -> anyhow::Result<Next> {
         let command = match meta::parse(line) {
             Ok(command) => command,
-            Err(message) => {
-                eprintln!("{message}");
-                return Ok(Next::Failed);
-            }
+            Err(message) => return Ok(failed(&message)),
         };
         match command {
             Command::Quit => Ok(Next::Quit),
             Command::Watch(every, count) => self.watch(every, count).await,
             Command::Tool(line) => self.tool(&line).await,
-            Command::Help => print(&meta::help()).map(|()| Next::Go),
-            Command::Sql(sql) => self.statement(&sql).await,
+            Command::Help => console::print(&meta::help()).map(|()| Next::Go),
+            Command::Sql(sql) => self.statement(&sql, self.layout).await,
             Command::Describe(table) => self.describe(&table).await,
             Command::Trace(wanted) => self.trace(wanted).await,
             Command::Include(file) => self.include(&file, depth).await,
+            Command::Connect(to) => self.connect(to.as_deref()).await,
+            Command::Connection => {
+                self.say(&format!("connected to {}\n", self.client.peer())).map(|()| Next::Go)
+            }
             Command::Timing(switch) => {
                 self.timing = switch.map_or(!self.timing, |switch| switch == Switch::On);
                 let state = if self.timing { "on" } else { "off" };
-                print(&format!("timing is {state}\n")).map(|()| Next::Go)
+                self.say(&format!("timing is {state}\n")).map(|()| Next::Go)
             }
-            Command::Expanded(switch) => {
-                self.layout = switch.map_or_else(|| toggled(self.layout), Switch::layout);
-                Ok(Next::Go)
+            Command::Expanded(layout) => {
+                self.layout = layout.unwrap_or_else(|| toggled(self.layout));
+                self.say(&format!("expanded display is {}\n", self.layout.word()))
+                    .map(|()| Next::Go)
             }
         }
     }
 
-    /// Prints a line per interval until it has printed so many, or is interrupted.
-    async fn watch(&mut self, every: Duration, count: Option<u64>) -> anyhow::Result<Next> {
-        let Some(first) = self.look().await else { return Ok(Next::Failed) };
-        let (mut last, mut looked, mut lines) = (first.clone(), Instant::now(), 0);
-        while count.is_none_or(|count| lines < count) {
-            let interrupted = tokio::select! {
-                biased;
-                _ = tokio::signal::ctrl_c() => true,
-                () = tokio::time::sleep_until(looked + every) => false,
-            };
-            if interrupted {
-                break;
-            }
-            let lasting = looked.elapsed();
-            looked = Instant::now();
-            let Some(now) = self.look().await else { return Ok(Next::Failed) };
-            if lines % watch::HEAD_EVERY == 0 {
-                print(&watch::head())?;
-            }
-            print(&now.since(&last).line(lasting))?;
-            (last, lines) = (now, lines + 1);
-        }
-        print(&last.since(&first).histogram())?;
-        Ok(Next::Go)
-    }
-
-    async fn look(&self) -> Option<Look> {
-        let answers = self.client.run(watch::SHOW_SQL).await;
-        match answers.and_then(|answers| Look::read(&answers)) {
-            Ok(look) => Some(look),
-            Err(message) => {
-                eprintln!("{message}");
-                None
+    /// Says something that is no result: where results are for programs, it does not stand between
+    /// them.
+    fn say(&self, text: &str) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => console::print(text),
+            Format::Csv | Format::Json => {
+                console::tell(text.trim_end_matches('\n'));
+                Ok(())
             }
         }
     }
@@ -248,40 +246,39 @@ impl Shell {
     async fn tool(&mut self, line: &ToolLine) -> anyhow::Result<Next> {
         let urls = self.gateways().await;
         let Some(tools) = &mut self.tools else {
-            eprintln!("\\{} is a tool of the program `meridian`", line.tool);
-            return Ok(Next::Failed);
+            return Ok(failed(&format!("\\{} is a tool of the program `meridian`", line.tool)));
         };
-        match tools.run(&line.tool, &line.arguments, urls).await {
-            Ok(text) => print(&text).map(|()| Next::Go),
-            Err(message) => {
-                eprintln!("{message}");
-                Ok(Next::Failed)
+        let said = tokio::select! {
+            biased;
+            said = tools.run(&line.tool, &line.arguments, urls) => said,
+            _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+        };
+        match said {
+            Ok(Said { text, found }) => {
+                self.found = self.found.max(found);
+                self.say(&text).map(|()| Next::Go)
             }
+            Err(message) => Ok(failed(&message)),
         }
     }
 
     /// Where clients reach the nodes that answer.
     async fn gateways(&self) -> Vec<String> {
         let answers = self.client.run("SHOW NODES").await.unwrap_or_default();
-        let nodes = answers.into_iter().find_map(|answer| {
-            let columns = answer.columns?;
-            let column = |name: &str| columns.iter().position(|known| known == name);
-            let (address, live) = (column("sql_address")?, column("live")?);
-            let reached =
-                answer.rows.into_iter().filter(move |row| row[live].as_deref() == Some("t"));
-            Some(reached.filter_map(move |row| row.into_iter().nth(address)?).collect::<Vec<_>>())
-        });
-        let nodes = nodes.unwrap_or_default().into_iter();
-        nodes
-            .filter(|address| !address.is_empty())
-            .map(|address| format!("postgresql://root@{address}/meridian"))
-            .collect()
+        let Some(nodes) = answers.first() else { return Vec::new() };
+        let reached = nodes.column("sql_address").zip(nodes.column("live"));
+        let reached = reached.filter_map(|(address, live)| address.filter(|_| live == Some("t")));
+        let addresses = reached.filter(|address| !address.is_empty());
+        addresses.filter_map(|address| elsewhere(self.client.url(), address).ok()).collect()
     }
 
     async fn describe(&mut self, table: &str) -> anyhow::Result<Next> {
-        for what in ["COLUMNS", "INDEXES", "RANGES"] {
-            let keyword = if what == "RANGES" { "FROM TABLE" } else { "FROM" };
-            let next = self.statement(&format!("SHOW {what} {keyword} {table}")).await?;
+        for what in ["columns", "indexes", "constraints", "ranges"] {
+            if self.format == Format::Table && what != "columns" {
+                console::print(&format!("{what}\n"))?;
+            }
+            let sql = format!("SHOW {} FROM TABLE {table}", what.to_uppercase());
+            let next = self.statement(&sql, self.layout).await?;
             if next != Next::Go {
                 return Ok(next);
             }
@@ -293,52 +290,43 @@ impl Shell {
         let Wanted { id, form, file } = wanted;
         let drawn = timeline::draw(&self.client, id.as_deref(), form).await;
         let done = match (drawn, file) {
-            (Ok(drawn), None) => return print(&drawn).map(|()| Next::Go),
+            (Ok(drawn), None) => return console::print(&drawn).map(|()| Next::Go),
             (Ok(drawn), Some(file)) => std::fs::write(&file, drawn)
                 .map(|()| file.clone())
                 .map_err(|error| format!("{file}: {error}")),
             (Err(message), _) => Err(message),
         };
         match done {
-            Ok(file) => print(&format!("written to {file}\n")).map(|()| Next::Go),
-            Err(message) => {
-                eprintln!("{message}");
-                Ok(Next::Failed)
-            }
+            Ok(file) => self.say(&format!("written to {file}\n")).map(|()| Next::Go),
+            Err(message) => Ok(failed(&message)),
         }
     }
 
     async fn include(&mut self, file: &str, depth: u32) -> anyhow::Result<Next> {
         if depth >= MAX_INCLUDES {
-            eprintln!("{file}: files include each other more than {MAX_INCLUDES} deep");
-            return Ok(Next::Failed);
+            let message = format!("{file}: files include each other more than {MAX_INCLUDES} deep");
+            return Ok(failed(&message));
         }
         match std::fs::read_to_string(file) {
             Ok(text) => self.text(&text, depth + 1).await,
-            Err(error) => {
-                eprintln!("{file}: {error}");
-                Ok(Next::Failed)
-            }
+            Err(error) => Ok(failed(&format!("{file}: {error}"))),
         }
     }
 }
 
+/// Tells what went wrong.
+fn failed(message: &str) -> Next {
+    console::tell(message);
+    Next::Failed
+}
+
 fn toggled(layout: Layout) -> Layout {
     match layout {
-        Layout::Rows => Layout::Expanded,
-        Layout::Expanded => Layout::Rows,
+        Layout::Rows | Layout::Auto => Layout::Expanded,
+        Layout::Expanded => Layout::Auto,
     }
 }
 
 fn time(took: Duration) -> String {
     format!("time: {:.3} ms\n", took.as_secs_f64() * 1000.0)
-}
-
-/// Prints; whoever closed our output has read enough, and the shell ends quietly.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        other => other.context("writing the result"),
-    }
 }

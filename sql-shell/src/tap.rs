@@ -1,48 +1,90 @@
-//! Command tags, read off the connection as they pass.
+//! What the client library does not tell, read off the connection as it passes.
 //!
-//! The client library tells how many rows a command changed, not its tag, and the tag alone says
-//! that a `COMMIT` was none: a failed transaction answers it with `ROLLBACK`. So the shell looks at
-//! the frames of the protocol (one byte of type, four of length, the body) on their way to the
-//! library, and keeps what `CommandComplete` says.
+//! The library tells how many rows a command changed, not its tag, and the tag alone says that a
+//! `COMMIT` was none: a failed transaction answers it with `ROLLBACK`. It tells the names of columns,
+//! not their types, and not whether a transaction is open. So the shell looks at the frames of the
+//! protocol (one byte of type, four of length, the body) on their way to the library, and keeps what
+//! `CommandComplete`, `RowDescription` and `ReadyForQuery` say.
 
 use std::{
     collections::VecDeque,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Tags that came and were not taken, at most this many; older ones go first.
-const MAX_TAGS: usize = 100_000;
+/// Tags and descriptions that came and were not taken, at most this many of each; older ones go
+/// first.
+const MAX_HEARD: usize = 100_000;
 
-/// The tags of a connection, in the order of their commands. An empty query has an empty one.
+/// The longest body that is kept; a longer one tells nothing.
+const MAX_BODY: usize = 1 << 20;
+
+/// Whether a transaction block is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Block {
+    /// None is.
+    #[default]
+    Idle,
+    /// One is.
+    Open,
+    /// One is that failed, and can only be ended.
+    Failed,
+}
+
+/// What was heard on a connection. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Tags(Arc<Mutex<VecDeque<String>>>);
+pub struct Heard(Arc<Mutex<Ears>>);
 
-impl Tags {
+#[derive(Debug, Default)]
+struct Ears {
+    /// Tags, in the order of their commands. An empty query has an empty one.
+    tags: VecDeque<String>,
+    /// Types of the columns of each result with rows, by PostgreSQL's numbers.
+    types: VecDeque<Vec<u32>>,
+    block: Block,
+}
+
+impl Heard {
+    fn ears(&self) -> MutexGuard<'_, Ears> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The tag of the oldest command whose tag was not taken yet.
-    pub fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    pub fn take_tag(&self) -> Option<String> {
+        self.ears().tags.pop_front()
     }
 
-    /// Forgets tags of commands whose results nobody saw.
+    /// The types of the columns of the oldest result whose types were not taken yet.
+    pub fn take_types(&self) -> Option<Vec<u32>> {
+        self.ears().types.pop_front()
+    }
+
+    /// Whether a transaction block is open, as the server said last.
+    pub fn block(&self) -> Block {
+        self.ears().block
+    }
+
+    /// Forgets what belongs to commands whose results nobody saw.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    fn push(&self, tag: String) {
-        let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if tags.len() == MAX_TAGS {
-            tags.pop_front();
-        }
-        tags.push_back(tag);
+        let mut ears = self.ears();
+        ears.tags.clear();
+        ears.types.clear();
     }
 }
 
-/// A stream from the server that tells the tags it carries.
+/// Adds to a queue that is never longer than [`MAX_HEARD`].
+fn push<T>(queue: &mut VecDeque<T>, heard: T) {
+    if queue.len() == MAX_HEARD {
+        queue.pop_front();
+    }
+    queue.push_back(heard);
+}
+
+/// A stream from the server that is listened to.
 #[derive(Debug)]
 pub struct Tapped<S> {
     stream: S,
@@ -50,9 +92,9 @@ pub struct Tapped<S> {
 }
 
 impl<S> Tapped<S> {
-    /// Listens to a stream from its first byte.
-    pub fn new(stream: S, tags: Tags) -> Tapped<S> {
-        Tapped { stream, frames: Frames { head: Vec::new(), body: Vec::new(), missing: 0, tags } }
+    /// Listens to a stream from its first byte on.
+    pub fn new(stream: S, heard: Heard) -> Tapped<S> {
+        Tapped { stream, frames: Frames { head: Vec::new(), body: Vec::new(), missing: 0, heard } }
     }
 }
 
@@ -64,11 +106,11 @@ const HEAD: usize = 5;
 struct Frames {
     /// Type and length, as far as they came.
     head: Vec<u8>,
-    /// The body of a `CommandComplete`, as far as it came; other bodies are not kept.
+    /// The body, as far as it came; only of those that are listened to.
     body: Vec<u8>,
     /// Bytes of the body that are still to come.
     missing: usize,
-    tags: Tags,
+    heard: Heard,
 }
 
 impl Frames {
@@ -86,8 +128,9 @@ impl Frames {
                 self.missing = (u32::from_be_bytes(length) as usize).saturating_sub(4);
             }
             let (body, rest) = bytes.split_at(bytes.len().min(self.missing));
-            if self.head[0] == b'C' {
-                self.body.extend_from_slice(body);
+            let kept = MAX_BODY.saturating_sub(self.body.len()).min(body.len());
+            if matches!(self.head[0], b'C' | b'T' | b'Z') {
+                self.body.extend_from_slice(&body[..kept]);
             }
             self.missing -= body.len();
             bytes = rest;
@@ -99,17 +142,43 @@ impl Frames {
 
     /// A frame is complete.
     fn end(&mut self) {
+        let mut ears = self.heard.ears();
         match self.head[0] {
             b'C' => {
                 let tag = String::from_utf8_lossy(&self.body);
-                self.tags.push(tag.trim_end_matches('\0').to_owned());
+                push(&mut ears.tags, tag.trim_end_matches('\0').to_owned());
             }
-            b'I' => self.tags.push(String::new()),
+            b'I' => push(&mut ears.tags, String::new()),
+            b'T' => push(&mut ears.types, column_types(&self.body)),
+            b'Z' => {
+                ears.block = match self.body.first() {
+                    Some(b'T') => Block::Open,
+                    Some(b'E') => Block::Failed,
+                    _ => Block::Idle,
+                }
+            }
             _ => {}
         }
+        drop(ears);
         self.head.clear();
         self.body.clear();
     }
+}
+
+/// The types that a `RowDescription` tells, as far as it was kept.
+fn column_types(body: &[u8]) -> Vec<u32> {
+    /// Table, number of the column, type, its size, its modifier, format: 18 bytes behind a name.
+    const REST: usize = 18;
+    const TYPE_AT: usize = 6;
+    let mut types = Vec::new();
+    let mut rest = body.get(2..).unwrap_or_default();
+    while let Some(name) = rest.iter().position(|byte| *byte == 0) {
+        let fields = &rest[name + 1..];
+        let Some(bytes) = fields.get(TYPE_AT..TYPE_AT + 4) else { break };
+        types.push(u32::from_be_bytes(bytes.try_into().expect("four bytes")));
+        rest = fields.get(REST..).unwrap_or_default();
+    }
+    types
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {
@@ -152,24 +221,48 @@ mod tests {
         [&[kind], &length.to_be_bytes()[..], body].concat()
     }
 
-    #[test]
-    fn tags_are_found_however_the_stream_is_cut() {
-        let stream = [
+    /// A column of a `RowDescription`.
+    fn column(name: &str, ty: u32) -> Vec<u8> {
+        let rest = [0, 0, 0, 9, 0, 1].into_iter().chain(ty.to_be_bytes()).chain([0; 8]);
+        name.bytes().chain([0]).chain(rest).collect()
+    }
+
+    fn stream() -> Vec<u8> {
+        let columns = [&[0, 2][..], &column("id", 20), &column("C", 25)].concat();
+        [
             frame(b'R', &[0, 0, 0, 0]),
+            frame(b'Z', b"T"),
+            frame(b'T', &columns),
             frame(b'D', b"C\0\0\0\x08not a tag"),
             frame(b'C', b"INSERT 0 3\0"),
             frame(b'n', b""),
             frame(b'I', b""),
             frame(b'C', b"ROLLBACK\0"),
-            frame(b'Z', b"I"),
+            frame(b'Z', b"E"),
         ]
-        .concat();
+        .concat()
+    }
+
+    #[test]
+    fn what_is_heard_does_not_depend_on_how_the_stream_is_cut() {
+        let stream = stream();
         for size in 1..=stream.len() {
-            let tags = Tags::default();
-            let mut tapped = Tapped::new(tokio::io::empty(), tags.clone());
+            let heard = Heard::default();
+            let mut tapped = Tapped::new(tokio::io::empty(), heard.clone());
             stream.chunks(size).for_each(|chunk| tapped.frames.feed(chunk));
-            let seen: Vec<String> = std::iter::from_fn(|| tags.take()).collect();
+            let seen: Vec<String> = std::iter::from_fn(|| heard.take_tag()).collect();
             assert_eq!(seen, ["INSERT 0 3", "", "ROLLBACK"], "in parts of {size} bytes");
+            assert_eq!(heard.take_types(), Some(vec![20, 25]), "in parts of {size} bytes");
+            assert_eq!((heard.take_types(), heard.block()), (None, Block::Failed));
         }
+    }
+
+    #[test]
+    fn a_description_that_was_cut_tells_what_it_has() {
+        let whole = [&[0, 2][..], &column("id", 20), &column("v", 25)].concat();
+        for length in 0..whole.len() {
+            assert!(column_types(&whole[..length]).len() <= 2);
+        }
+        assert_eq!(column_types(&whole[..whole.len() - 1]), [20, 25]);
     }
 }

@@ -1,18 +1,21 @@
-//! `\\watch`: a line per interval about what commits take and how good the clocks are, and a histogram
-//! at the end.
+//! `\\watch`: a line per interval about what commits take and how good the clocks are, a line for
+//! each knob that was turned, and for people a histogram at the end.
 //!
 //! The servers count since their start ([`SHOW_SQL`]); what happened in an interval is the difference
-//! of two looks. A node that was restarted counts from zero again: what would be negative is nothing.
+//! of two looks, and so is what was turned, whoever turned it. A node that was restarted counts from
+//! zero again: what would be negative is nothing.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+mod knobs;
+mod stream;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::client::Answer;
+use knobs::Knobs;
+pub use stream::{Moment, Stream};
 
 /// What is asked at each look.
-pub const SHOW_SQL: &str = "SHOW COMMIT HISTOGRAM; SHOW CLUSTER STATS";
-
-/// Lines between two heads.
-pub const HEAD_EVERY: u64 = 20;
+pub const SHOW_SQL: &str = "SHOW COMMIT HISTOGRAM; SHOW CLUSTER STATS; SHOW CLUSTER SETTINGS";
 
 /// The widest bar of the histogram.
 const BAR: f64 = 40.0;
@@ -27,6 +30,19 @@ pub struct Look {
     counts: BTreeMap<String, Counts>,
     /// ε in milliseconds, of the node of each region that is most uncertain.
     epsilons: BTreeMap<String, f64>,
+    /// How the knobs stand.
+    knobs: Knobs,
+}
+
+/// What an interval comes to. Durations are in milliseconds; `None` without commits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Figures {
+    commits_per_s: f64,
+    p50: Option<f64>,
+    p99: Option<f64>,
+    /// Medians of the commit-wait that passed behind replication, and of the rest.
+    hidden: Option<f64>,
+    exposed: Option<f64>,
 }
 
 impl Look {
@@ -35,7 +51,7 @@ impl Look {
     /// # Errors
     /// If they are something else: a server of another version.
     pub fn read(answers: &[Answer]) -> Result<Look, String> {
-        let [histogram, stats] = answers else { return Err(strange("two answers")) };
+        let [histogram, stats, settings] = answers else { return Err(strange("three answers")) };
         let mut look = Look::default();
         for row in &histogram.rows {
             let [Some(metric), Some(from), Some(to), Some(count)] = row.as_slice() else {
@@ -54,6 +70,7 @@ impl Look {
             let widest = look.epsilons.entry(region.clone()).or_default();
             *widest = widest.max(epsilon);
         }
+        look.knobs = Knobs::read(settings).ok_or_else(|| strange("SHOW CLUSTER SETTINGS"))?;
         Ok(look)
     }
 
@@ -68,7 +85,11 @@ impl Look {
             });
             (metric.clone(), more.filter(|(_, count)| *count > 0).collect())
         });
-        Look { counts: counts.collect(), epsilons: self.epsilons.clone() }
+        Look {
+            counts: counts.collect(),
+            epsilons: self.epsilons.clone(),
+            knobs: self.knobs.clone(),
+        }
     }
 
     fn total(&self, metric: &str) -> u64 {
@@ -85,32 +106,18 @@ impl Look {
         })
     }
 
-    /// The line of an interval.
-    #[must_use]
-    pub fn line(&self, lasting: Duration) -> String {
-        let rate = self.total("latency") as f64 / lasting.as_secs_f64();
-        let cell = |metric, share| match self.quantile(metric, share) {
-            Some(millis) => format!("{millis:9.1}"),
-            None => format!("{:>9}", "-"),
-        };
-        let mut line = format!(
-            "{rate:9.1} {} {} {} {}  ",
-            cell("latency", 0.5),
-            cell("latency", 0.99),
-            cell("hidden", 0.5),
-            cell("exposed", 0.5)
-        );
-        for (region, epsilon) in &self.epsilons {
-            // Writing into a text cannot fail.
-            let _never = write!(line, " {region} {epsilon:.1}");
+    fn figures(&self, lasting: Duration) -> Figures {
+        Figures {
+            commits_per_s: self.total("latency") as f64 / lasting.as_secs_f64(),
+            p50: self.quantile("latency", 0.5),
+            p99: self.quantile("latency", 0.99),
+            hidden: self.quantile("hidden", 0.5),
+            exposed: self.quantile("exposed", 0.5),
         }
-        line.push('\n');
-        line
     }
 
     /// How the latencies are spread, one bar per half doubling.
-    #[must_use]
-    pub fn histogram(&self) -> String {
+    fn histogram(&self) -> String {
         let Some(counts) = self.counts.get("latency").filter(|counts| !counts.is_empty()) else {
             return "no commits\n".to_owned();
         };
@@ -135,15 +142,6 @@ impl Look {
     }
 }
 
-/// The head over the lines.
-#[must_use]
-pub fn head() -> String {
-    format!(
-        "{:>9} {:>9} {:>9} {:>9} {:>9}   {}\n",
-        "commits/s", "p50 ms", "p99 ms", "hidden", "exposed", "ε ms by region"
-    )
-}
-
 fn micros(text: &str) -> Result<u64, String> {
     let millis = text.parse::<f64>().map_err(|_| strange("a duration"))?;
     Ok((millis * 1e3).round() as u64)
@@ -154,39 +152,4 @@ fn strange(what: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(rows: &[&[&str]]) -> Answer {
-        let row = |row: &&[&str]| row.iter().map(|cell| Some((*cell).to_owned())).collect();
-        Answer { rows: rows.iter().map(row).collect(), ..Answer::default() }
-    }
-
-    fn look(rows: &[&[&str]]) -> Look {
-        let stats =
-            answer(&[&["1", "us-east", "4"], &["2", "us-east", "6.5"], &["3", "west", "1"]]);
-        Look::read(&[answer(rows), stats]).expect("well-formed")
-    }
-
-    #[test]
-    fn an_interval_is_the_difference_of_two_looks() {
-        let before = look(&[&["latency", "1", "1.02", "5"], &["hidden", "8", "8.2", "5"]]);
-        let after = look(&[
-            &["latency", "1", "1.02", "5"],
-            &["latency", "41", "42", "10"],
-            &["hidden", "8", "8.2", "15"],
-        ]);
-        let since = after.since(&before);
-        let expected = "      5.0      41.5      41.5       8.1         -   us-east 6.5 west 1.0\n";
-        assert_eq!(since.line(Duration::from_secs(2)), expected);
-        assert!(since.histogram().contains("      10 ████"), "{}", since.histogram());
-        assert_eq!(before.since(&after).histogram(), "no commits\n");
-    }
-
-    #[test]
-    fn answers_of_another_kind_are_told() {
-        assert!(Look::read(&[Answer::default()]).is_err());
-        let bad = answer(&[&["latency", "soon", "later", "1"]]);
-        assert!(Look::read(&[bad, Answer::default()]).is_err());
-    }
-}
+mod tests;

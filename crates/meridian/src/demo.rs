@@ -267,6 +267,7 @@ async fn sit(url: String, no_shell: bool) -> anyhow::Result<Ending> {
     match sql_shell::run(shell).await? {
         sql_shell::Ending::Clean => Ok(Ending::Clean),
         sql_shell::Ending::Failed => Ok(Ending::Failed),
+        sql_shell::Ending::Undecided => Ok(Ending::Undecided),
     }
 }
 

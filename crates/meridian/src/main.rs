@@ -5,8 +5,7 @@
 //! system's clock and randomness. Everything behind the four seams is elsewhere.
 //!
 //! Exit codes: 0, it worked; 1, it ran and something failed (a statement, a promise of the
-//! database, the disk); 2, it could not be started as asked; 3, a history could not be judged
-//! (`check` and `sim` alone).
+//! database, the disk); 2, it could not be started as asked; 3, a check could not decide.
 
 mod check;
 mod demo;
@@ -234,6 +233,7 @@ async fn sql(options: SqlOptions) -> anyhow::Result<Ending> {
     {
         sql_shell::Ending::Clean => Ok(Ending::Clean),
         sql_shell::Ending::Failed => Ok(Ending::Failed),
+        sql_shell::Ending::Undecided => Ok(Ending::Undecided),
     }
 }
 

@@ -1,14 +1,17 @@
 //! What the shell can do beyond the protocol, run in the shell's process: `\\workload` makes load,
 //! `\\check` records a history and judges it. Both are clients like any other.
 
+mod placing;
 mod plan;
 mod record;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+use checker::{Validity, Verdict};
 use clap::ValueEnum as _;
 use clock::{format_duration, parse_duration};
 use futures::future::BoxFuture;
+use sql_shell::{Finding, Said};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::workload::{self, Stop};
@@ -22,6 +25,20 @@ const LONGEST_RUN: Duration = Duration::from_secs(24 * 3600);
 pub struct Workbench {
     workload: Option<Load>,
     recording: Option<Recording>,
+    /// The last recording that was judged.
+    judged: Option<Judged>,
+}
+
+/// A recording, and what came of it.
+struct Judged {
+    lasted: Duration,
+    operations: usize,
+    verdict: Verdict,
+}
+
+/// What a tool says that looks for nothing.
+fn said(text: String) -> Said {
+    Said { text, found: Finding::Nothing }
 }
 
 /// A workload that runs.
@@ -43,23 +60,24 @@ impl Workbench {
         tool: &str,
         arguments: &[String],
         urls: Vec<String>,
-    ) -> Result<String, String> {
+    ) -> Result<Said, String> {
         let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match (tool, words.as_slice()) {
-            ("workload", ["stop"]) => self.stop_workload().await,
-            ("workload", [kind]) => self.start_workload(kind, "16", urls).await,
-            ("workload", [kind, clients]) => self.start_workload(kind, clients, urls).await,
-            ("check", ["start"]) => self.start_check(urls).await,
-            ("check", ["report", file @ ..]) => self.report(file).await,
-            ("check", ["run", lasting, file @ ..]) => {
-                let lasting = parse_duration(lasting).map_err(|error| error.to_string())?;
-                self.start_check(urls).await?;
-                sleep(lasting).await;
-                self.report(file).await
+            ("workload", ["stop"]) => self.stop_workload().await.map(said),
+            ("workload", [kind]) => self.start_workload(kind, "16", urls).await.map(said),
+            ("workload", [kind, clients]) => {
+                self.start_workload(kind, clients, urls).await.map(said)
             }
+            ("check", ["start"]) => self.start_check(urls).await.map(said),
+            ("check", ["report"]) => self.report(None).await,
+            ("check", ["report", file]) => self.report(Some(file)).await,
+            ("check", ["run", lasting]) => self.run_check(lasting, None, urls).await,
+            ("check", ["run", lasting, file]) => self.run_check(lasting, Some(file), urls).await,
             ("workload", _) => Err("write \\workload bank 16, or \\workload stop".to_owned()),
             ("check", _) => {
-                Err("write \\check start, \\check report [FILE.html], or \\check run 5s".to_owned())
+                Err("write \\check start, \\check report [FILE.html], or \\check run 5s \
+                                 [FILE.html]"
+                    .to_owned())
             }
             _ => Err(format!("there is no tool {tool}")),
         }
@@ -123,29 +141,57 @@ impl Workbench {
         Ok(format!("{clients} clients record a history; \\check report judges it\n"))
     }
 
-    async fn report(&mut self, file: &[&str]) -> Result<String, String> {
-        let recording = self.recording.take();
-        let recording = recording.ok_or_else(|| "nothing is recorded; \\check start".to_owned())?;
-        let (lasted, history) = recording.end().await;
-        let operations = history.ops.len();
-        // It takes a core for a while, and the terminal is not to wait for it in a runtime's thread.
-        let history = Arc::new(history);
-        let judged = Arc::clone(&history);
-        let options = checker::Options { timestamps: true, ..checker::Options::default() };
-        let verdict = tokio::task::spawn_blocking(move || {
-            checker::check(&judged, checker::Model::StrictSerializable, options)
-        });
-        let verdict = verdict.await.map_err(|error| error.to_string())?;
-        match file {
-            [] => {}
-            [path] => std::fs::write(path, verdict.render_html())
-                .map_err(|error| format!("write {path}: {error}"))?,
-            [_, extra, ..] => return Err(format!("unexpected argument {extra}")),
+    /// Records for a while and judges. Interrupted, it leaves the recording at work.
+    async fn run_check(
+        &mut self,
+        lasting: &str,
+        file: Option<&str>,
+        urls: Vec<String>,
+    ) -> Result<Said, String> {
+        let lasting = parse_duration(lasting).map_err(|error| error.to_string())?;
+        self.start_check(urls).await?;
+        sleep(lasting).await;
+        self.report(file).await
+    }
+
+    /// The verdict on what is being recorded, else on what was recorded last.
+    async fn report(&mut self, file: Option<&str>) -> Result<Said, String> {
+        if let Some(recording) = self.recording.take() {
+            self.judged = Some(judge(recording).await?);
         }
-        let lasted = format_duration(Duration::from_millis(
-            u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
-        ));
-        Ok(format!("{operations} transactions in {lasted}\n{}", verdict.render_text()))
+        let judged = self.judged.as_ref();
+        let judged = judged.ok_or_else(|| "nothing is recorded; \\check start".to_owned())?;
+        if let Some(path) = file {
+            std::fs::write(path, judged.verdict.render_html())
+                .map_err(|error| format!("write {path}: {error}"))?;
+        }
+        let found = match judged.verdict.valid {
+            Validity::Yes => Finding::Nothing,
+            Validity::No => Finding::Violation,
+            Validity::Undecided => Finding::Undecided,
+        };
+        Ok(Said { text: judged.text(), found })
+    }
+}
+
+/// Ends a recording and holds it against what the database promises.
+async fn judge(recording: Recording) -> Result<Judged, String> {
+    let (lasted, history) = recording.end().await;
+    let operations = history.ops.len();
+    let options = checker::Options { timestamps: true, ..checker::Options::default() };
+    // It takes a core for a while, and the terminal is not to wait for it in a runtime's thread.
+    let verdict = tokio::task::spawn_blocking(move || {
+        checker::check(&history, checker::Model::StrictSerializable, options)
+    });
+    let verdict = verdict.await.map_err(|error| error.to_string())?;
+    Ok(Judged { lasted, operations, verdict })
+}
+
+impl Judged {
+    fn text(&self) -> String {
+        let millis = u64::try_from(self.lasted.as_millis()).unwrap_or(u64::MAX);
+        let lasted = format_duration(Duration::from_millis(millis));
+        format!("{} transactions in {lasted}\n{}", self.operations, self.verdict.render_text())
     }
 }
 
@@ -159,7 +205,7 @@ impl sql_shell::Tools for Workbench {
         tool: &'a str,
         arguments: &'a [String],
         urls: Vec<String>,
-    ) -> BoxFuture<'a, Result<String, String>> {
+    ) -> BoxFuture<'a, Result<Said, String>> {
         Box::pin(Workbench::run(self, tool, arguments, urls))
     }
 }

@@ -19,8 +19,10 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use tokio::time::Instant;
+use tokio_postgres::{Client, error::SqlState};
 
 pub use report::Format;
 use report::Report;
@@ -117,7 +119,7 @@ impl Kind {
         }
     }
 
-    /// Its tables.
+    /// Its tables; the first has as many rows as the options say.
     fn tables(self) -> &'static [&'static str] {
         match self {
             Kind::Kv => &["workload_kv"],
@@ -157,12 +159,31 @@ pub async fn run(command: Command) -> anyhow::Result<bool> {
             Ok(true)
         }
         Command::Run(options) => {
-            client::reach_one(&options.url).await?;
+            let client = client::reach_one(&options.url).await?;
+            ready(&client, &options).await?;
             let report = drive_kind(&options).await?;
             report.print(options.format)?;
             Ok(report.violations.is_empty())
         }
     }
+}
+
+/// Whether the tables are there, as `init` makes them for these options.
+async fn ready(client: &Client, options: &Options) -> anyhow::Result<()> {
+    let (name, rows) = (options.kind.name(), options.rows);
+    let query = format!("SELECT count(*) FROM {}", options.kind.tables()[0]);
+    let count: i64 = match client.query_one(&query, &[]).await {
+        Ok(row) => row.get(0),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+            bail!("there is nothing to work on: run `meridian workload init {name}` first")
+        }
+        Err(error) => return Err(error).context("look at the workload's tables"),
+    };
+    ensure!(
+        count == i64::from(rows),
+        "there are {count} rows, not {rows}: give the same --rows to `meridian workload init {name}`"
+    );
+    Ok(())
 }
 
 /// When a run starts to count and when it ends.

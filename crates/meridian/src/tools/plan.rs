@@ -105,14 +105,21 @@ fn set(number: Value) -> Value {
     named("set", &number)
 }
 
+/// The kinds of tables, with their columns behind `k INT8`.
+const KINDS: [(&str, &str); 3] = [
+    ("list", "v TEXT NOT NULL, PRIMARY KEY (k)"),
+    ("register", "v INT8 NOT NULL, PRIMARY KEY (k)"),
+    ("set", "v INT8, PRIMARY KEY (k, v)"),
+];
+
+/// The tables of a group.
+pub fn tables(group: i64) -> impl Iterator<Item = String> {
+    KINDS.iter().map(move |(kind, _)| format!("check_{kind}{group}"))
+}
+
 /// The statements that make the tables of a group, in place of those of an earlier recording.
 pub fn schema(group: i64) -> String {
-    let kinds = [
-        ("list", "v TEXT NOT NULL, PRIMARY KEY (k)"),
-        ("register", "v INT8 NOT NULL, PRIMARY KEY (k)"),
-        ("set", "v INT8, PRIMARY KEY (k, v)"),
-    ];
-    let made = kinds.map(|(kind, rest)| {
+    let made = KINDS.map(|(kind, rest)| {
         let table = format!("check_{kind}{group}");
         format!("DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (k INT8, {rest})")
     });

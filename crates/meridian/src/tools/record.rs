@@ -8,6 +8,7 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -25,7 +26,10 @@ use tokio::{
 };
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
-use super::plan::{GROUPS, Plan, heard, schema, statement};
+use super::{
+    placing::place,
+    plan::{GROUPS, Plan, heard, schema, statement},
+};
 use crate::workload::{
     Stop,
     client::{Connection, Failure, at_commit, before_commit, connect},
@@ -67,12 +71,14 @@ struct Shared {
 }
 
 impl Recording {
-    /// Makes the tables, each group led near another gateway, and sets clients to work.
+    /// Makes the tables, each group led by another node, and sets clients to work.
     pub async fn start(urls: Vec<String>) -> anyhow::Result<Recording> {
+        let mut leading = BTreeMap::new();
         for group in 0..GROUPS {
             let at = usize::try_from(group).expect("few") * urls.len() / GROUPS as usize;
             let client = connect(&urls[at]).await?;
             client.batch_execute(&schema(group)).await.context("make the tables of \\check")?;
+            place(&client, group, &mut leading).await.context("place the tables of \\check")?;
         }
         let shared = Arc::new(Shared {
             urls,

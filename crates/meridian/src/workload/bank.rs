@@ -84,7 +84,7 @@ async fn first_receipt(options: &Options) -> anyhow::Result<i64> {
     let row = client
         .query_one("SELECT max(id) FROM workload_receipts", &[])
         .await
-        .context("the bank's tables are missing: run `meridian workload init bank` first")?;
+        .context("look for the receipts of earlier runs")?;
     Ok(row.get::<_, Option<i64>>(0).map_or(0, |last| last + 1))
 }
 

@@ -84,15 +84,15 @@ impl Connection {
     }
 }
 
-/// Checks that at least one address answers: a run against none would be all errors.
+/// A connection to the first address that answers: a run against none would be all errors.
 ///
 /// # Errors
 /// The first address's.
-pub async fn reach_one(urls: &[String]) -> anyhow::Result<()> {
+pub async fn reach_one(urls: &[String]) -> anyhow::Result<Client> {
     let mut first = None;
     for url in urls {
         match connect(url).await {
-            Ok(_) => return Ok(()),
+            Ok(client) => return Ok(client),
             Err(error) => first = first.or(Some(error)),
         }
     }
