@@ -4,4 +4,5 @@ pub mod cluster;
 pub mod demo;
 pub mod process;
 pub mod sql;
+pub mod terminal;
 pub mod wire;

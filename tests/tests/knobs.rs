@@ -314,6 +314,11 @@ async fn a_process_of_its_own_turns_its_own_claim_only() {
     sql.run("SET CLUSTER SETTING clock.epsilon = '20ms' FOR NODE 2").await.expect("turned");
     let epsilons = column(&sql, "SHOW CLOCKS", 3).await;
     assert_eq!(epsilons, ["4", "20", "4"]);
+    // Each was asked on its own; at the one moment that is shown, honest clocks overlap.
+    let clocks = sql.rows("SHOW CLOCKS").await.expect("shown");
+    let at = |column: usize| clocks.iter().filter_map(move |row| row[column].clone());
+    assert!(clocks.len() == 3 && at(1).max() <= at(2).min(), "{clocks:?}");
+    assert!(at(7).all(|within| within.parse::<f64>().is_ok_and(|ms| ms < 1000.0)), "{clocks:?}");
     for (statement, expected) in [
         ("SET CLUSTER SETTING clock.epsilon = '20ms'", "0A000"),
         ("SET CLUSTER SETTING clock.epsilon = '1ms' FOR NODE 2", "55000"),
@@ -358,10 +363,17 @@ async fn without_commit_wait_the_shell_finds_the_reversed_pair() {
         ],
     );
     assert!(worked && text.contains(": holds"), "with commit-wait: {text}");
-    let (text, worked) = shell(&demo, 1, &["\\commit-wait off", "\\check run 3s"]);
-    assert!(worked && text.contains("WARNING:  UNSAFE: commit-wait is off"), "{text}");
-    assert!(text.contains(": violated"), "without commit-wait: {text}");
-    println!("{text}");
+    let page = std::env::temp_dir().join(format!("meridian-check-{}.html", std::process::id()));
+    let report = format!("\\check report {}", page.display());
+    let commands = ["\\commit-wait off", "\\check run 3s", &report, "SELECT 'went ' || 'on'"];
+    let (text, worked) = shell(&demo, 1, &commands);
+    assert!(text.contains("WARNING:  UNSAFE: commit-wait is off"), "{text}");
+    assert!(!worked && text.contains(": violated"), "without commit-wait: {text}");
+    assert!(text.contains("went on"), "a verdict is no error of the script: {text}");
+    assert_eq!(text.matches(": violated").count(), 2, "the report says it again: {text}");
+    let written = std::fs::read_to_string(&page).expect("the report is written");
+    assert!(written.contains("<html"), "{written}");
+    std::fs::remove_file(&page).expect("it was there");
     let (text, worked) = shell(&demo, 2, &["\\commit-wait on", "\\check run 3s"]);
     assert!(worked && text.contains(": holds"), "with commit-wait again: {text}");
 }
@@ -382,7 +394,8 @@ async fn the_shell_turns_knobs_makes_load_and_watches() {
         ],
     );
     assert!(worked, "{text}");
-    assert!(text.contains("commits/s") && text.contains("us-east 20.0"), "{text}");
+    assert!(text.contains("commits/s") && text.contains("ε us-east\n"), "{text}");
+    assert!(text.contains("    20.0\n"), "{text}");
     assert!(text.contains("commit latency") && text.contains("█"), "{text}");
     assert!(text.contains("operations in") && !text.contains("VIOLATION"), "{text}");
     assert!(text.contains("clock.epsilon") && text.contains("20ms"), "{text}");
