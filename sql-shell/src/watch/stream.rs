@@ -57,7 +57,7 @@ impl Stream {
     ) -> String {
         let mut text = String::new();
         let head_due = match self.format {
-            Format::Table => self.lines % HEAD_EVERY == 0,
+            Format::Table => self.lines.is_multiple_of(HEAD_EVERY),
             Format::Csv => self.lines == 0,
             Format::Json => false,
         };
