@@ -333,7 +333,7 @@ fn to_text(value: &Datum, from: Type, ctx: &EvalContext) -> Result<Datum> {
     if from == Type::Regclass {
         return ctx.hooks("regclassout")?.call("regclassout", std::slice::from_ref(value));
     }
-    let text = text::output(value, from, &ctx.timezone).expect("NULL was handled before");
+    let text = text::output_in(value, from, ctx).expect("NULL was handled before");
     Ok(Datum::text(text))
 }
 

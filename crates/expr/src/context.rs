@@ -55,10 +55,22 @@ pub struct EvalContext {
     pub statement_time: i64,
     /// The session's time zone.
     pub timezone: TimeZone,
+    /// How the session writes `bytea`.
+    pub bytea: ByteaOutput,
     /// The session.
     pub session: Arc<SessionInfo>,
     /// The way to what is no plain data; `None`: functions that need it are refused.
     pub hooks: Option<SharedHooks>,
+}
+
+/// How `bytea` is written as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ByteaOutput {
+    /// `\x` and hexadecimal digits.
+    #[default]
+    Hex,
+    /// As characters, with `\ooo` for bytes that are no printable ASCII, and two backslashes for one.
+    Escape,
 }
 
 /// Shared hooks.

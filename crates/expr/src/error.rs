@@ -97,6 +97,8 @@ sqlstates! {
     INVALID_AUTHORIZATION_SPECIFICATION = "28000";
     /// An object that others depend on.
     DEPENDENT_OBJECTS_STILL_EXIST = "2BP01";
+    /// A cursor in the wrong state for what is asked of it.
+    INVALID_CURSOR_STATE = "24000";
     /// An unknown cursor or portal.
     INVALID_CURSOR_NAME = "34000";
     /// An unknown savepoint.
@@ -197,6 +199,8 @@ sqlstates! {
     QUERY_CANCELED = "57014";
     /// The node goes down.
     ADMIN_SHUTDOWN = "57P01";
+    /// The client was idle for too long.
+    IDLE_SESSION_TIMEOUT = "57P05";
     /// The node is not ready, or a range has no quorum.
     CANNOT_CONNECT_NOW = "57P03";
     /// The disk or the operating system failed.

@@ -50,7 +50,7 @@ pub mod wire;
 
 pub use agg::{Accumulator, AggCall, AggFunc, Spread};
 pub use bind::Typed;
-pub use context::{EvalContext, Hooks, SessionInfo, SettingScope, SharedHooks};
+pub use context::{ByteaOutput, EvalContext, Hooks, SessionInfo, SettingScope, SharedHooks};
 pub use datetime::{Interval, TimeZone};
 pub use datum::{Array, Datum};
 pub use decimal::Decimal;

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     agg::{Accumulator, AggCall},
-    context::EvalContext,
+    context::{ByteaOutput, EvalContext},
     datetime::TimeZone,
     datum::Datum,
     error::{Result, SqlError},
@@ -111,6 +111,8 @@ pub struct Program {
     pub limit: Option<u64>,
     /// The session's time zone.
     pub timezone: TimeZone,
+    /// How the session writes `bytea`.
+    pub bytea: ByteaOutput,
     /// `now()`.
     pub transaction_time: i64,
     /// `statement_timestamp()`.
@@ -284,6 +286,7 @@ impl Runner {
             transaction_time: program.transaction_time,
             statement_time: program.statement_time,
             timezone: program.timezone,
+            bytea: program.bytea,
             ..EvalContext::default()
         };
         let values = program.layout.values.iter();

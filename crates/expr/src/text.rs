@@ -1,8 +1,8 @@
 //! Values as text: what `psql` prints and what literals say, PostgreSQL's very formats.
 //!
 //! Settings that change those formats have one value each: `DateStyle` ISO, MDY; `IntervalStyle`
-//! postgres; `bytea_output` hex; `extra_float_digits` 1 (the shortest text that reads back the
-//! same).
+//! postgres; `extra_float_digits` 1 (the shortest text that reads back the same). But for
+//! `bytea_output`: [`output_in`] obeys the session's, [`output`] is for messages and writes hex.
 
 mod array;
 
@@ -12,7 +12,7 @@ mod tests;
 use std::fmt::Write;
 
 use crate::{
-    context::EvalContext,
+    context::{ByteaOutput, EvalContext},
     datetime::{self, Interval, TimeZone},
     datum::Datum,
     decimal::Decimal,
@@ -22,6 +22,18 @@ use crate::{
 
 /// The most bytes of a `name`; longer ones are cut.
 pub const NAME_BYTES: usize = 63;
+
+/// A value as its session writes it; `None` of NULL.
+#[must_use]
+pub fn output_in(value: &Datum, ty: Type, ctx: &EvalContext) -> Option<String> {
+    match (ctx.bytea, value) {
+        (ByteaOutput::Escape, Datum::Bytes(bytes)) => Some(escaped_bytea(bytes)),
+        (ByteaOutput::Escape, Datum::Array(array)) => {
+            Some(array::output(array, |item| output_in(item, array.element.ty(), ctx)))
+        }
+        _ => output(value, ty, &ctx.timezone),
+    }
+}
 
 /// A value as text; `None` of NULL.
 #[must_use]
@@ -44,8 +56,21 @@ pub fn output(value: &Datum, ty: Type, zone: &TimeZone) -> Option<String> {
         Datum::TimestampTz(micros) => datetime::format_timestamp_tz(*micros, zone),
         Datum::Interval(interval) => interval.to_string(),
         Datum::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes).to_string(),
-        Datum::Array(array) => array::output(array, zone),
+        Datum::Array(array) => array::output(array, |item| output(item, array.element.ty(), zone)),
     })
+}
+
+/// Bytes as characters: printable ASCII as it is, the rest as `\ooo`.
+fn escaped_bytea(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            0x20..=0x7e => out.push(char::from(*byte)),
+            _ => write!(out, "\\{byte:03o}").expect("writing to a string"),
+        }
+    }
+    out
 }
 
 /// Lower-case hexadecimal digits.

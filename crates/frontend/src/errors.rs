@@ -1,7 +1,8 @@
 //! Errors and notices as the protocol's fields.
 
-use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 use sql::{Notice, SqlError, SqlState};
+
+use crate::answer::Answers;
 
 /// How bad an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +22,12 @@ impl Severity {
     }
 }
 
-/// An error as a message. `text` is the statement's text, in which the error's place is counted.
-pub fn error(error: &SqlError, severity: Severity, text: Option<&str>) -> ErrorResponse {
+/// Answers with an error. `text` is the statement's text, in which the error's place is counted.
+pub fn error(answers: &mut Answers, error: &SqlError, severity: Severity, text: Option<&str>) {
+    answers.report(b'E', &fields(error, severity, text));
+}
+
+fn fields(error: &SqlError, severity: Severity, text: Option<&str>) -> Vec<(u8, String)> {
     let word = severity.word().to_owned();
     let mut fields = vec![
         (b'S', word.clone()),
@@ -47,7 +52,7 @@ pub fn error(error: &SqlError, severity: Severity, text: Option<&str>) -> ErrorR
     if let (Some(offset), Some(text)) = (error.position, text) {
         fields.push((b'P', character(text, offset).to_string()));
     }
-    ErrorResponse::new(fields)
+    fields
 }
 
 /// The protocol counts characters from one; we count bytes from zero.
@@ -55,8 +60,8 @@ fn character(text: &str, offset: usize) -> usize {
     text.char_indices().take_while(|(at, _)| *at < offset).count() + 1
 }
 
-/// A notice as a message.
-pub fn notice(notice: &Notice) -> NoticeResponse {
+/// Answers with a notice.
+pub fn notice(answers: &mut Answers, notice: &Notice) {
     let word = notice.severity.to_owned();
     let mut fields = vec![
         (b'S', word.clone()),
@@ -67,7 +72,7 @@ pub fn notice(notice: &Notice) -> NoticeResponse {
     if let Some(detail) = &notice.detail {
         fields.push((b'D', detail.clone()));
     }
-    NoticeResponse::new(fields)
+    answers.report(b'N', &fields);
 }
 
 /// The client broke the protocol: `08P01`.
@@ -89,7 +94,7 @@ mod tests {
     #[test]
     fn an_error_carries_what_clients_look_for() {
         let sql_error = SqlError::syntax("what?").at(7).with_hint("think");
-        let fields = error(&sql_error, Severity::Error, Some("select x")).fields;
+        let fields = fields(&sql_error, Severity::Error, Some("select x"));
         let find = |kind: u8| fields.iter().find(|(k, _)| *k == kind).map(|(_, v)| v.as_str());
         assert_eq!(find(b'C'), Some("42601"));
         assert_eq!(find(b'P'), Some("8"));

@@ -1,174 +1,183 @@
-//! Prepared statements and portals of one connection.
+//! The extended protocol: statements prepared, bound, described and executed.
 
-use std::collections::BTreeMap;
+use expr::{SqlError, SqlState, Type};
+use sql::Execution;
 
-use expr::{Datum, SqlError, SqlState};
-use sql::{Execution, Prepared, ResultColumn, Row};
+use crate::{
+    connection::{Connection, Handled, Trouble},
+    message::{Bind, Parse, Target},
+    rows::{self, Format},
+    store::{Portal, Progress, Rows},
+};
 
-use crate::rows::Format;
-
-/// Prepared statements a connection may hold.
-pub const MAX_STATEMENTS: usize = 10_000;
-/// Portals a connection may hold.
-pub const MAX_PORTALS: usize = 1_000;
-
-/// A prepared statement; `None` is the empty query.
-pub type Statement = Option<Prepared>;
-
-/// A statement with its parameters, run at the first Execute.
-#[derive(Debug)]
-pub struct Portal {
-    /// What it runs.
-    pub statement: Statement,
-    /// With what; taken at the first Execute.
-    pub parameters: Vec<Datum>,
-    /// How results are wanted, one per column.
-    pub formats: Vec<Format>,
-    /// How far it is.
-    pub progress: Progress,
-}
-
-/// How far a portal is.
-#[derive(Debug)]
-pub enum Progress {
-    /// Not run.
-    Bound,
-    /// Run; these rows are still to be sent.
-    Rows(Rows),
-    /// Run to its end.
-    Finished,
-}
-
-/// Rows on their way to a client that takes them in parts.
-#[derive(Debug)]
-pub struct Rows {
-    /// Their columns.
-    pub columns: std::sync::Arc<[ResultColumn]>,
-    /// What is left.
-    pub rest: std::vec::IntoIter<Row>,
-    /// The command tag for the end.
-    pub tag: String,
-}
-
-/// What one connection has prepared and bound. The empty name is replaced without a word.
-#[derive(Debug, Default)]
-pub struct Store {
-    statements: BTreeMap<String, Statement>,
-    portals: BTreeMap<String, Portal>,
-}
-
-impl Store {
-    /// Keeps a prepared statement.
-    pub fn prepare(&mut self, name: &str, statement: Statement) -> Result<(), SqlError> {
-        if !name.is_empty() && self.statements.contains_key(name) {
-            return Err(SqlError::new(
-                SqlState::DUPLICATE_PREPARED_STATEMENT,
-                format!("prepared statement \"{name}\" already exists"),
-            ));
+impl Connection<'_> {
+    pub(crate) async fn parse(&mut self, parse: Parse) -> Handled {
+        let Parse { name, text, types } = parse;
+        let at = |error| Trouble::Statement(error, Some(text.clone()));
+        let mut statements = self.session.parse(&text).map_err(at)?;
+        if statements.len() > 1 {
+            let message = "cannot insert multiple commands into a prepared statement";
+            return Err(SqlError::syntax(message).into());
         }
-        limit(self.statements.len(), MAX_STATEMENTS, "prepared statements")?;
-        self.statements.insert(name.to_owned(), statement);
-        Ok(())
-    }
-
-    /// A prepared statement.
-    pub fn statement(&self, name: &str) -> Result<&Statement, SqlError> {
-        self.statements.get(name).ok_or_else(|| {
-            SqlError::new(
-                SqlState::INVALID_SQL_STATEMENT_NAME,
-                format!("prepared statement \"{name}\" does not exist"),
-            )
-        })
-    }
-
-    /// Keeps a portal.
-    pub fn bind(&mut self, name: &str, portal: Portal) -> Result<(), SqlError> {
-        if !name.is_empty() && self.portals.contains_key(name) {
-            return Err(SqlError::new(
-                SqlState::DUPLICATE_CURSOR,
-                format!("portal \"{name}\" already exists"),
-            ));
-        }
-        limit(self.portals.len(), MAX_PORTALS, "portals")?;
-        self.portals.insert(name.to_owned(), portal);
-        Ok(())
-    }
-
-    /// A portal.
-    pub fn portal(&mut self, name: &str) -> Result<&mut Portal, SqlError> {
-        self.portals.get_mut(name).ok_or_else(|| {
-            SqlError::new(
-                SqlState::INVALID_CURSOR_NAME,
-                format!("portal \"{name}\" does not exist"),
-            )
-        })
-    }
-
-    /// Forgets a statement; nothing if there is none.
-    pub fn close_statement(&mut self, name: &str) {
-        self.statements.remove(name);
-    }
-
-    /// Forgets a portal; nothing if there is none.
-    pub fn close_portal(&mut self, name: &str) {
-        self.portals.remove(name);
-    }
-
-    /// The transaction is over, and its portals with it.
-    pub fn close_portals(&mut self) {
-        self.portals.clear();
-    }
-
-    /// Forgets all statements (`DEALLOCATE ALL`, `DISCARD ALL`).
-    pub fn close_statements(&mut self) {
-        self.statements.clear();
-    }
-}
-
-fn limit(held: usize, limit: usize, what: &str) -> Result<(), SqlError> {
-    if held < limit {
-        return Ok(());
-    }
-    Err(SqlError::new(
-        SqlState::PROGRAM_LIMIT_EXCEEDED,
-        format!("a connection holds at most {limit} {what}"),
-    ))
-}
-
-impl From<Execution> for Progress {
-    fn from(execution: Execution) -> Progress {
-        match execution {
-            Execution::Rows { columns, rows, tag } => {
-                Progress::Rows(Rows { columns, rest: rows.into_iter(), tag })
+        let prepared = match statements.pop() {
+            None => None,
+            Some(statement) => {
+                let types = parameter_types(&types)?;
+                let preparing = self.session.prepare_for_client(&statement, &types);
+                Some(self.intake.attend(&self.cancel, preparing).await?.map_err(at)?)
             }
-            Execution::Done { .. } => Progress::Finished,
+        };
+        self.store.prepare(&name, prepared)?;
+        self.intake.wire.answers.parse_complete();
+        Ok(())
+    }
+
+    pub(crate) fn bind(&mut self, bind: Bind) -> Handled {
+        let statement = self.store.statement(&bind.statement)?.clone();
+        let (types, columns) = match &statement {
+            None => (&[] as &[Type], 0),
+            Some(prepared) => {
+                (prepared.param_types(), prepared.columns().map_or(0, |columns| columns.len()))
+            }
+        };
+        let context = self.session.context();
+        let parameters = rows::parameters(&bind.values, &bind.formats, types, &context)?;
+        let formats = rows::formats(&bind.result_formats, columns, "result")?;
+        let portal = Portal { statement, parameters, formats, progress: Progress::Bound };
+        self.store.bind(&bind.portal, portal)?;
+        self.session.portals().insert(bind.portal);
+        self.intake.wire.answers.bind_complete();
+        Ok(())
+    }
+
+    pub(crate) fn describe(&mut self, target: &Target) -> Handled {
+        let answers = &mut self.intake.wire.answers;
+        let (statement, formats) = match target {
+            Target::Statement(name) => {
+                let statement = self.store.statement(name)?.clone();
+                let types = statement.as_ref().map_or(&[] as &[Type], |p| p.param_types());
+                answers.parameter_description(types.iter().map(|ty| ty.oid()));
+                (statement, None)
+            }
+            Target::Portal(name) => {
+                let portal = self.store.portal(name)?;
+                (portal.statement.clone(), Some(portal.formats.clone()))
+            }
+        };
+        match statement.as_ref().and_then(|prepared| prepared.columns()) {
+            None => answers.no_data(),
+            Some(columns) => {
+                let formats = formats.unwrap_or_else(|| vec![Format::Text; columns.len()]);
+                rows::description(answers, columns, &formats)?;
+            }
         }
+        Ok(())
+    }
+
+    pub(crate) async fn execute(&mut self, name: &str, max_rows: i32) -> Handled {
+        let portal = self.store.portal(name)?;
+        let Some(prepared) = portal.statement.clone() else {
+            self.intake.wire.answers.empty_query();
+            return Ok(());
+        };
+        if matches!(portal.progress, Progress::Bound) {
+            if prepared.statement().closes() == Some(Some(name)) {
+                let message = format!("cannot drop active portal \"{name}\"");
+                return Err(SqlError::new(SqlState::INVALID_CURSOR_STATE, message).into());
+            }
+            let parameters = std::mem::take(&mut portal.parameters);
+            portal.progress = Progress::Done;
+            if self.session.runs_alone(&prepared) && self.intake.more_follows().await? {
+                self.session.join_pipeline(&prepared);
+            }
+            let running = self.session.execute(&prepared, parameters);
+            let outcome = self.intake.attend(&self.cancel, running).await?;
+            let text = || Some(prepared.statement().sql().to_owned());
+            let execution = outcome.map_err(|error| Trouble::Statement(error, text()))?;
+            self.forget_what_the_statement_dropped(&execution, Some(name));
+            self.notices();
+            match execution {
+                Execution::Done { tag } => {
+                    self.intake.wire.answers.command_complete(&tag);
+                    return Ok(());
+                }
+                Execution::Rows { columns, rows, tag } => {
+                    let rows = Rows { columns, rest: rows.into_iter(), tag };
+                    self.store.portal(name)?.progress = Progress::Rows(rows);
+                }
+            }
+        }
+        self.send_rows(name, max_rows).await
+    }
+
+    /// `DEALLOCATE ALL`, `DISCARD ALL` and `CLOSE` reach the protocol's statements and portals as
+    /// well. The portal that runs stays, as in PostgreSQL.
+    pub(crate) fn forget_what_the_statement_dropped(
+        &mut self,
+        execution: &Execution,
+        running: Option<&str>,
+    ) {
+        match execution.tag() {
+            "DEALLOCATE ALL" | "DISCARD ALL" => self.store.close_statements(),
+            "CLOSE CURSOR" | "CLOSE CURSOR ALL" => {
+                let left = self.session.portals();
+                left.extend(running.map(str::to_owned));
+                self.store.keep_portals(left);
+            }
+            _ => {}
+        }
+    }
+
+    /// The next rows of a portal; at most `max_rows`, all if it is not positive.
+    async fn send_rows(&mut self, name: &str, max_rows: i32) -> Handled {
+        let limit = usize::try_from(max_rows).ok().filter(|rows| *rows > 0);
+        let portal = self.store.portal(name)?;
+        let formats = portal.formats.clone();
+        // While they are sent the portal has none: whatever goes wrong, no row goes out twice.
+        let mut rows = match std::mem::replace(&mut portal.progress, Progress::Done) {
+            Progress::Rows(rows) => rows,
+            Progress::Bound => unreachable!("it was run before its rows are sent"),
+            Progress::Done => {
+                let message = format!("portal \"{name}\" cannot be run");
+                let state = SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
+                return Err(SqlError::new(state, message).into());
+            }
+        };
+        let (columns, before) = (rows.columns.clone(), rows.rest.len());
+        let mut part = rows.rest.by_ref().take(limit.unwrap_or(usize::MAX));
+        self.send(&mut part, &columns, &formats).await?;
+        let sent = before - rows.rest.len();
+        // As in PostgreSQL, nobody looks whether there is one row more: a portal that gave as many as
+        // were asked for is suspended.
+        if limit == Some(sent) {
+            self.intake.wire.answers.portal_suspended();
+        } else {
+            self.intake.wire.answers.command_complete(&rows.tag_of(sent));
+        }
+        self.store.portal(name)?.progress = Progress::Rows(rows);
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, target: &Target) -> Handled {
+        match target {
+            Target::Statement(name) => self.store.close_statement(name),
+            Target::Portal(name) => {
+                self.store.close_portal(name);
+                self.session.portals().remove(name);
+            }
+        }
+        self.intake.wire.answers.close_complete();
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_but_for_the_empty_one() {
-        let mut store = Store::default();
-        store.prepare("", None).unwrap();
-        store.prepare("", None).unwrap();
-        store.prepare("a", None).unwrap();
-        assert_eq!(store.prepare("a", None).unwrap_err().sqlstate.code(), "42P05");
-        assert_eq!(store.statement("b").unwrap_err().sqlstate.code(), "26000");
-        store.close_statement("a");
-        store.prepare("a", None).unwrap();
-        assert_eq!(store.portal("p").unwrap_err().sqlstate.code(), "34000");
-    }
-
-    #[test]
-    fn a_connection_holds_a_bounded_number_of_statements() {
-        let mut store = Store::default();
-        for number in 0..MAX_STATEMENTS {
-            store.prepare(&format!("s{number}"), None).unwrap();
-        }
-        assert_eq!(store.prepare("one more", None).unwrap_err().sqlstate.code(), "54000");
-    }
+/// The types a client declared for its parameters; zero leaves one open.
+fn parameter_types(oids: &[u32]) -> Result<Vec<Option<Type>>, SqlError> {
+    let read = |oid: &u32| match *oid {
+        0 => Ok(None),
+        oid => Type::from_oid(oid, -1).map(Some).ok_or_else(|| {
+            SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} is not known"))
+        }),
+    };
+    oids.iter().map(read).collect()
 }

@@ -9,17 +9,23 @@
 //!               | error: everything up to Sync is skipped
 //! ```
 //!
-//! The codec and the messages are `pgwire`'s; the conversation is ours, because it must batch:
-//! answers are written to a buffer, and the buffer goes out when the client waits for it (after
-//! ReadyForQuery, on Flush), or when it is full. One task per connection, one session each.
+//! Answers are written to a buffer, and the buffer goes out when the client waits for it (after
+//! ReadyForQuery, on Flush, after every error), or when it is full. One task per connection, one
+//! session each.
 //!
 //! - The statements between two Syncs are one transaction, unless they begin and end their own: it is
 //!   committed at Sync, and an error undoes all of it. A statement that is alone before its Sync is
 //!   left to the session, which retries it after conflicts; so Execute looks at what comes next.
-//! - Bounds: connections per server, bytes per message, prepared statements and portals per
-//!   connection. At each the client gets an error with its SQLSTATE, and nothing else is harmed.
-//! - A client that goes away: its session is closed, which rolls back and leaves no lock. Its going
-//!   is noticed also while a statement runs.
+//! - Nothing that arrives is trusted. A message is judged by its header before memory is kept for it
+//!   (`wire`), long ones share a budget of the node (`budget`), and a body is held against its
+//!   length wherever it is read (`message`).
+//! - Bounds: connections that have not said who they are (`lobby`), sessions, prepared statements and
+//!   portals per session. At each the client gets an error with its SQLSTATE, and nothing else is
+//!   harmed.
+//! - A client that goes away, or takes nothing of its answers for a minute: its session is closed,
+//!   which rolls back and leaves no lock. Its going is noticed also while a statement runs.
+//! - A panic in a session is told to its client (`XX000`), logged and counted, and ends that session
+//!   alone ([`sql::contain`]).
 //! - `CancelRequest` names a session and its secret; it cancels the running statement, no more.
 //!
 //! HAZARD: without TLS and passwords, whoever reaches the port is `root`. The demo listens on
@@ -27,12 +33,19 @@
 //!
 //! What it does not know: what statements mean.
 
+mod answer;
+mod budget;
 mod cancel;
 mod connection;
 mod errors;
 mod extended;
+mod intake;
+mod lobby;
+mod message;
 mod rows;
 mod server;
 mod startup;
+mod store;
+mod wire;
 
 pub use server::{Options, serve};

@@ -1,11 +1,16 @@
 //! Rows and parameters in the protocol's text and binary formats.
 
-use bytes::{BufMut, Bytes, BytesMut};
 use expr::{Datum, EvalContext, SqlError, SqlState, Type};
-use pgwire::messages::data::{DataRow, FieldDescription, RowDescription};
 use sql::{ResultColumn, Row};
 
-use crate::errors::protocol_violation;
+use crate::{
+    answer::{Answers, Field},
+    errors::protocol_violation,
+    message::utf8,
+};
+
+/// The most columns of a result, as in PostgreSQL. Beyond: `54011`.
+const MAX_COLUMNS: usize = 1_664;
 
 /// Text or binary, per value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,75 +56,88 @@ pub fn formats(codes: &[i16], count: usize, what: &str) -> Result<Vec<Format>, S
     }
 }
 
-/// What a result looks like.
-pub fn description(columns: &[ResultColumn], formats: &[Format]) -> RowDescription {
-    let field = |(column, format): (&ResultColumn, &Format)| {
-        let ty = column.ty;
-        FieldDescription::new(
-            column.name.clone(),
-            0,
-            0,
-            ty.oid(),
-            ty.length(),
-            ty.typmod(),
-            format.code(),
-        )
-    };
-    RowDescription::new(columns.iter().zip(formats).map(field).collect())
+/// Answers with what a result looks like.
+///
+/// # Errors
+/// `54011` if it has too many columns for a message.
+pub fn description(
+    answers: &mut Answers,
+    columns: &[ResultColumn],
+    formats: &[Format],
+) -> Result<(), SqlError> {
+    if columns.len() > MAX_COLUMNS {
+        return Err(SqlError::new(
+            SqlState::TOO_MANY_COLUMNS,
+            format!("target lists can have at most {MAX_COLUMNS} entries"),
+        ));
+    }
+    assert_eq!(columns.len(), formats.len(), "each column has a format");
+    answers.row_description(columns.iter().zip(formats).map(|(column, format)| Field {
+        name: &column.name,
+        oid: column.ty.oid(),
+        length: column.ty.length(),
+        typmod: column.ty.typmod(),
+        format: format.code(),
+    }));
+    Ok(())
 }
 
-/// A row as a message.
+/// Answers with a row.
+///
+/// # Errors
+/// `54000` if it is larger than a message.
 pub fn data_row(
+    answers: &mut Answers,
     row: &Row,
     columns: &[ResultColumn],
     formats: &[Format],
     context: &EvalContext,
-) -> Result<DataRow, SqlError> {
+) -> Result<(), SqlError> {
     assert_eq!(row.len(), columns.len(), "a row is as wide as its columns");
-    let mut data = BytesMut::with_capacity(16 * row.len());
-    for ((value, column), format) in row.iter().zip(columns).zip(formats) {
-        value_into(&mut data, value, column.ty, *format, context)?;
-    }
-    let count = i16::try_from(row.len()).map_err(|_| {
-        SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a row has more columns than a message")
-    })?;
-    Ok(DataRow::new(data, count))
+    answers.try_message(b'D', |body| {
+        let count = u16::try_from(row.len()).expect("its columns were described");
+        body.extend_from_slice(&count.to_be_bytes());
+        for ((value, column), format) in row.iter().zip(columns).zip(formats) {
+            value_into(body, value, column.ty, *format, context)?;
+        }
+        Ok(())
+    })
 }
 
 fn value_into(
-    data: &mut BytesMut,
+    body: &mut Vec<u8>,
     value: &Datum,
     ty: Type,
     format: Format,
     context: &EvalContext,
 ) -> Result<(), SqlError> {
     if matches!(value, Datum::Null) {
-        data.put_i32(-1);
+        body.extend_from_slice(&(-1_i32).to_be_bytes());
         return Ok(());
     }
     // The length is known once the value is written.
-    let start = data.len();
-    data.put_i32(0);
+    let start = body.len();
+    body.extend_from_slice(&[0; 4]);
     match format {
         Format::Text => {
-            let text = expr::text::output(value, ty, &context.timezone).expect("not null");
-            data.extend_from_slice(text.as_bytes());
+            let text = expr::text::output_in(value, ty, context).expect("not null");
+            body.extend_from_slice(text.as_bytes());
         }
         Format::Binary => {
             let bytes = expr::wire::encode(value, ty).expect("not null");
-            data.extend_from_slice(&bytes);
+            body.extend_from_slice(&bytes);
         }
     }
-    let length = i32::try_from(data.len() - start - 4).map_err(|_| {
+    let length = i32::try_from(body.len() - start - 4).map_err(|_| {
         SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a value is larger than a message")
     })?;
-    data[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    body[start..start + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }
 
 /// The parameters of a Bind message.
 pub fn parameters(
-    values: &[Option<Bytes>],
+    values: &[Option<Vec<u8>>],
     codes: &[i16],
     types: &[Type],
     context: &EvalContext,
@@ -132,18 +150,11 @@ pub fn parameters(
         )));
     }
     let formats = formats(codes, values.len(), "parameter")?;
-    let decode = |((value, ty), format): ((&Option<Bytes>, &Type), Format)| match (value, format) {
+    let decode = |((value, ty), format): ((&Option<Vec<u8>>, &Type), Format)| match (value, format)
+    {
         (None, _) => Ok(Datum::Null),
         (Some(bytes), Format::Binary) => expr::wire::decode(bytes, *ty),
-        (Some(bytes), Format::Text) => {
-            let text = std::str::from_utf8(bytes).map_err(|_| {
-                SqlError::new(
-                    SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                    "invalid byte sequence for encoding \"UTF8\"",
-                )
-            })?;
-            expr::text::input(text, *ty, context)
-        }
+        (Some(bytes), Format::Text) => expr::text::input(utf8(bytes)?, *ty, context),
     };
     values.iter().zip(types).zip(formats).map(decode).collect()
 }
@@ -164,7 +175,7 @@ mod tests {
     #[test]
     fn parameters_come_back_in_both_formats() {
         let context = EvalContext::default();
-        let values = [Some(Bytes::from_static(b"42")), None, Some(Bytes::from_static(&[0, 7]))];
+        let values = [Some(b"42".to_vec()), None, Some(vec![0, 7])];
         let types = [Type::Int8, Type::Text, Type::Int2];
         let read = parameters(&values, &[0, 0, 1], &types, &context).unwrap();
         assert_eq!(read, [Datum::Int(42), Datum::Null, Datum::Int(7)]);

@@ -1,35 +1,45 @@
 //! Accepting connections.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use sql::{Database, SqlError, SqlState};
+use sql::{
+    Database, SessionOptions, SqlError, SqlState,
+    contain::{Panicked, contain},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
 
-use crate::{cancel::Cancels, connection::Connection, startup};
+use crate::{
+    budget::Budget,
+    cancel::Cancels,
+    connection::Connection,
+    lobby::{Lobby, Place},
+    startup::{self, Greeted},
+    wire::Wire,
+};
 
-/// How a client's start-up may take before it is dropped.
-const GREETING_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client's start-up may take before it is dropped.
+const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (the process is out of file descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections beyond the limit that are told so at the same time; still more are dropped.
-const REFUSALS: usize = 64;
 
 /// How a server is bounded.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Connections at a time; one more gets `53300`.
     pub max_connections: usize,
+    /// Bytes that long messages of all clients may take. A message that finds no room gets `53200`.
+    pub message_memory: usize,
     /// Seed of the secrets that cancel requests must name.
     pub secret_seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_connections: 1000, secret_seed: 0 }
+        Options { max_connections: 1000, message_memory: 128 << 20, secret_seed: 0 }
     }
 }
 
@@ -41,9 +51,14 @@ pub async fn serve(
     options: Options,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(options.max_connections));
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
-    let server = Server { database, cancels: Cancels::default(), seed: options.secret_seed };
+    let server = Server {
+        database,
+        cancels: Cancels::default(),
+        lobby: Lobby::default(),
+        places: Arc::new(Semaphore::new(options.max_connections)),
+        budget: Budget::new(options.message_memory),
+        seed: options.secret_seed,
+    };
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -52,26 +67,16 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        match accepted {
+            // A connection belongs to the node: it stands still when the node does.
+            Ok((stream, from)) => {
+                let place = server.lobby.enter(from.ip());
+                connections.spawn(clock::inherit(server.clone().connection(stream, from, place)));
+            }
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
                 sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        let server = server.clone();
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            // A connection belongs to the node: it stands still when the node does.
-            connections.spawn(clock::inherit(async move {
-                let _place = place;
-                server.connection(stream).await;
-            }));
-        } else if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
-            connections.spawn(async move {
-                let _place = place;
-                server.turn_away(stream).await;
-            });
         }
     }
     connections.shutdown().await;
@@ -81,39 +86,67 @@ pub async fn serve(
 struct Server {
     database: Database,
     cancels: Cancels,
+    lobby: Lobby,
+    /// Places of sessions.
+    places: Arc<Semaphore>,
+    budget: Budget,
     seed: u64,
 }
 
+/// A client that may have a session.
+type Admitted = (SessionOptions, OwnedSemaphorePermit);
+
 impl Server {
-    async fn connection(&self, stream: TcpStream) {
-        let greeted = timeout(GREETING_PATIENCE, startup::greet(stream, &self.cancels)).await;
-        let (wire, options) = match greeted {
-            Ok(Ok(Some(greeted))) => greeted,
-            // It cancelled, was refused, broke off or dawdled.
-            Ok(Ok(None)) | Err(_) => return,
-            Ok(Err(error)) => return tracing::debug!("a client broke off: {error}"),
+    async fn connection(self, stream: TcpStream, from: SocketAddr, place: Place) {
+        let mut wire = match Wire::new(stream, self.budget.clone()) {
+            Ok(wire) => wire,
+            Err(error) => return tracing::debug!("{from} broke off: {error}"),
         };
-        let ended = match self.database.session(options) {
-            Ok(session) => {
-                let secret = self.secret(session.pid());
-                Connection::new(wire, session, secret, &self.cancels).run().await
+        let mut stay = Stay::Lobby(place);
+        let error = match contain(self.serve(&mut wire, &mut stay)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(End::Left)) => return tracing::debug!("{from} came and went"),
+            Ok(Err(End::Gone(error))) => return tracing::debug!("{from} broke off: {error}"),
+            Ok(Err(End::Told(error))) => error,
+            Err(Panicked(message)) => {
+                let count = self.database.note_panic();
+                tracing::error!("the session of {from} panicked ({count} so far): {message}");
+                SqlError::new(SqlState::INTERNAL_ERROR, "the session failed").with_detail(message)
             }
-            Err(error) => startup::refuse::<()>(wire, &error).await.map(|_| ()),
         };
-        if let Err(error) = ended {
-            tracing::debug!("a client broke off: {error}");
+        // Its place is taken until it is gone, so that also those who are told are few.
+        tokio::select! {
+            biased;
+            () = stay.ends() => {}
+            () = wire.farewell(&error) => {}
         }
     }
 
-    /// Beyond the limit: cancel requests are still served, everybody else is told.
-    async fn turn_away(&self, stream: TcpStream) {
-        let greeted = timeout(GREETING_PATIENCE, startup::greet(stream, &self.cancels)).await;
-        if let Ok(Ok(Some((wire, _)))) = greeted {
-            let error =
-                SqlError::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
-            // If it does not listen, it learns by the closed connection.
-            drop(startup::refuse::<()>(wire, &error).await);
-        }
+    async fn serve(&self, wire: &mut Wire, stay: &mut Stay) -> Result<(), End> {
+        let admission = timeout(GREETING_PATIENCE, self.admit(wire));
+        let (options, place) = tokio::select! {
+            biased;
+            () = stay.ends() => return Err(End::Left),
+            admitted = admission => admitted.unwrap_or(Err(End::Left))?,
+        };
+        *stay = Stay::Session(place);
+        let session = self.database.session(options).map_err(End::Told)?;
+        let secret = self.secret(session.pid());
+        Connection::new(wire, session, secret, &self.cancels).run().await
+    }
+
+    /// Greets a client and finds it a place.
+    async fn admit(&self, wire: &mut Wire) -> Result<Admitted, End> {
+        let options = match startup::greet(wire, &self.cancels).await? {
+            Greeted::Session(options) => options,
+            Greeted::Nothing => return Err(End::Left),
+            Greeted::Refused(error) => return Err(End::Told(error)),
+        };
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let message = "sorry, too many clients already";
+            End::Told(SqlError::new(SqlState::TOO_MANY_CONNECTIONS, message))
+        })?;
+        Ok((options, permit))
     }
 
     /// A number that a stranger does not guess: the seed and the pid, mixed (splitmix64).
@@ -123,6 +156,42 @@ impl Server {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let secret = ((z ^ (z >> 31)) >> 32) as u32;
         secret.cast_signed()
+    }
+}
+
+/// What a connection takes up.
+#[derive(Debug)]
+enum Stay {
+    /// A place in the lobby.
+    Lobby(Place),
+    /// A session's place.
+    Session(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
+}
+
+impl Stay {
+    /// Returns once somebody else has the place.
+    async fn ends(&self) {
+        match self {
+            Stay::Lobby(place) => place.lost().await,
+            Stay::Session(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// How a conversation ends, if not by the client's goodbye.
+#[derive(Debug)]
+pub enum End {
+    /// There was none: the client cancelled a statement, dawdled, or gave way to others.
+    Left,
+    /// The connection broke.
+    Gone(io::Error),
+    /// The client is told why.
+    Told(SqlError),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Gone(error)
     }
 }
 

@@ -1,142 +1,165 @@
-//! The first messages of a connection: encryption refused, cancel requests, parameters.
+//! The first packets of a connection: encryption refused, cancel requests, parameters.
+//!
+//! Whoever speaks another protocol to the port is told so once and hung up on: the first four bytes
+//! of a request for a web page are a length that no packet has. Who begins with TLS at once (the
+//! byte [`TLS_HANDSHAKE`]) could read no answer, and gets none.
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 
-use futures::{SinkExt, StreamExt};
-use pgwire::{
-    api::{ClientInfo, DefaultClient, PgWireConnectionState},
-    messages::{
-        PgWireBackendMessage, PgWireFrontendMessage, ProtocolVersion, SslNegotiationMetaMessage,
-        response::{GssEncResponse, SslResponse},
-        startup::{NegotiateProtocolVersion, Startup},
-    },
-    tokio::server::PgWireMessageServerCodec,
-};
-use sql::{SessionOptions, SqlError, SqlState};
-use tokio::net::TcpStream;
-use tokio_util::codec::Framed;
+use expr::{SqlError, SqlState};
+use sql::SessionOptions;
 
 use crate::{
     cancel::Cancels,
-    errors::{self, Severity, protocol_violation},
+    errors::protocol_violation,
+    message::Body,
+    wire::{Broken, Wire},
 };
 
-/// A connection's messages.
-pub type Wire = Framed<TcpStream, PgWireMessageServerCodec<()>>;
-
-/// Encryption requests before the start-up message: SSL and GSS, each refused once.
+/// The protocol spoken: 3.0, as start-up packets write it.
+const PROTOCOL: i32 = 3 << 16;
+/// In place of a version: cancel a statement.
+const CANCEL: i32 = 1234 << 16 | 5678;
+/// In place of a version: encrypt by TLS.
+const TLS: i32 = 1234 << 16 | 5679;
+/// In place of a version: encrypt by GSSAPI.
+const GSS: i32 = 1234 << 16 | 5680;
+/// The first byte of a client that begins with TLS without having asked.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// Encryption requests before the start-up packet: TLS and GSSAPI, each refused once.
 const MAX_NEGOTIATIONS: u32 = 2;
 
-/// Greets a client. `None`: it only came to cancel, or went away, or was refused.
-pub async fn greet(
-    stream: TcpStream,
-    cancels: &Cancels,
-) -> io::Result<Option<(Wire, SessionOptions)>> {
-    stream.set_nodelay(true)?;
-    let client = DefaultClient::new(stream.peer_addr()?, false);
-    let mut wire = Framed::new(stream, PgWireMessageServerCodec::new(client));
-    let mut negotiations = 0;
-    loop {
-        let Some(message) = wire.next().await else { return Ok(None) };
-        let message = message.map_err(io::Error::other)?;
-        match message {
-            PgWireFrontendMessage::SslNegotiation(asked) => {
-                negotiations += 1;
-                match asked {
-                    SslNegotiationMetaMessage::None => {
-                        wire.set_state(PgWireConnectionState::AwaitingStartup);
-                        continue;
-                    }
-                    _ if negotiations > MAX_NEGOTIATIONS => return Ok(None),
-                    SslNegotiationMetaMessage::PostgresSsl(_) => {
-                        wire.send(PgWireBackendMessage::SslResponse(SslResponse::Refuse)).await?;
-                    }
-                    SslNegotiationMetaMessage::PostgresGss(_) => {
-                        let refusal = PgWireBackendMessage::GssEncResponse(GssEncResponse::Refuse);
-                        wire.send(refusal).await?;
-                    }
-                }
+/// How a greeting ended.
+#[derive(Debug)]
+pub enum Greeted {
+    /// The client wants a session.
+    Session(SessionOptions),
+    /// It came to cancel a statement, or went away.
+    Nothing,
+    /// It is refused.
+    Refused(SqlError),
+}
+
+/// A packet from before the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Packet {
+    Encrypt,
+    Cancel { pid: i32, secret: i32 },
+    Startup { version: i32, parameters: Vec<(String, String)> },
+}
+
+/// Greets a client.
+///
+/// # Errors
+/// The socket's.
+pub async fn greet(wire: &mut Wire, cancels: &Cancels) -> io::Result<Greeted> {
+    for _ in 0..=MAX_NEGOTIATIONS {
+        let packet = match wire.packet().await {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Ok(Greeted::Nothing),
+            Err(Broken::Connection(error)) => return Err(error),
+            Err(Broken::Protocol(_)) if wire.first_byte() == Some(TLS_HANDSHAKE) => {
+                return Ok(Greeted::Nothing);
             }
-            PgWireFrontendMessage::CancelRequest(request) => {
-                if let Some(secret) = request.secret_key.as_i32() {
-                    cancels.cancel(request.pid, secret);
-                }
-                return Ok(None);
+            Err(Broken::Protocol(error)) => return Ok(Greeted::Refused(error)),
+        };
+        match read(&packet) {
+            Ok(Packet::Encrypt) => wire.send_raw(b"N").await?,
+            Ok(Packet::Cancel { pid, secret }) => {
+                cancels.cancel(pid, secret);
+                return Ok(Greeted::Nothing);
             }
-            PgWireFrontendMessage::Startup(startup) => {
-                return match options(&mut wire, startup).await? {
-                    Ok(options) => Ok(Some((wire, options))),
-                    Err(error) => refuse(wire, &error).await,
-                };
+            Ok(Packet::Startup { version, parameters }) => {
+                return Ok(match options(wire, version, parameters) {
+                    Ok(options) => Greeted::Session(options),
+                    Err(error) => Greeted::Refused(error),
+                });
             }
-            _ => {
-                let error = protocol_violation("expected a start-up message");
-                return refuse(wire, &error).await;
-            }
+            Err(error) => return Ok(Greeted::Refused(error)),
         }
     }
+    Ok(Greeted::Refused(protocol_violation("encryption was asked for too often")))
 }
 
-/// Tells a client why it cannot stay.
-pub async fn refuse<T>(mut wire: Wire, error: &SqlError) -> io::Result<Option<T>> {
-    let message = errors::error(error, Severity::Fatal, None);
-    wire.send(PgWireBackendMessage::ErrorResponse(message)).await?;
-    wire.close().await?;
-    Ok(None)
+fn read(packet: &[u8]) -> Result<Packet, SqlError> {
+    let mut body = Body(packet);
+    let read = match body.i32()? {
+        TLS | GSS => Packet::Encrypt,
+        CANCEL => Packet::Cancel { pid: body.i32()?, secret: body.i32()? },
+        version if version >> 16 != PROTOCOL >> 16 => {
+            // Its packet may look like anything: nothing more is read of it.
+            return Ok(Packet::Startup { version, parameters: Vec::new() });
+        }
+        version => Packet::Startup { version, parameters: parameters(&mut body)? },
+    };
+    body.end()?;
+    Ok(read)
 }
 
-async fn options(
-    wire: &mut Wire,
-    startup: Startup,
-) -> io::Result<Result<SessionOptions, SqlError>> {
-    if startup.protocol_number_major != 3 {
-        let message = format!("unsupported frontend protocol {}", startup.protocol_number_major);
-        return Ok(Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)));
+/// Names and values up to an empty name.
+fn parameters(body: &mut Body<'_>) -> Result<Vec<(String, String)>, SqlError> {
+    let mut parameters = Vec::new();
+    loop {
+        let name = body.text()?;
+        if name.is_empty() {
+            return Ok(parameters);
+        }
+        parameters.push((name, body.text()?));
     }
-    wire.set_protocol_version(ProtocolVersion::PROTOCOL3_0);
+}
+
+fn options(
+    wire: &mut Wire,
+    version: i32,
+    parameters: Vec<(String, String)>,
+) -> Result<SessionOptions, SqlError> {
+    if version >> 16 != PROTOCOL >> 16 {
+        let (major, minor) = (version >> 16, version & 0xffff);
+        return Err(SqlError::unsupported(format!("frontend protocol {major}.{minor}"))
+            .with_hint("The server speaks version 3.0."));
+    }
     let mut options = SessionOptions { user: String::new(), ..SessionOptions::default() };
     let mut unknown = Vec::new();
     let mut database = None;
-    for (name, value) in startup.parameters {
+    for (name, value) in parameters {
         match name.as_str() {
             "user" => options.user = value,
             "database" => database = Some(value),
             "application_name" => options.application_name = value,
             "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
-            "options" => match command_line_settings(&value) {
-                Ok(settings) => options.parameters.extend(settings),
-                Err(error) => return Ok(Err(error)),
-            },
+            "options" => options.parameters.extend(command_line_settings(&value)?),
             extension if extension.starts_with("_pq_.") => unknown.push(name),
             _ => options.parameters.push((name, value)),
         }
     }
-    if startup.protocol_number_minor > 0 || !unknown.is_empty() {
-        let answer = NegotiateProtocolVersion::new(0, unknown);
-        wire.feed(PgWireBackendMessage::NegotiateProtocolVersion(answer)).await?;
+    if version > PROTOCOL || !unknown.is_empty() {
+        wire.answers.negotiate(PROTOCOL, &unknown);
     }
     if options.user.is_empty() {
-        return Ok(Err(SqlError::new(
+        return Err(SqlError::new(
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
             "no PostgreSQL user name specified in startup packet",
-        )));
+        ));
     }
     // Without a name the database is called like the user, as PostgreSQL has it; there is one.
     options.database = database.unwrap_or_else(|| "meridian".to_owned());
-    Ok(Ok(options))
+    Ok(options)
 }
 
 /// `-c name=value` and `--name=value`, as in PGOPTIONS.
 fn command_line_settings(text: &str) -> Result<Vec<(String, String)>, SqlError> {
     let mut settings = Vec::new();
-    let mut words = text.split_whitespace();
+    let mut words = words(text).into_iter();
     while let Some(word) = words.next() {
         let setting = match (word.strip_prefix("-c"), word.strip_prefix("--")) {
             (Some(""), _) => words.next(),
-            (Some(attached), _) => Some(attached),
-            (None, long) => long,
+            (Some(attached), _) => Some(attached.to_owned()),
+            (None, long) => long.map(str::to_owned),
         };
-        let pair = setting.and_then(|setting| setting.split_once('='));
+        let pair = setting.as_deref().and_then(|setting| setting.split_once('='));
         let Some((name, value)) = pair else {
             return Err(SqlError::new(
                 SqlState::INVALID_PARAMETER_VALUE,
@@ -148,17 +171,19 @@ fn command_line_settings(text: &str) -> Result<Vec<(String, String)>, SqlError> 
     Ok(settings)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn command_line_options_are_settings() {
-        let read = command_line_settings("-c a=1 -cb=2 --c-d=3").unwrap();
-        let expected = [("a", "1"), ("b", "2"), ("c_d", "3")];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(read, expected);
-        assert!(command_line_settings("-x").is_err());
-        assert!(command_line_settings("-c a").is_err());
+/// The words of a text: blanks part them, unless a backslash stands before the blank. A backslash
+/// before anything else goes as well, so two of them are one.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            c if c.is_ascii_whitespace() => words.extend(word.take()),
+            '\\' => word.get_or_insert_default().extend(chars.next()),
+            c => word.get_or_insert_default().push(c),
+        }
     }
+    words.extend(word);
+    words
 }

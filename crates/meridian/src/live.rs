@@ -10,12 +10,15 @@ pub fn random() -> u128 {
 }
 
 /// A broken invariant of ours stops the process: nothing goes on with a state that contradicts
-/// itself. The message and place are printed first.
+/// itself. The message and place are printed first. A panic in a session is not one: it ends
+/// the session.
 pub fn stop_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         report(info);
-        std::process::abort();
+        if !sql::contain::is_contained() {
+            std::process::abort();
+        }
     }));
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI32, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     plans: Mutex<TextCache<PlanKey, Arc<Plan>>>,
     sessions: Mutex<BTreeMap<i32, Arc<Shared>>>,
     next_pid: AtomicI32,
+    /// Sessions that ended by a panic.
+    panics: AtomicU64,
 }
 
 /// What tells plans apart besides the catalog.
@@ -68,6 +70,8 @@ pub(crate) struct PlanKey {
     pub params: Vec<Option<expr::Type>>,
     /// In which times without a zone were read.
     pub timezone: String,
+    /// How constants of `bytea` became text.
+    pub bytea_output: String,
 }
 
 /// How soon a catalog that is older than announced is read again.
@@ -102,6 +106,7 @@ impl Database {
             plans: Mutex::new(TextCache::default()),
             sessions: Mutex::default(),
             next_pid: AtomicI32::new(first_pid),
+            panics: AtomicU64::new(0),
         }))
     }
 
@@ -130,6 +135,18 @@ impl Database {
             sessions.insert(pid, shared.clone());
         }
         Session::new(self.clone(), shared, options)
+    }
+
+    /// A session ended by a panic; how many have since the node started.
+    #[must_use]
+    pub fn note_panic(&self) -> u64 {
+        self.0.panics.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many sessions ended by a panic since the node started.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.0.panics.load(Ordering::Relaxed)
     }
 
     /// Takes a session out of the register.

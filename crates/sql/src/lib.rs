@@ -41,6 +41,7 @@ pub mod catalog;
 mod check;
 mod cluster;
 mod config;
+pub mod contain;
 pub mod control;
 mod database;
 mod ddl;

@@ -56,7 +56,7 @@ fn array_to_string(args: &[Datum], ctx: &EvalContext) -> Result<Option<Datum>> {
     let null = rest.first().and_then(Datum::as_text);
     let mut parts = Vec::new();
     for item in &array.items {
-        match text::output(item, array.element.ty(), &ctx.timezone) {
+        match text::output_in(item, array.element.ty(), ctx) {
             Some(text) => parts.push(text),
             None => parts.extend(null.map(str::to_owned)),
         }

@@ -10,7 +10,7 @@ use super::{KeyColumn, Layout, MAX_GROUPS, Output, Program, Programs, Runner, St
 use crate::{
     agg::{Accumulator, AggCall, AggFunc},
     bind::{self, Typed},
-    context::EvalContext,
+    context::{ByteaOutput, EvalContext},
     datetime::TimeZone,
     datum::Datum,
     error::{SqlError, SqlState},
@@ -41,6 +41,7 @@ fn program(filter: Option<Expr>, output: Output, limit: Option<u64>) -> Program 
         output,
         limit,
         timezone: TimeZone::Utc,
+        bytea: ByteaOutput::Hex,
         transaction_time: 0,
         statement_time: 0,
     }

@@ -1,19 +1,20 @@
 //! Arrays as text: `{1,2,NULL}`, `{"a b","c\"d"}`.
 
-use super::{input as input_value, output as output_value};
+use super::input as input_value;
 use crate::{
     context::EvalContext,
-    datetime::{TimeZone, is_blank},
+    datetime::is_blank,
     datum::{Array, Datum},
     error::{Result, SqlError, SqlState},
     types::Element,
 };
 
-pub(super) fn output(array: &Array, zone: &TimeZone) -> String {
+/// The array, its items written by `item`.
+pub(super) fn output(array: &Array, item: impl Fn(&Datum) -> Option<String>) -> String {
     let items: Vec<String> = array
         .items
         .iter()
-        .map(|item| match output_value(item, array.element.ty(), zone) {
+        .map(|value| match item(value) {
             None => "NULL".to_owned(),
             Some(text) => quoted(&text),
         })

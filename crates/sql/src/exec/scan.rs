@@ -162,6 +162,7 @@ impl Settled<'_> {
             output,
             limit: None,
             timezone: exec.env.context.timezone,
+            bytea: exec.env.context.bytea,
             transaction_time: exec.env.context.transaction_time,
             statement_time: exec.env.context.statement_time,
         }

@@ -82,6 +82,18 @@ impl Statement {
         &self.0.source[self.0.start..self.0.end]
     }
 
+    /// The portal that the statement closes; `Some(None)`: all of them.
+    #[must_use]
+    pub fn closes(&self) -> Option<Option<&str>> {
+        match &self.0.kind {
+            Kind::Utility(utility) => match &**utility {
+                Utility::Close(name) => Some(name.as_deref()),
+                _ => None,
+            },
+            Kind::Ast(_) => None,
+        }
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.0.kind
     }

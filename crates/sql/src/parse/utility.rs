@@ -41,6 +41,8 @@ pub enum Utility {
     Execute(String, Vec<ast::Expr>),
     /// `DEALLOCATE name`; `None`: all.
     Deallocate(Option<String>),
+    /// `CLOSE name`, a portal of the protocol; `None`: all.
+    Close(Option<String>),
     /// `EXPLAIN statement`.
     Explain(ExplainMode, Box<Kind>),
     /// `CHECK TABLE`.
@@ -551,7 +553,7 @@ fn ranges(cursor: &mut Cursor<'_>) -> Result<Option<Utility>, SqlError> {
 }
 
 /// What is accepted and does nothing: there is no storage to clean by hand, no statistics, no
-/// channel to listen to, no cursor to close.
+/// channel to listen to. And `CLOSE`, which has only the protocol's portals to close.
 fn nothing(cursor: &mut Cursor<'_>) -> Result<Option<Utility>, SqlError> {
     let tags = [("VACUUM", "VACUUM"), ("ANALYZE", "ANALYZE"), ("CHECKPOINT", "CHECKPOINT")];
     for (word, tag) in tags {
@@ -560,8 +562,9 @@ fn nothing(cursor: &mut Cursor<'_>) -> Result<Option<Utility>, SqlError> {
             return Ok(Some(Utility::Nothing(tag)));
         }
     }
-    if cursor.words(&["CLOSE", "ALL"]) {
-        return Ok(Some(Utility::Nothing("CLOSE CURSOR ALL")));
+    if cursor.word("CLOSE") {
+        let name = if cursor.word("ALL") { None } else { Some(cursor.name()?) };
+        return Ok(Some(Utility::Close(name)));
     }
     if cursor.word("UNLISTEN") {
         cursor.rest();

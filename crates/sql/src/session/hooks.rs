@@ -6,8 +6,8 @@ use expr::{Datum, Hooks, SettingScope, SqlError};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
-use super::{Shared, settings};
-use crate::database::Database;
+use super::Shared;
+use crate::{database::Database, parse::SetScope};
 
 /// The hooks of one session.
 #[derive(Debug)]
@@ -41,22 +41,17 @@ impl Hooks for SessionHooks {
         self.shared.with_settings(|settings| settings.get(name).map(str::to_owned))
     }
 
-    /// A setting changed by a function holds for the session, also where the transaction's scope was
-    /// asked for: that is refused.
     fn set_setting(
         &self,
         name: &str,
         value: &str,
         local: SettingScope,
     ) -> Result<String, SqlError> {
-        if local == SettingScope::Transaction {
-            return Err(SqlError::unsupported("set_config with is_local"));
-        }
-        let value = self.shared.with_settings(|settings| settings.set(name, value))?;
-        if let Some(name) = settings::reported_name(name) {
-            self.shared.note_change(name, &value);
-        }
-        Ok(value)
+        let scope = match local {
+            SettingScope::Session => SetScope::Session,
+            SettingScope::Transaction => SetScope::Local,
+        };
+        self.shared.with_settings(|settings| settings.set(scope, name, value))
     }
 
     fn call(&self, name: &str, _args: &[Datum]) -> Result<Datum, SqlError> {

@@ -31,12 +31,13 @@ mod transaction;
 mod utility;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use clock::Timestamp;
-use expr::{Datum, EvalContext, SqlError, SqlState, Type};
+use expr::{ByteaOutput, Datum, EvalContext, SqlError, SqlState, Type};
 use txn::CommitInfo;
 
 use crate::{
@@ -216,6 +217,10 @@ pub struct Session {
     open: Option<Open>,
     /// Statements prepared by `PREPARE`.
     named: BTreeMap<String, Prepared>,
+    /// Names of the protocol's portals, which `CLOSE` reaches.
+    portals: BTreeSet<String>,
+    /// Whether the statement that runs is one of several in a text, which share a transaction.
+    in_company: bool,
     /// The last commit timestamp: the next snapshot is not below it.
     last_commit: Timestamp,
     last_read: Option<Timestamp>,
@@ -265,6 +270,8 @@ impl Session {
             shared,
             open: None,
             named: BTreeMap::new(),
+            portals: BTreeSet::new(),
+            in_company: false,
             last_commit: Timestamp::ZERO,
             last_read: None,
             last_stats: None,
@@ -342,7 +349,26 @@ impl Session {
         })))
     }
 
+    /// The same for a client that waits: within the statement's time, and until it is cancelled.
+    ///
+    /// # Errors
+    /// Also `57014`.
+    pub async fn prepare_for_client(
+        &mut self,
+        statement: &Statement,
+        param_types: &[Option<Type>],
+    ) -> Result<Prepared, SqlError> {
+        let (shared, deadline) = (self.shared.clone(), self.deadline());
+        shared.set_statement(Some(statement.sql().into()));
+        let prepare = async { Ok(self.prepare(statement, param_types).await?) };
+        let prepared = run::guarded(&shared, deadline, prepare).await;
+        shared.set_statement(None);
+        Ok(prepared?)
+    }
+
     /// Runs a prepared statement with values for its parameters, each of its parameter's type.
+    /// [`Session::end_pipeline`] must follow, behind it or behind more of the kind: until then an
+    /// error takes back what it set.
     ///
     /// # Errors
     /// What the statement fails with. In a transaction block the block has failed then.
@@ -361,6 +387,7 @@ impl Session {
                 ),
             ));
         }
+        self.shared.with_settings(settings::Settings::begin);
         self.shared.set_statement(Some(prepared.0.statement.sql().into()));
         let result = self.dispatch(prepared, &params).await;
         self.shared.set_statement(None);
@@ -388,27 +415,38 @@ impl Session {
                 return Err(error);
             }
         };
-        let several = statements.len() > 1;
         for statement in statements.iter() {
-            if several {
-                self.share_transaction(statement);
-            }
-            let prepared = match self.prepare(statement, &[]).await {
-                Ok(prepared) => prepared,
-                Err(error) => {
-                    self.fail_block().await;
-                    return Err(error);
-                }
-            };
-            let result = if prepared.0.params.is_empty() {
-                self.execute(&prepared, Vec::new()).await
-            } else {
-                self.fail_block().await;
-                Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"))
-            };
-            sink(result?);
+            sink(self.step(statement, statements.len()).await?);
         }
         self.end_pipeline().await
+    }
+
+    /// Runs a statement of a text of so many. [`Session::end_pipeline`] must follow the last one.
+    ///
+    /// # Errors
+    /// What it fails with; those behind it must not be run.
+    pub async fn step(
+        &mut self,
+        statement: &Statement,
+        statements: usize,
+    ) -> Result<Execution, SqlError> {
+        self.in_company = statements > 1;
+        if self.in_company {
+            self.share_transaction(statement);
+        }
+        let prepared = match self.prepare_for_client(statement, &[]).await {
+            Ok(prepared) if !prepared.0.params.is_empty() => {
+                Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"))
+            }
+            prepared => prepared,
+        };
+        match prepared {
+            Ok(prepared) => self.execute(&prepared, Vec::new()).await,
+            Err(error) => {
+                self.fail_block().await;
+                Err(error)
+            }
+        }
     }
 
     /// Whether executing this would be a transaction of its own, which more statements of the same
@@ -430,9 +468,14 @@ impl Session {
     /// # Errors
     /// What the commit fails with; it is rolled back then.
     pub async fn end_pipeline(&mut self) -> Result<(), SqlError> {
+        self.in_company = false;
         match &self.open {
             Some(open) if open.block == Block::Implicit => self.commit_open().await,
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => {
+                self.shared.with_settings(settings::Settings::commit);
+                Ok(())
+            }
         }
     }
 
@@ -463,12 +506,19 @@ impl Session {
         self.shared.take_notices()
     }
 
-    /// Settings that the protocol reports and that changed since the last call.
-    pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
-        self.shared.take_changes()
+    /// A duration among the settings; `None`: no limit.
+    #[must_use]
+    pub fn duration(&self, setting: &str) -> Option<Duration> {
+        let millis = self.shared.with_settings(|settings| settings.milliseconds(setting));
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
-    /// Name and value of every setting that the protocol reports, for the start of a session.
+    /// Names of the protocol's portals: whoever makes and closes them tells here.
+    pub fn portals(&mut self) -> &mut BTreeSet<String> {
+        &mut self.portals
+    }
+
+    /// Name and value of every setting that the protocol reports.
     #[must_use]
     pub fn parameters(&self) -> Vec<(String, String)> {
         self.shared.with_settings(|settings| settings.reported())
@@ -517,13 +567,17 @@ impl Session {
         let statement_time = self.database.micros();
         let transaction_time =
             self.open.as_ref().map_or(statement_time, |open| open.transaction_time);
-        let zone = self.shared.with_settings(|settings| {
-            settings.get("timezone").and_then(|name| expr::datetime::TimeZone::parse(name).ok())
+        let (zone, bytea) = self.shared.with_settings(|settings| {
+            let zone = settings.get("timezone");
+            let escape = settings.get("bytea_output") == Some("escape");
+            let bytea = if escape { ByteaOutput::Escape } else { ByteaOutput::Hex };
+            (zone.and_then(|name| expr::datetime::TimeZone::parse(name).ok()), bytea)
         });
         EvalContext {
             transaction_time,
             statement_time,
             timezone: zone.unwrap_or_default(),
+            bytea,
             session: self.info.clone(),
             hooks: Some(self.hooks.clone()),
         }

@@ -60,6 +60,7 @@ impl Session {
             text: statement.sql().into(),
             params: params.to_vec(),
             timezone: self.setting("timezone")?,
+            bytea_output: self.setting("bytea_output")?,
         };
         if let Some(plan) = self.database.cached_plan(&key, &catalog) {
             return Ok(plan);

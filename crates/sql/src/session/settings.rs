@@ -1,32 +1,69 @@
 //! A session's settings: `SET`, `SHOW`, `RESET`, and what the protocol reports of them.
 //!
-//! Names and defaults are PostgreSQL's where it has the setting. A setting that could change
-//! results if it were ignored is either obeyed or refused; the rest is remembered and shown.
+//! Names and defaults are PostgreSQL's where it has the setting ([`table`]). A setting that could
+//! change results if it were ignored is either obeyed or refused (`0A000` for a value that
+//! PostgreSQL knows); the rest is checked, remembered and shown, since drivers and tools set it.
+//! Names with a dot belong to whoever uses them: any text is kept.
+//!
+//! ```text
+//!   SHOW tells the first there is of:   local  <- SET LOCAL, up to the transaction's end
+//!                                       session <- SET, RESET
+//!                                       startup <- what the client asked for when it connected
+//!                                       default
+//! ```
+//!
+//! What a transaction sets is taken back when it rolls back, as in PostgreSQL: `local` and `session`
+//! are kept as they were at its beginning and at its savepoints.
 
-use std::collections::BTreeMap;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use expr::{SqlError, SqlState};
 use keys::NodeId;
 
-use crate::parse::IsolationName;
+use crate::parse::SetScope;
+pub use table::SERVER_VERSION;
+use table::{DEFINITIONS, Definition};
+
+/// Settings of its own that a session may have. Beyond: `54000`.
+const MAX_CUSTOM: usize = 1_000;
+/// Bytes of a value. Beyond: `54000`.
+const MAX_VALUE_BYTES: usize = 64 * 1024;
 
 /// What kind of values a setting takes.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub enum Kind {
     /// `on` or `off`.
     Bool,
-    /// Milliseconds, with PostgreSQL's units; 0: none.
-    Duration,
+    /// A boolean that has one value here; the other is refused.
+    Switch(&'static str),
+    /// Milliseconds, with PostgreSQL's units, at least so many; 0 and less: none.
+    Duration(i64),
     /// A whole number between these.
     Integer(i64, i64),
+    /// A number between these.
+    Real(f64, f64),
+    /// Memory in units of so many kilobytes, with PostgreSQL's units.
+    Memory(i64),
     /// An isolation level.
     Isolation,
-    /// One of these.
-    Choice(&'static [&'static str]),
+    /// One of the first; the others mean something in PostgreSQL and are refused.
+    Choice(&'static [&'static str], &'static [&'static str]),
     /// Any text.
     Text,
     /// A time zone.
     TimeZone,
+    /// The name of a locale.
+    Locale,
+    /// The name of a locale that formats as C does.
+    PlainLocale,
     /// `client_encoding`: UTF8, in any spelling.
     Encoding,
     /// `DateStyle`: ISO, in any spelling.
@@ -35,141 +72,130 @@ enum Kind {
     Fixed,
 }
 
-/// A setting: its name as `SHOW ALL` prints it, its default, its kind, whether the protocol
-/// reports it, and what it is.
-struct Definition {
-    name: &'static str,
-    default: &'static str,
-    kind: Kind,
-    reported: bool,
-    about: &'static str,
-}
-
-const fn setting(
-    name: &'static str,
-    default: &'static str,
-    kind: Kind,
-    about: &'static str,
-) -> Definition {
-    Definition { name, default, kind, reported: false, about }
-}
-
-const fn reported(
-    name: &'static str,
-    default: &'static str,
-    kind: Kind,
-    about: &'static str,
-) -> Definition {
-    Definition { name, default, kind, reported: true, about }
-}
-
-/// The version of PostgreSQL that clients may take Meridian for.
-pub const SERVER_VERSION: &str = "15.0";
-
-const DEFINITIONS: &[Definition] = &[
-    reported("application_name", "", Kind::Text, "Name of the client's program."),
-    setting("bytea_output", "hex", Kind::Choice(&["hex"]), "Output format of bytea."),
-    reported("client_encoding", "UTF8", Kind::Encoding, "Character set of the client."),
-    setting(
-        "client_min_messages",
-        "notice",
-        Kind::Choice(&[
-            "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error",
-        ]),
-        "Least severity of messages sent to the client.",
-    ),
-    setting("commit_stats", "off", Kind::Bool, "A notice after each commit tells its breakdown."),
-    reported("DateStyle", "ISO, MDY", Kind::DateStyle, "Output format of dates."),
-    setting(
-        "default_transaction_isolation",
-        "serializable",
-        Kind::Isolation,
-        "Isolation level of new transactions.",
-    ),
-    setting(
-        "default_transaction_deferrable",
-        "off",
-        Kind::Bool,
-        "Accepted: a snapshot here never waits.",
-    ),
-    reported(
-        "default_transaction_read_only",
-        "off",
-        Kind::Bool,
-        "Whether new transactions are read-only.",
-    ),
-    setting("extra_float_digits", "1", Kind::Integer(-15, 3), "Accepted: floats are exact."),
-    setting("idle_in_transaction_session_timeout", "0", Kind::Duration, "Remembered only."),
-    reported("in_hot_standby", "off", Kind::Fixed, "Always off."),
-    reported("integer_datetimes", "on", Kind::Fixed, "Always on."),
-    reported("IntervalStyle", "postgres", Kind::Choice(&["postgres"]), "Format of intervals."),
-    reported("is_superuser", "on", Kind::Fixed, "Every user is one."),
-    setting("jit", "off", Kind::Bool, "Remembered only."),
-    setting(
-        "lock_timeout",
-        "0",
-        Kind::Duration,
-        "How long a statement waits for locks on rows (FOR UPDATE, READ COMMITTED).",
-    ),
-    setting("max_identifier_length", "63", Kind::Fixed, "Longest name in bytes."),
-    reported("node_id", "", Kind::Fixed, "The node that serves this session."),
-    reported("region", "", Kind::Fixed, "The region of that node."),
-    setting("row_security", "on", Kind::Bool, "Remembered only: there are no policies."),
-    setting("search_path", "\"$user\", public", Kind::Text, "Only public exists."),
-    reported("server_encoding", "UTF8", Kind::Fixed, "Character set of the database."),
-    reported("server_version", SERVER_VERSION, Kind::Fixed, "PostgreSQL version spoken."),
-    setting("server_version_num", "150000", Kind::Fixed, "The same as a number."),
-    reported("session_authorization", "root", Kind::Fixed, "The user of the session."),
-    reported(
-        "standard_conforming_strings",
-        "on",
-        Kind::Choice(&["on"]),
-        "Backslashes in texts are plain characters.",
-    ),
-    setting("statement_timeout", "0", Kind::Duration, "Longest time a statement may run."),
-    setting("synchronous_commit", "on", Kind::Choice(&["on"]), "A commit is always durable."),
-    reported("TimeZone", "UTC", Kind::TimeZone, "Time zone for output and input."),
-    setting("trace", "off", Kind::Bool, "Whether the timelines of transactions are kept."),
-    setting("transaction_isolation", "serializable", Kind::Isolation, "Of this transaction."),
-    setting("transaction_read_only", "off", Kind::Bool, "Of this transaction."),
-    setting("transaction_deferrable", "off", Kind::Bool, "Of this transaction."),
-    setting("xmloption", "content", Kind::Choice(&["content", "document"]), "Remembered only."),
-];
-
 /// The values of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// By lower-case name; those at their defaults are absent.
-    values: BTreeMap<&'static str, String>,
     /// What `RESET` goes back to where it is not the default: what the client asked for when it
     /// connected.
-    startup: BTreeMap<&'static str, String>,
+    startup: BTreeMap<String, String>,
+    values: Arc<Values>,
+    /// Names with a dot that were ever set. They exist from then on, also after a rollback.
+    custom: BTreeSet<String>,
+    /// The values at the beginning of the transaction; `None`: none has begun.
+    before: Option<Arc<Values>>,
+    /// The values at each of its savepoints, oldest first.
+    savepoints: Vec<Arc<Values>>,
+}
+
+/// What transactions change and take back, by the setting's own name.
+#[derive(Clone, Debug, Default)]
+struct Values {
+    session: BTreeMap<String, String>,
+    local: BTreeMap<String, String>,
 }
 
 impl Settings {
     /// The value as `SHOW` prints it; `None`: no such setting.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let definition = find(name)?;
-        let value = self.values.get(definition.name).or(self.startup.get(definition.name));
-        Some(value.map_or(definition.default, String::as_str))
+        let Some(definition) = find(name) else {
+            let name = self.custom.get(&name.to_lowercase())?;
+            return Some(self.changed(name).unwrap_or(""));
+        };
+        Some(self.changed(definition.name).unwrap_or(definition.default))
     }
 
-    /// The value if it is not the one that `RESET` goes back to.
-    #[must_use]
-    pub fn overridden(&self, name: &str) -> Option<String> {
-        self.values.get(find(name)?.name).cloned()
+    fn changed(&self, name: &str) -> Option<&str> {
+        let Values { session, local } = &*self.values;
+        let value = local.get(name).or_else(|| session.get(name));
+        value.or_else(|| self.startup.get(name)).map(String::as_str)
     }
 
     /// Sets a value; answers with it as `SHOW` prints it.
     ///
     /// # Errors
-    /// `42704` no such setting, `22023` no such value, `55P02` it cannot be changed.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<String, SqlError> {
-        let definition = known(name)?;
-        let value = normal(definition, value)?;
-        self.values.insert(definition.name, value.clone());
+    /// `42704` no such setting, `22023` no such value, `0A000` a value that is not supported, `55P02`
+    /// it cannot be changed, `54000` too much.
+    pub fn set(&mut self, scope: SetScope, name: &str, value: &str) -> Result<String, SqlError> {
+        let (name, value) = self.checked(name, value)?;
+        self.put(scope, name, Some(value.clone()));
         Ok(value)
+    }
+
+    /// Back to what it was when the session began; answers with that.
+    ///
+    /// # Errors
+    /// `42704` no such setting, `55P02` it cannot be changed.
+    pub fn reset(&mut self, scope: SetScope, name: &str) -> Result<String, SqlError> {
+        let name = match find(name) {
+            Some(definition) if matches!(definition.kind, Kind::Fixed) => {
+                return Err(fixed(definition.name));
+            }
+            Some(definition) => definition.name.to_owned(),
+            None => {
+                let known = self.custom.get(&name.to_lowercase());
+                known.cloned().ok_or_else(|| unknown(name))?
+            }
+        };
+        let default = find(&name).map_or("", |definition| definition.default);
+        let value = self.startup.get(&name).map_or(default, String::as_str).to_owned();
+        self.put(scope, name, None);
+        Ok(value)
+    }
+
+    /// `None`: back to the value at the session's start.
+    fn put(&mut self, scope: SetScope, name: String, value: Option<String>) {
+        let startup = self.startup.get(&name).map(String::as_str);
+        let default = startup.or_else(|| find(&name).map(|definition| definition.default));
+        let default = default.unwrap_or("").to_owned();
+        let values = Arc::make_mut(&mut self.values);
+        match (scope, value) {
+            (SetScope::Local, value) => {
+                values.local.insert(name, value.unwrap_or(default));
+            }
+            // A SET for the session is not hidden by a SET LOCAL before it.
+            (SetScope::Session, value) => {
+                values.local.remove(&name);
+                match value {
+                    Some(value) => values.session.insert(name, value),
+                    None => values.session.remove(&name),
+                };
+            }
+        }
+    }
+
+    /// The setting's own name and the value as `SHOW` prints it.
+    fn checked(&mut self, name: &str, value: &str) -> Result<(String, String), SqlError> {
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(SqlError::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("a value of a setting has at most {MAX_VALUE_BYTES} bytes"),
+            ));
+        }
+        if let Some(definition) = find(name) {
+            return Ok((definition.name.to_owned(), value::normal(definition, value)?));
+        }
+        let lower = name.to_lowercase();
+        if !lower.contains('.') {
+            return Err(unknown(name));
+        }
+        if !lower.split('.').all(is_identifier) {
+            return Err(SqlError::new(
+                SqlState::INVALID_NAME,
+                format!("invalid configuration parameter name \"{name}\""),
+            )
+            .with_detail(
+                "Custom parameter names must be two or more simple identifiers separated by dots.",
+            ));
+        }
+        if !self.custom.contains(&lower) && self.custom.len() >= MAX_CUSTOM {
+            return Err(SqlError::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("a session has at most {MAX_CUSTOM} settings of its own"),
+            ));
+        }
+        self.custom.insert(lower.clone());
+        Ok((lower, value.to_owned()))
     }
 
     /// Sets what `RESET` goes back to, at the start of a session.
@@ -177,39 +203,65 @@ impl Settings {
     /// # Errors
     /// As [`Settings::set`].
     pub fn set_startup(&mut self, name: &str, value: &str) -> Result<(), SqlError> {
-        let definition = known(name)?;
-        let value = normal(definition, value)?;
-        self.startup.insert(definition.name, value);
+        let (name, value) = self.checked(name, value)?;
+        self.startup.insert(name, value);
         Ok(())
     }
 
     /// The user, which is no setting that a client may change.
     pub fn set_user(&mut self, user: &str) {
-        self.startup.insert("session_authorization", user.to_owned());
+        self.startup.insert("session_authorization".to_owned(), user.to_owned());
     }
 
     /// Where the session is served, which is nothing that a client may change either.
     pub fn set_place(&mut self, node: NodeId, region: &str) {
-        self.startup.insert("node_id", node.0.to_string());
-        self.startup.insert("region", region.to_owned());
+        self.startup.insert("node_id".to_owned(), node.0.to_string());
+        self.startup.insert("region".to_owned(), region.to_owned());
     }
 
-    /// Back to the default; answers with it.
-    ///
-    /// # Errors
-    /// `42704` no such setting, `55P02` it cannot be changed.
-    pub fn reset(&mut self, name: &str) -> Result<String, SqlError> {
-        let definition = known(name)?;
-        if matches!(definition.kind, Kind::Fixed) {
-            return Err(fixed(definition.name));
-        }
-        self.values.remove(definition.name);
-        Ok(self.get(name).expect("it is known").to_owned())
-    }
-
-    /// Everything back to the default.
+    /// Everything back to what it was when the session began.
     pub fn reset_all(&mut self) {
-        self.values.clear();
+        self.values = Arc::default();
+    }
+
+    /// A transaction begins, unless one has: its end decides on what is set from here on.
+    pub fn begin(&mut self) {
+        if self.before.is_none() {
+            self.before = Some(self.values.clone());
+        }
+    }
+
+    /// The transaction committed: what it set for the session stays.
+    pub fn commit(&mut self) {
+        self.before = None;
+        self.savepoints.clear();
+        if !self.values.local.is_empty() {
+            Arc::make_mut(&mut self.values).local.clear();
+        }
+    }
+
+    /// The transaction rolled back: nothing of what it set stays.
+    pub fn rollback(&mut self) {
+        self.savepoints.clear();
+        if let Some(before) = self.before.take() {
+            self.values = before;
+        }
+    }
+
+    /// A savepoint of the transaction.
+    pub fn savepoint(&mut self) {
+        self.savepoints.push(self.values.clone());
+    }
+
+    /// Back to the savepoint with this number, counted from the oldest.
+    pub fn rollback_to(&mut self, number: usize) {
+        self.savepoints.truncate(number + 1);
+        self.values = self.savepoints[number].clone();
+    }
+
+    /// The savepoints from this number on are gone.
+    pub fn release(&mut self, number: usize) {
+        self.savepoints.truncate(number);
     }
 
     /// Whether the setting is `on`.
@@ -221,43 +273,38 @@ impl Settings {
     /// A duration in milliseconds; 0: none.
     #[must_use]
     pub fn milliseconds(&self, name: &str) -> u64 {
-        self.get(name).and_then(parse_duration).unwrap_or(0)
+        let millis = self.get(name).and_then(value::parse_duration).unwrap_or(0);
+        u64::try_from(millis).unwrap_or(0)
     }
 
-    /// Name, value and meaning of all settings, by name.
+    /// Name, value and meaning of all settings, by name. Names with a dot are not among them.
     #[must_use]
     pub fn all(&self) -> Vec<(&'static str, String, &'static str)> {
-        let mut all: Vec<_> = DEFINITIONS
-            .iter()
-            .map(|each| (each.name, self.get(each.name).expect("defined").to_owned(), each.about))
-            .collect();
-        all.sort_by_key(|(name, ..)| name.to_lowercase());
-        all
+        let value = |each: &Definition| self.changed(each.name).unwrap_or(each.default).to_owned();
+        DEFINITIONS.iter().map(|each| (each.name, value(each), each.about)).collect()
     }
 
-    /// Name and value of the settings that the protocol reports at the start.
+    /// Name and value of the settings that the protocol reports.
     #[must_use]
     pub fn reported(&self) -> Vec<(String, String)> {
-        DEFINITIONS
-            .iter()
-            .filter(|each| each.reported)
-            .map(|each| (each.name.to_owned(), self.get(each.name).expect("defined").to_owned()))
-            .collect()
+        let value = |each: &Definition| self.changed(each.name).unwrap_or(each.default).to_owned();
+        let reported = DEFINITIONS.iter().filter(|each| each.reported);
+        reported.map(|each| (each.name.to_owned(), value(each))).collect()
     }
 }
 
-/// The setting's own spelling, if the protocol reports changes of it.
-#[must_use]
-pub fn reported_name(name: &str) -> Option<&'static str> {
-    find(name).filter(|definition| definition.reported).map(|definition| definition.name)
-}
-
+/// The definition with this name, in any case.
 fn find(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
+    let lower = |byte: &u8| byte.to_ascii_lowercase();
+    let found = DEFINITIONS.binary_search_by(|definition| {
+        definition.name.as_bytes().iter().map(lower).cmp(name.as_bytes().iter().map(lower))
+    });
+    found.ok().map(|at| &DEFINITIONS[at])
 }
 
-fn known(name: &str) -> Result<&'static Definition, SqlError> {
-    find(name).ok_or_else(|| unknown(name))
+fn is_identifier(part: &str) -> bool {
+    let begins = part.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    begins && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
 }
 
 /// `42704`.
@@ -274,107 +321,4 @@ fn fixed(name: &str) -> SqlError {
         SqlState::CANT_CHANGE_RUNTIME_PARAM,
         format!("parameter \"{name}\" cannot be changed"),
     )
-}
-
-fn invalid(definition: &Definition, value: &str) -> SqlError {
-    let error = SqlError::invalid_parameter(format!(
-        "invalid value for parameter \"{}\": \"{value}\"",
-        definition.name
-    ));
-    match definition.kind {
-        Kind::Choice(choices) => {
-            error.with_hint(format!("Available values: {}.", choices.join(", ")))
-        }
-        Kind::Isolation => error.with_hint(
-            "Available values: serializable, repeatable read, read committed, read uncommitted.",
-        ),
-        _ => error,
-    }
-}
-
-/// The value as `SHOW` prints it.
-fn normal(definition: &Definition, value: &str) -> Result<String, SqlError> {
-    let value = value.trim();
-    let lower = value.to_lowercase();
-    let bad = || invalid(definition, value);
-    match definition.kind {
-        Kind::Fixed if value == definition.default => Ok(value.to_owned()),
-        Kind::Fixed => Err(fixed(definition.name)),
-        Kind::Text => Ok(value.to_owned()),
-        Kind::Bool => match lower.as_str() {
-            "on" | "true" | "yes" | "1" | "t" | "y" => Ok("on".to_owned()),
-            "off" | "false" | "no" | "0" | "f" | "n" => Ok("off".to_owned()),
-            _ => Err(SqlError::invalid_parameter(format!(
-                "parameter \"{}\" requires a Boolean value",
-                definition.name
-            ))),
-        },
-        Kind::Duration => parse_duration(value).map(format_duration).ok_or_else(bad),
-        Kind::Integer(least, most) => match value.parse::<i64>() {
-            Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
-            Ok(number) => Err(SqlError::invalid_parameter(format!(
-                "{number} is outside the valid range for parameter \"{}\" ({least} .. {most})",
-                definition.name
-            ))),
-            Err(_) => Err(bad()),
-        },
-        Kind::Isolation => {
-            IsolationName::from_name(value).map(|level| level.name().to_owned()).ok_or_else(bad)
-        }
-        Kind::Choice(choices) => {
-            let found = choices.iter().find(|choice| **choice == lower);
-            found.map(|choice| (*choice).to_owned()).ok_or_else(bad)
-        }
-        Kind::TimeZone => {
-            if expr::datetime::TimeZone::parse(value).is_ok() {
-                Ok(value.to_owned())
-            } else {
-                Err(bad())
-            }
-        }
-        Kind::Encoding => match lower.trim_matches('\'').replace(['-', '_'], "").as_str() {
-            "utf8" | "unicode" | "sqlascii" => Ok("UTF8".to_owned()),
-            _ => Err(bad()),
-        },
-        Kind::DateStyle => {
-            let mut order = "MDY";
-            for word in lower.split(',').map(str::trim) {
-                match word {
-                    "iso" | "" => {}
-                    "mdy" | "us" => order = "MDY",
-                    "dmy" | "ymd" | "german" | "sql" | "postgres" => {
-                        return Err(SqlError::unsupported(format!("DateStyle \"{value}\"")));
-                    }
-                    _ => return Err(bad()),
-                }
-            }
-            Ok(format!("ISO, {order}"))
-        }
-    }
-}
-
-/// Milliseconds of `100`, `100ms`, `5s`, `2min`, `1h`, `1d`.
-fn parse_duration(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    let unit = match text[digits..].trim() {
-        "" | "ms" => 1,
-        "s" => 1_000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(unit).filter(|millis| i32::try_from(*millis).is_ok())
-}
-
-fn format_duration(millis: u64) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
-    if millis == 0 {
-        return "0".to_owned();
-    }
-    let (unit, name) =
-        units.into_iter().find(|(unit, _)| millis.is_multiple_of(*unit)).expect("1 divides all");
-    format!("{}{name}", millis / unit)
 }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::{Notice, SessionOptions, settings::Settings};
 use crate::catalog::Catalog;
 
-/// Notices and changed settings that wait for the client to take them; further ones are dropped.
+/// Notices that wait for the client to take them; further ones are dropped.
 const MAX_PENDING: usize = 1_000;
 
 /// A session as its database knows it.
@@ -28,8 +28,6 @@ pub struct Shared {
 #[derive(Debug, Default)]
 struct State {
     settings: Settings,
-    /// Reported settings that changed and were not told to the client yet.
-    changes: Vec<(String, String)>,
     notices: Vec<Notice>,
     txn: Option<TxnId>,
     used: Vec<(TableId, SchemaVersion)>,
@@ -56,19 +54,6 @@ impl Shared {
     /// Looks at the settings.
     pub fn with_settings<T>(&self, look: impl FnOnce(&mut Settings) -> T) -> T {
         look(&mut self.state().settings)
-    }
-
-    /// Notes that a setting which the protocol reports has a new value.
-    pub fn note_change(&self, name: &str, value: &str) {
-        let mut state = self.state();
-        if state.changes.len() < MAX_PENDING {
-            state.changes.push((name.to_owned(), value.to_owned()));
-        }
-    }
-
-    /// The changes of reported settings since the last call.
-    pub fn take_changes(&self) -> Vec<(String, String)> {
-        std::mem::take(&mut self.state().changes)
     }
 
     /// Leaves a notice for the client.

@@ -51,8 +51,6 @@ pub struct Open {
     pub bound: Timestamp,
     /// Names of its savepoints, oldest first.
     pub savepoints: Vec<String>,
-    /// Settings as they were before `SET LOCAL`; `None`: at their default.
-    pub former_settings: Vec<(String, Option<String>)>,
     /// Its timeline; none if it is not traced.
     pub trace: trace::Span,
 }
@@ -127,6 +125,7 @@ impl Session {
 
     fn open_with(&mut self, options: TxnOptions, level: IsolationName, block: Block) {
         assert!(self.open.is_none(), "a transaction is open already");
+        self.shared.with_settings(settings::Settings::begin);
         let txn = self.database.0.coordinator.begin(options.clone());
         self.shared.set_txn(txn.id());
         let trace = self.begin_trace(txn.id(), trace::Kind::Transaction, "transaction");
@@ -143,7 +142,6 @@ impl Session {
             used: Vec::new(),
             bound: Timestamp::ZERO,
             savepoints: Vec::new(),
-            former_settings: Vec::new(),
         });
     }
 
@@ -247,7 +245,10 @@ impl Session {
     /// `COMMIT`.
     pub(super) async fn commit(&mut self, chain: Chain) -> Result<Execution, SqlError> {
         self.expect_block(chain, "COMMIT AND CHAIN")?;
-        let Some(open) = &self.open else { return Ok(Execution::done("COMMIT")) };
+        let Some(open) = &self.open else {
+            self.shared.with_settings(settings::Settings::commit);
+            return Ok(Execution::done("COMMIT"));
+        };
         let (failed, options, level) = (open.failed, open.options.clone(), open.level);
         let tag = if failed {
             self.rollback_open().await;
@@ -263,7 +264,10 @@ impl Session {
     /// `ROLLBACK`.
     pub(super) async fn rollback(&mut self, chain: Chain) -> Result<Execution, SqlError> {
         self.expect_block(chain, "ROLLBACK AND CHAIN")?;
-        let Some(open) = &self.open else { return Ok(Execution::done("ROLLBACK")) };
+        let Some(open) = &self.open else {
+            self.shared.with_settings(settings::Settings::rollback);
+            return Ok(Execution::done("ROLLBACK"));
+        };
         let (options, level) = (open.options.clone(), open.level);
         self.rollback_open().await;
         self.chain(chain, options, level);
@@ -303,7 +307,10 @@ impl Session {
             open.txn.rollback().await;
         }
         self.shared.end_txn();
-        self.restore_settings(&open);
+        self.shared.with_settings(|settings| match result {
+            Ok(()) => settings.commit(),
+            Err(_) => settings.rollback(),
+        });
         let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
         let result = result.map_err(|failure| failure.into_sql(catalog.as_deref()));
         match &result {
@@ -360,19 +367,7 @@ impl Session {
                 trace::within(&open.trace, pin!(open.txn.rollback())).await;
             }
             self.shared.end_txn();
-            self.restore_settings(&open);
-        }
-    }
-
-    fn restore_settings(&self, open: &Open) {
-        for (name, former) in open.former_settings.iter().rev() {
-            let restored = self.shared.with_settings(|settings| match former {
-                Some(value) => settings.set(name, value),
-                None => settings.reset(name),
-            });
-            if let (Some(name), Ok(value)) = (settings::reported_name(name), restored) {
-                self.shared.note_change(name, &value);
-            }
+            self.shared.with_settings(settings::Settings::rollback);
         }
     }
 
@@ -380,38 +375,27 @@ impl Session {
     pub(super) fn set(
         &mut self,
         scope: SetScope,
-        name: &str,
         change: impl FnOnce(&mut settings::Settings) -> Result<String, SqlError>,
     ) -> Result<(), SqlError> {
-        let former = self.shared.with_settings(|settings| settings.overridden(name));
-        let value = self.shared.with_settings(change)?;
-        if scope == SetScope::Local {
-            match &mut self.open {
-                Some(open) => open.former_settings.push((name.to_owned(), former.clone())),
-                None => {
-                    self.shared.notice(Notice::new(
-                        "WARNING",
-                        SqlState::NO_ACTIVE_SQL_TRANSACTION,
-                        "SET LOCAL can only be used in transaction blocks",
-                    ));
-                    self.shared.with_settings(|settings| match &former {
-                        Some(value) => settings.set(name, value),
-                        None => settings.reset(name),
-                    })?;
-                    return Ok(());
-                }
-            }
+        if scope == SetScope::Local && self.open.is_none() && !self.in_company {
+            self.shared.notice(Notice::new(
+                "WARNING",
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "SET LOCAL can only be used in transaction blocks",
+            ));
+            // It is over at once, but it is checked.
+            return self.shared.with_settings(|settings| change(&mut settings.clone())).map(drop);
         }
-        if let Some(name) = settings::reported_name(name) {
-            self.shared.note_change(name, &value);
-        }
-        Ok(())
+        self.shared.with_settings(change).map(drop)
     }
 
     /// A statement failed: so did the block it is in. Without a savepoint to go back to, the
     /// transaction's locks are released at once.
     pub(super) async fn fail_block(&mut self) {
-        let Some(open) = &mut self.open else { return };
+        self.in_company = false;
+        let Some(open) = &mut self.open else {
+            return self.shared.with_settings(settings::Settings::rollback);
+        };
         if open.block == Block::Implicit {
             self.rollback_open().await;
             return;
@@ -431,6 +415,7 @@ impl Session {
         let open = open.ok_or_else(|| no_transaction("SAVEPOINT"))?;
         open.txn.savepoint(name);
         open.savepoints.push(name.to_owned());
+        self.shared.with_settings(settings::Settings::savepoint);
         Ok(Execution::done("SAVEPOINT"))
     }
 
@@ -450,6 +435,7 @@ impl Session {
         open.txn.rollback_to(name).map_err(|error| crate::error::from_txn(&error))?;
         open.savepoints.truncate(found + 1);
         open.failed = false;
+        self.shared.with_settings(|settings| settings.rollback_to(found));
         Ok(Execution::done("ROLLBACK"))
     }
 
@@ -461,6 +447,7 @@ impl Session {
         let found = found.ok_or_else(|| no_savepoint(name))?;
         open.txn.release(name).map_err(|error| crate::error::from_txn(&error))?;
         open.savepoints.truncate(found);
+        self.shared.with_settings(|settings| settings.release(found));
         Ok(Execution::done("RELEASE"))
     }
 

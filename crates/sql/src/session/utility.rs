@@ -66,6 +66,7 @@ impl Session {
                 crate::ddl::split::transfer_range(self, *range, *node).await
             }
             Utility::Knob(knob) => self.turn_knob(knob).await,
+            Utility::Close(name) => self.close_portal(name.as_deref()),
             Utility::Nothing(tag) => Ok(Execution::done(*tag)),
         }
     }
@@ -85,7 +86,8 @@ impl Session {
                     return Err(SqlError::unsupported("AS OF SYSTEM TIME for a session"));
                 }
             };
-            self.set(SetScope::Session, name, |settings| settings.set(name, value))?;
+            let scope = SetScope::Session;
+            self.set(scope, |settings| settings.set(scope, name, value))?;
         }
         Ok(Execution::done("SET"))
     }
@@ -100,31 +102,22 @@ impl Session {
             self.set_modes(&modes)?;
             return Ok(Execution::done("SET"));
         }
-        self.set(scope, name, |settings| match value {
-            SetValue::Default => settings.reset(name),
-            SetValue::Text(text) => settings.set(name, text),
+        self.set(scope, |settings| match value {
+            SetValue::Default => settings.reset(scope, name),
+            SetValue::Text(text) => settings.set(scope, name, text),
         })?;
         Ok(Execution::done("SET"))
     }
 
     fn reset(&mut self, target: &ResetTarget) -> Result<Execution, SqlError> {
         match target {
-            ResetTarget::All => self.reset_all(),
+            ResetTarget::All => self.shared.with_settings(|settings| settings.reset_all()),
             ResetTarget::Name(name) => {
-                self.set(SetScope::Session, name, |settings| settings.reset(name))?;
+                let scope = SetScope::Session;
+                self.set(scope, |settings| settings.reset(scope, name))?;
             }
         }
         Ok(Execution::done("RESET"))
-    }
-
-    fn reset_all(&mut self) {
-        let before = self.parameters();
-        self.shared.with_settings(|settings| settings.reset_all());
-        for ((name, former), (_, value)) in before.into_iter().zip(self.parameters()) {
-            if former != value {
-                self.shared.note_change(&name, &value);
-            }
-        }
     }
 
     fn discard(&mut self, what: &str) -> Result<Execution, SqlError> {
@@ -136,9 +129,23 @@ impl Session {
                 ));
             }
             self.named.clear();
-            self.reset_all();
+            self.portals.clear();
+            self.shared.with_settings(|settings| settings.reset_all());
         }
         Ok(Execution::done(format!("DISCARD {what}")))
+    }
+
+    /// `CLOSE`: whoever keeps the protocol's portals lets go of what is not named any more.
+    fn close_portal(&mut self, name: Option<&str>) -> Result<Execution, SqlError> {
+        let Some(name) = name else {
+            self.portals.clear();
+            return Ok(Execution::done("CLOSE CURSOR ALL"));
+        };
+        if !self.portals.remove(name) {
+            let message = format!("cursor \"{name}\" does not exist");
+            return Err(SqlError::new(SqlState::INVALID_CURSOR_NAME, message));
+        }
+        Ok(Execution::done("CLOSE CURSOR"))
     }
 
     async fn prepare_named(

@@ -1,0 +1,9 @@
+//! The protocol in front of SQL on a model of a cluster: what clients send, byte by byte and through
+//! real drivers, and what they get.
+
+mod conversation;
+mod drivers;
+mod hostile;
+mod limits;
+mod server;
+mod storm;
