@@ -24,6 +24,10 @@ pub enum Need {
     Libclang,
     /// psql and isolationtester, which tests drive a node with.
     Clients,
+    /// Python that can make an environment of its own, for the tests with Python's drivers.
+    Python,
+    /// npm, for the test with its driver.
+    Npm,
     /// `debootstrap`, which makes the root file system of `fresh`.
     Debootstrap,
 }
@@ -37,6 +41,8 @@ impl Need {
             Need::Compiler => runs("c++") && runs("ar"),
             Need::Libclang => clang_sys::load().is_ok(),
             Need::Clients => runs("psql") && has_isolationtester(),
+            Need::Python => runs_with("python3", &["-c", "import ensurepip, venv"]),
+            Need::Npm => runs("npm") && runs("node"),
             Need::Debootstrap => runs("debootstrap"),
         }
     }
@@ -47,6 +53,8 @@ impl Need {
             Need::Compiler => "g++",
             Need::Libclang => "libclang-dev",
             Need::Clients => "postgresql-client",
+            Need::Python => "python3-venv",
+            Need::Npm => "npm",
             Need::Debootstrap => "debootstrap",
         }
     }
@@ -98,8 +106,12 @@ pub fn is_root() -> bool {
 }
 
 fn runs(program: &str) -> bool {
+    runs_with(program, &["--version"])
+}
+
+fn runs_with(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

@@ -7,7 +7,7 @@ use crate::{
     connection::{Connection, Handled, Trouble},
     message::{Bind, Parse, Target},
     rows::{self, Format},
-    store::{Portal, Progress, Rows},
+    store::{self, Portal, Progress, Rows, Statement},
 };
 
 impl Connection<'_> {
@@ -27,13 +27,31 @@ impl Connection<'_> {
                 Some(self.intake.attend(&self.cancel, preparing).await?.map_err(at)?)
             }
         };
-        self.store.prepare(&name, prepared)?;
+        self.keep(&name, prepared)?;
         self.intake.wire.answers.parse_complete();
         Ok(())
     }
 
+    /// Named statements are the session's, which knows those of `PREPARE` as well.
+    fn keep(&mut self, name: &str, statement: Statement) -> Result<(), SqlError> {
+        match statement {
+            Some(prepared) if !name.is_empty() && !self.store.has_statement(name) => {
+                self.session.keep_statement(name, prepared)
+            }
+            None if self.session.statement(name).is_some() => Err(store::duplicate(name)),
+            statement => self.store.prepare(name, statement),
+        }
+    }
+
+    fn statement(&self, name: &str) -> Result<Statement, SqlError> {
+        match self.session.statement(name) {
+            Some(prepared) if !name.is_empty() => Ok(Some(prepared.clone())),
+            Some(_) | None => self.store.statement(name).cloned(),
+        }
+    }
+
     pub(crate) fn bind(&mut self, bind: Bind) -> Handled {
-        let statement = self.store.statement(&bind.statement)?.clone();
+        let statement = self.statement(&bind.statement)?;
         let (types, columns) = match &statement {
             None => (&[] as &[Type], 0),
             Some(prepared) => {
@@ -51,10 +69,10 @@ impl Connection<'_> {
     }
 
     pub(crate) fn describe(&mut self, target: &Target) -> Handled {
-        let answers = &mut self.intake.wire.answers;
         let (statement, formats) = match target {
             Target::Statement(name) => {
-                let statement = self.store.statement(name)?.clone();
+                let statement = self.statement(name)?;
+                let answers = &mut self.intake.wire.answers;
                 let types = statement.as_ref().map_or(&[] as &[Type], |p| p.param_types());
                 answers.parameter_description(types.iter().map(|ty| ty.oid()));
                 (statement, None)
@@ -64,6 +82,7 @@ impl Connection<'_> {
                 (portal.statement.clone(), Some(portal.formats.clone()))
             }
         };
+        let answers = &mut self.intake.wire.answers;
         match statement.as_ref().and_then(|prepared| prepared.columns()) {
             None => answers.no_data(),
             Some(columns) => {
@@ -160,7 +179,10 @@ impl Connection<'_> {
 
     pub(crate) fn close(&mut self, target: &Target) -> Handled {
         match target {
-            Target::Statement(name) => self.store.close_statement(name),
+            Target::Statement(name) => {
+                self.store.close_statement(name);
+                self.session.drop_statement(name);
+            }
             Target::Portal(name) => {
                 self.store.close_portal(name);
                 self.session.portals().remove(name);

@@ -1,4 +1,5 @@
-//! Prepared statements and portals of one connection.
+//! Portals of one connection, and those of its prepared statements that SQL cannot name: the unnamed
+//! one, and empty ones. All others are the session's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,15 +73,17 @@ pub struct Store {
 impl Store {
     /// Keeps a prepared statement.
     pub fn prepare(&mut self, name: &str, statement: Statement) -> Result<(), SqlError> {
-        if !name.is_empty() && self.statements.contains_key(name) {
-            return Err(SqlError::new(
-                SqlState::DUPLICATE_PREPARED_STATEMENT,
-                format!("prepared statement \"{name}\" already exists"),
-            ));
+        if !name.is_empty() && self.has_statement(name) {
+            return Err(duplicate(name));
         }
         limit(self.statements.len(), MAX_STATEMENTS, "prepared statements")?;
         self.statements.insert(name.to_owned(), statement);
         Ok(())
+    }
+
+    /// Whether there is one with this name.
+    pub fn has_statement(&self, name: &str) -> bool {
+        self.statements.contains_key(name)
     }
 
     /// A prepared statement.
@@ -140,6 +143,14 @@ impl Store {
     pub fn close_statements(&mut self) {
         self.statements.clear();
     }
+}
+
+/// `42P05`.
+pub fn duplicate(name: &str) -> SqlError {
+    SqlError::new(
+        SqlState::DUPLICATE_PREPARED_STATEMENT,
+        format!("prepared statement \"{name}\" already exists"),
+    )
 }
 
 fn limit(held: usize, limit: usize, what: &str) -> Result<(), SqlError> {

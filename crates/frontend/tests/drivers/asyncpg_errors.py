@@ -52,8 +52,9 @@ async def transactions(conn):
 
 async def values(conn):
     now = datetime.datetime(2026, 11, 30, 12, 0, 0, 123456, tzinfo=datetime.timezone.utc)
-    given = (7, "é", b"\x00\xff", now, uuid.UUID(int=5), [1, None, 3], True, 1.5)
-    types = "int8 text bytea timestamptz uuid int4[] bool float8".split()
+    given = (7, "é", b"\x00\xff", now, uuid.UUID(int=5), True, 1.5)
+    # No arrays: for their types asyncpg reads the system catalogs.
+    types = "int8 text bytea timestamptz uuid bool float8".split()
     selected = ", ".join(f"${number + 1}::{name}" for number, name in enumerate(types))
     assert tuple(await conn.fetchrow(f"SELECT {selected}", *given)) == given
 

@@ -145,12 +145,12 @@ def prepared(conn):
     conn.send_query_params(b"DEALLOCATE select_one", [])
     conn.send_describe_prepared(b"select_one")
     conn.pipeline_sync()
-    expect(conn, FATAL, None, ABORTED, None, SYNC)
+    expect(conn, OK, None, FATAL, None, SYNC)
 
 
 def singlerow(conn):
     for number in range(3):
-        conn.send_query_params(b"SELECT generate_series(42, $1)", [b"%d" % (44 + number)])
+        conn.send_query_params(b"SELECT * FROM generate_series(42, $1)", [b"%d" % (44 + number)])
     conn.pipeline_sync()
     for number in range(3):
         conn.set_single_row_mode()

@@ -152,6 +152,29 @@ async fn close_reaches_portals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sql_knows_the_statements_of_the_protocol() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    client.send(&[('P', b"mine\0SELECT 7\0\0\0"), ('P', b"none\0\0\0\0"), SYNC]).await;
+    assert_eq!(client.answer().await, "11/I");
+    assert_eq!(client.value("EXECUTE mine").await, "7");
+    assert_eq!(client.query("PREPARE mine AS SELECT 8").await, "E/I");
+    assert_eq!(client.query("PREPARE other AS SELECT 8").await, "C/I");
+    for name in ["mine", "none", "other"] {
+        client.send(&[('P', format!("{name}\0SELECT 9\0\0\0").as_bytes()), SYNC]).await;
+        assert_eq!(client.answer().await, "E/I", "{name} is taken");
+    }
+    client.send(&[('B', b"\0other\0\0\0\0\0\0\0"), EXECUTE, SYNC]).await;
+    assert_eq!(client.answer().await, "2DC/I");
+    assert_eq!(client.query("DEALLOCATE mine").await, "C/I");
+    client.send(&[('D', b"Smine\0"), SYNC]).await;
+    assert_eq!(client.answer().await, "E/I");
+    client.send(&[('C', b"Sother\0"), SYNC]).await;
+    assert_eq!(client.answer().await, "3/I");
+    assert_eq!(client.query("EXECUTE other").await, "E/I");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changed_settings_are_told_before_the_client_may_go_on() {
     let server = Server::start().await;
     let mut client = server.client().await;
@@ -177,7 +200,7 @@ async fn changed_settings_are_told_before_the_client_may_go_on() {
     assert_eq!(client.value("SHOW work_mem").await, "2MB");
     assert_eq!(client.value("SELECT set_config('my.var', 'x', true)").await, "x");
     assert_eq!(client.value("SELECT current_setting('my.var') = ''").await, "t");
-    assert_eq!(client.query("DISCARD ALL").await, "C/I");
+    assert_eq!(client.query("DISCARD ALL").await, "CS/I", "the name is the first again");
     assert_eq!(client.value("SHOW work_mem").await, "4MB");
 }
 

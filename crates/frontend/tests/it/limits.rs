@@ -54,7 +54,7 @@ async fn unfinished(server: &Server, bytes: usize) -> Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn long_messages_share_what_there_is() {
-    const LONG: usize = 4 << 20;
+    const LONG: usize = 512 << 10;
     let memory = 2 * LONG + 100_000;
     let server = Server::with(Options { message_memory: memory, ..Options::default() }).await;
     let mut holders = [unfinished(&server, LONG).await, unfinished(&server, LONG).await];

@@ -154,6 +154,14 @@ impl Session {
         types: &[expr::Type],
         statement: &Statement,
     ) -> Result<Execution, SqlError> {
+        self.may_keep(name)?;
+        let types: Vec<Option<expr::Type>> = types.iter().copied().map(Some).collect();
+        let prepared = Box::pin(self.prepare(statement, &types)).await?;
+        self.named.insert(name.to_owned(), prepared);
+        Ok(Execution::done("PREPARE"))
+    }
+
+    fn may_keep(&self, name: &str) -> Result<(), SqlError> {
         if self.named.contains_key(name) {
             return Err(SqlError::new(
                 SqlState::DUPLICATE_PREPARED_STATEMENT,
@@ -164,10 +172,28 @@ impl Session {
             let message = "too many prepared statements";
             return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
         }
-        let types: Vec<Option<expr::Type>> = types.iter().copied().map(Some).collect();
-        let prepared = Box::pin(self.prepare(statement, &types)).await?;
+        Ok(())
+    }
+
+    /// Keeps a statement that the protocol prepared: `EXECUTE` and `DEALLOCATE` know it as well.
+    ///
+    /// # Errors
+    /// `42P05` if the name is taken, `54000` if there are too many.
+    pub fn keep_statement(&mut self, name: &str, prepared: Prepared) -> Result<(), SqlError> {
+        self.may_keep(name)?;
         self.named.insert(name.to_owned(), prepared);
-        Ok(Execution::done("PREPARE"))
+        Ok(())
+    }
+
+    /// The statement with this name, whoever prepared it.
+    #[must_use]
+    pub fn statement(&self, name: &str) -> Option<&Prepared> {
+        self.named.get(name)
+    }
+
+    /// Forgets a statement; nothing if there is none.
+    pub fn drop_statement(&mut self, name: &str) {
+        self.named.remove(name);
     }
 
     async fn execute_named(
