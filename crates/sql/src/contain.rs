@@ -98,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn tasks_that_are_spawned_inside_are_not_contained() {
-        let inner = contain(async { tokio::spawn(async { is_contained() }).await });
+        let inner = contain(async { tokio::spawn(clock::inherit(async { is_contained() })).await });
         assert!(!inner.await.expect("no panic").expect("no panic"));
     }
 }
