@@ -133,12 +133,6 @@ fn cell(text: Option<&str>) -> String {
     }
 }
 
-fn time_zone(session: &Session) -> expr::TimeZone {
-    let name = session.parameters().into_iter().find(|(name, _)| name == "TimeZone");
-    let name = name.expect("it is always reported").1;
-    expr::TimeZone::parse(&name).expect("the session checked it")
-}
-
 async fn run_ours(session: &mut Session, sql: &str) -> Outcome {
     let mut last = None;
     let result: Result<(), SqlError> =
@@ -148,12 +142,12 @@ async fn run_ours(session: &mut Session, sql: &str) -> Outcome {
     }
     match last {
         Some(Execution::Rows { columns, rows, .. }) => {
-            let zone = time_zone(session);
+            let context = session.context();
             let line = |row: &Vec<sql::Datum>| {
                 let cells = row.iter().zip(columns.iter());
                 let cells: Vec<String> = cells
                     .map(|(value, column)| {
-                        cell(expr::text::output(value, column.ty, &zone).as_deref())
+                        cell(expr::text::output_in(value, column.ty, &context).as_deref())
                     })
                     .collect();
                 cells.join("|")
