@@ -145,7 +145,10 @@ fn pair<'f>(
     let mut pairs: Vec<Pair<'f>> = Vec::with_capacity(events.len() / 2);
     let mut open: BTreeMap<u64, usize> = BTreeMap::new();
     for (position, event) in events.iter().copied() {
-        let name = || event.get("process").map_or_else(|| "0".into(), |p| p.value().to_string());
+        let name = || {
+            let named = event.get("process").map(|process| process.value().to_string());
+            named.map_or_else(|| "0".to_owned(), |name| super::form::short(&name))
+        };
         let process = processes.number(event.get("process"))?;
         let outcome = match event.get("type").and_then(Form::as_text) {
             Some("invoke") => {
