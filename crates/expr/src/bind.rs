@@ -68,14 +68,16 @@ impl Typed {
     /// numeric.
     ///
     /// # Errors
-    /// The text is no number: `42601`.
+    /// The text is no number: `42601`; it is one of too many digits: `22003`.
     pub fn number(text: &str) -> Result<Typed> {
         if let Ok(value) = text.parse::<i64>() {
             let ty = if i32::try_from(value).is_ok() { Type::Int4 } else { Type::Int8 };
             return Ok(Typed::constant(value, ty));
         }
-        let value = crate::Decimal::parse(text)
-            .map_err(|_| SqlError::syntax(format!("invalid number \"{text}\"")))?;
+        let value = crate::Decimal::parse(text).map_err(|error| match error.sqlstate {
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE => error,
+            _ => SqlError::syntax(format!("invalid number \"{text}\"")),
+        })?;
         Ok(Typed::constant(value, Type::NUMERIC))
     }
 

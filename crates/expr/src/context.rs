@@ -5,14 +5,20 @@
 //! an expression is pushed down, everything that needs more than the row is folded into constants
 //! ([`Expr::fold`](crate::Expr::fold)) or keeps the expression at the gateway.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     datetime::TimeZone,
     datum::Datum,
-    error::{Result, SqlError},
+    error::{Result, SqlError, SqlState},
 };
 
 /// Who asks, and from where.
@@ -61,6 +67,8 @@ pub struct EvalContext {
     pub session: Arc<SessionInfo>,
     /// The way to what is no plain data; `None`: functions that need it are refused.
     pub hooks: Option<SharedHooks>,
+    /// What evaluating has cost since the last row began.
+    pub spent: Arc<Spent>,
 }
 
 /// How `bytea` is written as text.
@@ -72,6 +80,23 @@ pub enum ByteaOutput {
     /// As characters, with `\ooo` for bytes that are no printable ASCII, and two backslashes for one.
     Escape,
 }
+
+/// What evaluating has cost; contexts of one statement share it.
+#[derive(Debug, Default)]
+pub struct Spent {
+    /// Bytes of the values that were made, also of those that are gone again.
+    bytes: AtomicUsize,
+    /// Work since the session was last asked whether to go on.
+    work: AtomicUsize,
+}
+
+/// The most bytes of values that one row's expressions may make, in all. Beyond: `53200`.
+pub const MAX_MADE_BYTES: usize = 256 << 20;
+/// Smaller values are not counted.
+const COUNTED_BYTES: usize = 1 << 10;
+/// Work (bytes looked at, steps of long numbers: about a nanosecond each) between two looks at
+/// whether the statement shall go on.
+const WORK_BETWEEN_LOOKS: usize = 8 << 20;
 
 /// Shared hooks.
 pub type SharedHooks = Arc<dyn Hooks>;
@@ -93,6 +118,14 @@ pub trait Hooks: Send + Sync + fmt::Debug {
     /// # Errors
     /// No such setting, or no such value of it.
     fn set_setting(&self, name: &str, value: &str, local: SettingScope) -> Result<String>;
+
+    /// An error if the statement shall end: it was cancelled, or its time is over.
+    ///
+    /// # Errors
+    /// `57014`.
+    fn go_on(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Calls a function that the SQL layer defines ([`Expr::External`](crate::Expr::External)).
     ///
@@ -119,5 +152,47 @@ impl EvalContext {
         self.hooks
             .as_deref()
             .ok_or_else(|| SqlError::unsupported(format_args!("function {what} at this place")))
+    }
+
+    /// Begins a row (or whatever is evaluated by itself): what was made before is gone.
+    pub fn begin_row(&self) {
+        self.spent.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts a value that an expression has made.
+    ///
+    /// # Errors
+    /// `53200` if the row's expressions make more than they may.
+    pub(crate) fn made(&self, value: &Datum) -> Result<()> {
+        let bytes = match value {
+            Datum::Text(text) => text.len(),
+            Datum::Bytes(bytes) => bytes.len(),
+            Datum::Array(_) | Datum::Numeric(_) => value.memory(),
+            _ => 0,
+        };
+        if bytes < COUNTED_BYTES {
+            return Ok(());
+        }
+        let before = self.spent.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > MAX_MADE_BYTES {
+            let message = "out of memory for the values of this expression";
+            return Err(SqlError::new(SqlState::OUT_OF_MEMORY, message).with_detail(format!(
+                "One row makes more than {MAX_MADE_BYTES} bytes of values."
+            )));
+        }
+        self.work(bytes)
+    }
+
+    /// Notes work that may be long, before it is done.
+    ///
+    /// # Errors
+    /// `57014` if the statement shall end.
+    pub fn work(&self, steps: usize) -> Result<()> {
+        let before = self.spent.work.fetch_add(steps, Ordering::Relaxed);
+        if before.saturating_add(steps) < WORK_BETWEEN_LOOKS {
+            return Ok(());
+        }
+        self.spent.work.store(0, Ordering::Relaxed);
+        self.hooks.as_ref().map_or(Ok(()), |hooks| hooks.go_on())
     }
 }

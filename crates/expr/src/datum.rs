@@ -16,11 +16,12 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     datetime::Interval,
     decimal::Decimal,
+    stack,
     types::{Element, Type},
 };
 
@@ -59,11 +60,26 @@ pub enum Datum {
 
 /// An array: its elements and their type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Array {
     /// The elements; the first has index 1.
     pub items: Vec<Datum>,
     /// What they are.
     pub element: Element,
+}
+
+impl Serialize for Array {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        stack::guard(|| Array::serialize(self, serializer))
+    }
+}
+
+/// Bytes from a peer may nest as they like: each level is counted, and too many are refused.
+impl<'de> Deserialize<'de> for Array {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Array, D::Error> {
+        let _level = stack::Level::enter().map_err(serde::de::Error::custom)?;
+        stack::guard(|| Array::deserialize(deserializer))
+    }
 }
 
 impl Datum {

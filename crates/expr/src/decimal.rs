@@ -340,6 +340,14 @@ impl Decimal {
             }
     }
 
+    /// About how many steps an operation with another number takes: products and quotients of long
+    /// numbers grow with both.
+    #[must_use]
+    pub fn steps_with(&self, other: &Decimal) -> usize {
+        let words = |value: &Decimal| value.memory() / 8 + 1;
+        words(self).saturating_mul(words(other))
+    }
+
     /// The place among infinities, numbers and NaN.
     const fn class(&self) -> u8 {
         match self {

@@ -17,6 +17,7 @@ use crate::{
     datum::Datum,
     error::{Result, SqlError, SqlState},
     expr::{BinaryOp, Expr, Extreme, IsTest, Quantifier},
+    stack,
     types::Type,
 };
 
@@ -46,14 +47,27 @@ impl Expr {
     }
 
     fn value<'a>(&'a self, row: &'a [Datum], ctx: &EvalContext) -> Result<Value<'a>> {
-        Ok(match self {
-            Expr::Const(value) => Cow::Borrowed(value),
+        match self {
+            Expr::Const(value) => Ok(Cow::Borrowed(value)),
             Expr::Column(position) => {
-                let value = row.get(*position as usize);
-                Cow::Borrowed(value.ok_or_else(|| {
+                let value = row.get(*position as usize).ok_or_else(|| {
                     SqlError::internal(format!("column {position} of a row of {}", row.len()))
-                })?)
+                })?;
+                Ok(Cow::Borrowed(value))
             }
+            other => stack::guard(|| {
+                let value = other.computed(row, ctx)?;
+                if let Cow::Owned(made) = &value {
+                    ctx.made(made)?;
+                }
+                Ok(value)
+            }),
+        }
+    }
+
+    /// The value of what is neither a constant nor a column.
+    fn computed<'a>(&'a self, row: &'a [Datum], ctx: &EvalContext) -> Result<Value<'a>> {
+        Ok(match self {
             Expr::Param { index, .. } => {
                 return Err(SqlError::new(
                     SqlState::UNDEFINED_PARAMETER,

@@ -8,16 +8,18 @@ mod fold;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     datum::Datum,
     functions::Func,
+    stack,
     types::{Element, Type},
 };
 
 /// A bound expression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum Expr {
     /// A constant.
     Const(Datum),
@@ -310,6 +312,20 @@ pub enum CastContext {
     Explicit,
 }
 
+impl Serialize for Expr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        stack::guard(|| Expr::serialize(self, serializer))
+    }
+}
+
+/// Bytes from a peer may nest as they like: each level is counted, and too many are refused.
+impl<'de> Deserialize<'de> for Expr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Expr, D::Error> {
+        let _level = stack::Level::enter().map_err(serde::de::Error::custom)?;
+        stack::guard(|| Expr::deserialize(deserializer))
+    }
+}
+
 impl BinaryOp {
     /// The operator as SQL writes it.
     #[must_use]
@@ -482,7 +498,26 @@ impl Expr {
 
     /// Whether `test` holds for the expression or any part of it.
     pub fn any(&self, test: &mut dyn FnMut(&Expr) -> bool) -> bool {
-        test(self) || self.children().into_iter().any(|child| child.any(test))
+        test(self)
+            || self.children().into_iter().any(|child| stack::guard(|| child.any(&mut *test)))
+    }
+
+    /// How many levels the tree has: 1 for a constant or a column.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let below = |child: &Expr| stack::guard(|| child.depth());
+        1 + self.children().into_iter().map(below).max().unwrap_or(0)
+    }
+
+    /// How many nodes the tree has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let mut count = 0;
+        self.any(&mut |_| {
+            count += 1;
+            false
+        });
+        count
     }
 
     /// The expression with every part replaced by what `change` makes of it, leaves first.
@@ -490,7 +525,7 @@ impl Expr {
     pub fn rewrite(mut self, change: &mut dyn FnMut(Expr) -> Expr) -> Expr {
         for child in self.children_mut() {
             let taken = std::mem::replace(child, Expr::NULL);
-            *child = taken.rewrite(change);
+            *child = stack::guard(|| taken.rewrite(&mut *change));
         }
         change(self)
     }

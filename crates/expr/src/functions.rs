@@ -319,6 +319,26 @@ impl Func {
         )
     }
 
+    /// Whether a call may take long, or make much of little.
+    #[must_use]
+    pub const fn may_be_long(self) -> bool {
+        matches!(
+            self,
+            Func::Power
+                | Func::Sqrt
+                | Func::Exp
+                | Func::Ln
+                | Func::Log
+                | Func::Repeat
+                | Func::Lpad
+                | Func::Rpad
+                | Func::Replace
+                | Func::Translate
+                | Func::RegexpReplace
+                | Func::SubstringRegex
+        )
+    }
+
     /// Whether NULL as any argument gives NULL without a call.
     #[must_use]
     pub const fn is_strict(self) -> bool {

@@ -42,6 +42,7 @@ pub mod ops;
 mod overload;
 pub mod pushdown;
 pub mod row;
+pub mod stack;
 #[cfg(test)]
 mod testing;
 pub mod text;

@@ -310,6 +310,7 @@ impl Runner {
         if self.program.limit == Some(self.emitted) {
             return Ok(Step::Stop);
         }
+        self.context.begin_row();
         self.row.clone_from(&self.blank);
         self.program.layout.decode_key(key, &mut self.row)?;
         row::decode_into(value, &self.places, &mut self.row)?;

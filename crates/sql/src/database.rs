@@ -29,6 +29,7 @@ use crate::{
     error::Failure,
     parse::{self, Statement},
     plan::Plan,
+    room,
     session::{Session, SessionOptions, Shared, past},
 };
 
@@ -226,7 +227,7 @@ impl Database {
         if let Some(known) = lock(&self.0.texts).kept.get(sql) {
             return Ok(known.clone());
         }
-        let statements: Arc<[Statement]> = parse::parse(sql)?.into();
+        let statements: Arc<[Statement]> = room::aside(sql.len(), || parse::parse(sql))?.into();
         let limit = self.0.config.max_plans;
         lock(&self.0.texts).keep(sql.into(), sql.len(), statements.clone(), limit);
         Ok(statements)

@@ -5,7 +5,7 @@ mod print;
 
 use std::sync::Arc;
 
-use expr::{Datum, SqlError, Type};
+use expr::{Datum, SqlError, Type, stack};
 
 use crate::{
     bind,
@@ -112,6 +112,7 @@ impl Printer {
                 SubqueryKind::Scalar => "scalar",
                 SubqueryKind::Exists => "exists",
                 SubqueryKind::Array(_) => "list",
+                SubqueryKind::Rows => "rows",
             };
             self.line(0, format!("subquery {} ({kind})", number + 1));
             self.node(1, &subquery.node);
@@ -147,6 +148,10 @@ impl Printer {
     }
 
     fn node(&mut self, indent: usize, node: &Node) {
+        stack::guard(|| self.node_lines(indent, node));
+    }
+
+    fn node_lines(&mut self, indent: usize, node: &Node) {
         let below = node.inputs().into_iter().next();
         let names = below.map_or_else(Names::default, Names::of);
         match node {
@@ -157,6 +162,10 @@ impl Printer {
             Node::Scan(scan) => self.scan(indent, scan),
             Node::Series { .. } => self.line(indent, "generate_series"),
             Node::Unnest(_) => self.line(indent, "unnest"),
+            Node::Shared(shared) => {
+                let number = shared.subquery + 1;
+                self.line(indent, format!("rows of subquery {number}: {}", shared.name));
+            }
             Node::Filter { conditions, .. } => {
                 self.line(indent, format!("filter: {}", conjunction(conditions, &names)));
             }

@@ -52,6 +52,7 @@ mod meter;
 mod parse;
 mod plan;
 mod postgres;
+mod room;
 mod session;
 mod show;
 mod types;

@@ -71,9 +71,10 @@ impl Decimal {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(invalid());
         }
-        let magnitude = BigUint::parse_bytes(digits.as_bytes(), 10).ok_or_else(invalid)?;
         let scale = i64::try_from(fraction.len()).map_err(|_| overflow())?;
-        from_exponent(BigInt::from_biguint(sign, magnitude), scale.saturating_sub(exponent))
+        let (digits, scale) = readable(&digits, scale.saturating_sub(exponent))?;
+        let magnitude = BigUint::parse_bytes(digits.as_bytes(), 10).ok_or_else(invalid)?;
+        from_exponent(BigInt::from_biguint(sign, magnitude), scale)
     }
 
     /// The decimal nearest to a float, with `digits` significant digits (15 for `double precision`,
@@ -263,6 +264,25 @@ impl Decimal {
 }
 
 /// `unscaled / 10^scale` for a scale that may be negative or too large.
+/// The digits that count, and how many of them stand behind the point: judged before they become a
+/// number, which takes time that grows with their square.
+fn readable(digits: &str, scale: i64) -> Result<(&str, i64)> {
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Ok(("0", scale));
+    }
+    let count = i64::try_from(digits.len()).map_err(|_| overflow())?;
+    let whole = count.saturating_sub(scale);
+    if whole > MAX_WHOLE_DIGITS {
+        return Err(overflow());
+    }
+    // One digit beyond those that are kept decides how the last one is rounded.
+    let room = (whole + i64::from(MAX_SCALE) + 1).max(1);
+    let kept = count.min(room);
+    let cut = usize::try_from(kept).expect("it is positive");
+    Ok((&digits[..cut], scale - (count - kept)))
+}
+
 fn from_exponent(unscaled: BigInt, scale: i64) -> Result<Decimal> {
     if unscaled.is_zero() && scale < 0 {
         return Ok(Decimal::zero());

@@ -17,6 +17,8 @@ use crate::error::{Result, SqlError, SqlState};
 const MARGIN: u32 = 12;
 /// `e` to this power, and anything above it, is refused as too large.
 const MAX_EXPONENT: f64 = 6_000.0;
+/// The same where the power is known roughly, as in `power_var` of `numeric.c`.
+const MAX_ROUGH_EXPONENT: f64 = 3_010.0 * 2.0;
 
 impl Decimal {
     /// The square root.
@@ -186,8 +188,10 @@ fn integer_power(base: &Finite, power: i32) -> Result<Decimal> {
     if log10 + 1.0 < -f64::from(scale) {
         return Ok(Decimal::zero().round(signed(scale)));
     }
-    let digits = i64::from(scale) + log10.abs() as i64 + i64::from(MARGIN) + 10;
-    let result = power_cut(base, power.unsigned_abs(), digits * 2);
+    // Each of some 32 products loses half a unit of the last digit, and a power multiplies what its
+    // base has lost: by less than 10^10 for powers of 32 bits.
+    let digits = i64::from(scale) + log10.abs() as i64 + 2 * i64::from(MARGIN) + 20;
+    let result = power_cut(base, power.unsigned_abs(), digits);
     let result = if power < 0 {
         divide(&Finite::new(BigInt::from(1), 0), &result, scale)
     } else {
@@ -203,7 +207,8 @@ fn real_power(base: &Finite, exponent: &Finite) -> Result<Decimal> {
     }
     let log10 = base.ln_estimate() * std::f64::consts::LOG10_E * exponent.to_f64();
     let scales = [base.scale, exponent.scale];
-    if log10.abs() > MAX_WHOLE_DIGITS as f64 {
+    // Judged before a digit is computed: they would be ten thousands.
+    if (log10 * std::f64::consts::LN_10).abs() > MAX_ROUGH_EXPONENT {
         return if log10 > 0.0 { Err(overflow()) } else { Ok(Decimal::zero().round(1_000)) };
     }
     let scale = result_scale(MIN_SIGNIFICANT_DIGITS - log10 as i64, &scales);
@@ -251,21 +256,53 @@ fn exp_fixed(value: &Finite, digits: u32) -> Finite {
 }
 
 /// The natural logarithm with `digits` correct digits behind the point; the value is above zero.
+///
+/// The powers of ten are taken out first: the iteration computes `e` to its guesses, and for
+/// 1e100000 these would have as many digits.
 fn ln_fixed(value: &Finite, digits: u32) -> Finite {
+    // Of a number from 0.1 to 10 the logarithm is found as it is, near 1 to its last digit.
+    let tens = match value.exponent() {
+        -1 | 0 => 0,
+        exponent => exponent,
+    };
+    // The power's own digits are digits that its product with ln 10 loses.
+    let work = digits + MARGIN;
+    let kept = shortened(value, tens, work + MARGIN);
+    let logarithm = ln_small(&kept, work);
+    if tens == 0 {
+        return logarithm;
+    }
+    let ten = ln_small(&Finite::new(BigInt::from(10), 0), work);
+    let sum = logarithm.at_scale(work) + ten.at_scale(work) * tens;
+    Finite::new(sum, work)
+}
+
+/// `value / 10^tens`, which is below 10, with about so many digits.
+fn shortened(value: &Finite, tens: i64, digits: u32) -> Finite {
+    let scale = i64::from(value.scale) + tens;
+    let drop = u32::try_from(scale - i64::from(digits)).unwrap_or(0);
+    let (unscaled, scale) = match u32::try_from(scale) {
+        Ok(scale) => (&value.unscaled / ten(drop), scale - drop),
+        Err(_) => (&value.unscaled * ten(u32::try_from(-scale).expect("it is negative")), 0),
+    };
+    Finite::new(unscaled, scale)
+}
+
+/// As [`ln_fixed`], of a number of moderate size.
+fn ln_small(value: &Finite, digits: u32) -> Finite {
     // y += 2 (x - e^y) / (x + e^y): each step triples the correct digits.
     let estimate = value.ln_estimate();
-    let work = digits + MARGIN;
     let mut guess = Finite::new(BigInt::from((estimate * 1e15) as i128), 15);
     let mut correct = 10_u32;
-    let whole = u32::try_from(value.exponent().unsigned_abs()).expect("exponents are small");
-    while correct < work {
-        correct = (correct * 3).min(work);
-        let power = exp_fixed(&guess, work + whole + MARGIN);
+    let whole = u32::try_from(value.exponent().unsigned_abs()).expect("it is moderate");
+    while correct < digits {
+        correct = (correct * 3).min(digits);
+        let power = exp_fixed(&guess, digits + whole + MARGIN);
         let scale = power.scale.max(value.scale);
         let (x, e) = (value.at_scale(scale), power.at_scale(scale));
         let step = Finite::new((&x - &e) * 2, 0);
-        let step = divide(&step, &Finite::new(x + e, 0), work);
-        guess = Finite::new(guess.at_scale(work) + step.unscaled, work);
+        let step = divide(&step, &Finite::new(x + e, 0), digits);
+        guess = Finite::new(guess.at_scale(digits) + step.unscaled, digits);
     }
     guess
 }

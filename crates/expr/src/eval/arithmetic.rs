@@ -45,7 +45,10 @@ pub(crate) fn binary(
     match (left, right) {
         (Datum::Int(left), Datum::Int(right)) => integers(op, *left, *right, ty),
         (Datum::Float(left), Datum::Float(right)) => floats(op, *left, *right, ty),
-        (Datum::Numeric(left), Datum::Numeric(right)) => numerics(op, left, right),
+        (Datum::Numeric(left), Datum::Numeric(right)) => {
+            ctx.work(left.steps_with(right))?;
+            numerics(op, left, right)
+        }
         (left, right) if op == BinaryOp::Concat => concat(left, right),
         (left, right) => datetimes(op, left, right, ctx)?
             .ok_or_else(|| SqlError::internal(format!("{left:?} {} {right:?}", op.symbol()))),

@@ -1,7 +1,10 @@
 //! What of an expression can be computed ahead, and what a replica may compute.
 
-use super::Expr;
-use crate::{cast, context::EvalContext, functions::Volatility};
+use super::{BinaryOp, Expr};
+use crate::{cast, context::EvalContext, functions::Volatility, stack};
+
+/// The most nodes of an expression that replicas evaluate.
+const MAX_PUSHED_NODES: usize = 1_200;
 
 impl Expr {
     /// How much the result may change between evaluations: the most changing of all its parts.
@@ -13,16 +16,21 @@ impl Expr {
             Expr::Cast { from, to, .. } => cast::volatility(*from, *to),
             _ => Volatility::Immutable,
         };
-        self.children().into_iter().map(Expr::volatility).fold(own, Volatility::max)
+        let below = |child: &Expr| stack::guard(|| child.volatility());
+        self.children().into_iter().map(below).fold(own, Volatility::max)
     }
 
-    /// Whether a replica may evaluate it: nothing of it is volatile, and no parameter is left.
+    /// Whether a replica may evaluate it: nothing of it is volatile, no parameter is left, and it is
+    /// neither deep nor long: a replica serves others, and looks at many rows without a pause.
     #[must_use]
     pub fn is_pushable(&self) -> bool {
-        self.volatility() != Volatility::Volatile
+        self.depth() <= stack::MAX_PUSHED
+            && self.size() <= MAX_PUSHED_NODES
+            && self.volatility() != Volatility::Volatile
             && !self.any(&mut |part| match part {
                 Expr::Param { .. } | Expr::External { .. } => true,
-                Expr::Call { func, .. } => func.needs_session(),
+                Expr::Call { func, .. } => func.needs_session() || func.may_be_long(),
+                Expr::Regex { .. } | Expr::Binary { op: BinaryOp::Pow, .. } => true,
                 _ => false,
             })
     }

@@ -11,6 +11,9 @@ use crate::{
     types::Type,
 };
 
+/// About what a series of a thousand digits takes.
+const SERIES_STEPS: usize = 1 << 20;
+
 /// `None`: the arguments are none the function takes.
 pub(super) fn call(
     func: Func,
@@ -18,6 +21,10 @@ pub(super) fn call(
     ty: Type,
     ctx: &EvalContext,
 ) -> Result<Option<Datum>> {
+    let long = matches!(func, Func::Sqrt | Func::Exp | Func::Ln | Func::Log | Func::Power);
+    if long && let [Datum::Numeric(value), ..] = args {
+        ctx.work(value.steps_with(value).saturating_add(SERIES_STEPS))?;
+    }
     Ok(Some(match (func, args) {
         (Func::Abs, [value]) => arithmetic::unary(UnaryOp::Abs, value, ty)?,
         (Func::Mod, [left, right]) => arithmetic::binary(BinaryOp::Mod, left, right, ty, ctx)?,

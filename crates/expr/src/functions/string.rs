@@ -1,5 +1,7 @@
 //! Functions over texts and byte strings. Positions and lengths count characters, from 1.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Func;
 use crate::{
     datum::{Datum, without_blanks},
@@ -77,8 +79,12 @@ fn of_texts(func: Func, text: &str, rest: &[Datum]) -> Result<Option<Datum>> {
         }
         (Func::Translate, [Datum::Text(from), Datum::Text(to)]) => {
             let to: Vec<char> = to.chars().collect();
-            let change = |c| match from.chars().position(|other| other == c) {
-                Some(at) => to.get(at).copied(),
+            let mut places = BTreeMap::new();
+            for (at, c) in from.chars().enumerate() {
+                places.entry(c).or_insert(at);
+            }
+            let change = |c| match places.get(&c) {
+                Some(at) => to.get(*at).copied(),
                 None => Some(c),
             };
             Datum::text(text.chars().filter_map(change).collect::<String>())
@@ -224,12 +230,13 @@ fn trim(func: Func, text: &str, rest: &[Datum]) -> Result<Option<Datum>> {
         [Datum::Text(set)] => set,
         _ => return Ok(None),
     };
+    let set: BTreeSet<char> = set.chars().collect();
     let mut kept = text;
     if func != Func::Rtrim {
-        kept = kept.trim_start_matches(|c| set.contains(c));
+        kept = kept.trim_start_matches(|c| set.contains(&c));
     }
     if func != Func::Ltrim {
-        kept = kept.trim_end_matches(|c| set.contains(c));
+        kept = kept.trim_end_matches(|c| set.contains(&c));
     }
     Ok(Some(Datum::text(kept)))
 }
@@ -258,14 +265,18 @@ fn split_part<'a>(text: &'a str, separator: &str, place: i64) -> Result<&'a str>
     if place == 0 {
         return Err(SqlError::invalid_parameter("field position must not be zero"));
     }
-    let parts: Vec<&str> =
-        if separator.is_empty() { vec![text] } else { text.split(separator).collect() };
-    let at = if place > 0 {
-        usize::try_from(place - 1).ok()
-    } else {
-        usize::try_from(place.unsigned_abs()).ok().and_then(|back| parts.len().checked_sub(back))
+    let whole = |at: usize| if at == 0 { Some(text) } else { None };
+    let at = usize::try_from(place.unsigned_abs() - 1).unwrap_or(usize::MAX);
+    let part = match separator {
+        "" => whole(at),
+        // From the end, but found from the start, as separators may overlap.
+        separator if place < 0 => {
+            let count = text.split(separator).count();
+            count.checked_sub(at + 1).and_then(|at| text.split(separator).nth(at))
+        }
+        separator => text.split(separator).nth(at),
     };
-    Ok(at.and_then(|at| parts.get(at).copied()).unwrap_or(""))
+    Ok(part.unwrap_or(""))
 }
 
 /// Replaces the first match, or all with the flag `g`; `\1` and `\&` stand for what matched.
@@ -288,13 +299,21 @@ fn regexp_replace(text: &str, pattern: &str, to: &str, flags: &str) -> Result<St
             }
         }
     }
-    let limit = usize::from(!flags.contains('g'));
-    let replaced = cached_regex(pattern, insensitive, |regex| {
-        let expand = |found: &regex::Captures<'_>| expand(to, found);
-        regex.replacen(text, limit, expand).into_owned()
-    })?;
-    check_length(replaced.len())?;
-    Ok(replaced)
+    let limit = if flags.contains('g') { usize::MAX } else { 1 };
+    cached_regex(pattern, insensitive, |regex| {
+        let (mut out, mut behind) = (String::new(), 0);
+        for found in regex.captures_iter(text).take(limit) {
+            let place = found.get(0).expect("what matched is group 0").range();
+            out.push_str(&text[behind..place.start]);
+            out.push_str(&expand(to, &found));
+            behind = place.end;
+            // While it grows: each of many matches may be replaced by much.
+            check_length(out.len())?;
+        }
+        out.push_str(&text[behind..]);
+        check_length(out.len())?;
+        Ok(out)
+    })?
 }
 
 fn expand(template: &str, found: &regex::Captures<'_>) -> String {

@@ -183,8 +183,8 @@ impl Binder<'_> {
             ColumnDefault::RowId => ColumnValue::RowId,
             ColumnDefault::Serial | ColumnDefault::SerialAlways => ColumnValue::Serial,
             ColumnDefault::Expression(sql) => {
-                let ast = crate::parse::expression(sql)?;
-                let bound = self.scalar(&ast, &Scope::default())?;
+                let scope = Scope::default();
+                let bound = crate::parse::with_expression(sql, |ast| self.scalar(ast, &scope))?;
                 ColumnValue::Default(self.assign(bound, column.ty, &column.name)?.expr)
             }
         })

@@ -5,7 +5,7 @@ use keys::IndexId;
 use sqlparser::ast;
 
 use super::{
-    Binder, Bound, Cte, Scope, ScopeColumn, restrict,
+    Binder, Bound, Scope, ScopeColumn, restrict,
     restrict::{joined_on, pair},
     table_scope,
 };
@@ -13,6 +13,7 @@ use crate::{
     parse::fold,
     plan::{JoinKind, Node, Scan, ScanOrder},
     postgres,
+    session::ResultColumn,
 };
 
 /// The most tables in one FROM.
@@ -53,6 +54,10 @@ impl Binder<'_> {
     }
 
     fn table_with_joins(&mut self, table: &ast::TableWithJoins) -> Result<From, SqlError> {
+        self.deeper(|binder| binder.joined_tables(table))
+    }
+
+    fn joined_tables(&mut self, table: &ast::TableWithJoins) -> Result<From, SqlError> {
         let mut left = self.factor(&table.relation)?;
         for join in &table.joins {
             if join.global {
@@ -250,35 +255,6 @@ impl Binder<'_> {
         Ok(From { node: Node::Scan(Box::new(scan)), scope })
     }
 
-    /// A query of WITH, bound at the place that names it, in sight of those before it only.
-    fn with_query(&mut self, at: usize, alias: Option<&ast::TableAlias>) -> Result<From, SqlError> {
-        let hidden: Vec<Cte> = self.ctes.drain(at..).collect();
-        let cte = hidden[0].clone();
-        let bound = self.query(&cte.query);
-        self.ctes.extend(hidden);
-        let mut bound = bound?;
-        if cte.columns.len() > bound.columns.len() {
-            return Err(SqlError::new(
-                SqlState::INVALID_COLUMN_REFERENCE,
-                format!(
-                    "WITH query \"{}\" has {} columns available but {} columns specified",
-                    cte.name,
-                    bound.columns.len(),
-                    cte.columns.len()
-                ),
-            ));
-        }
-        for (column, name) in bound.columns.iter_mut().zip(&cte.columns) {
-            column.name.clone_from(name);
-        }
-        let name = alias.map_or_else(|| cte.name.clone(), |alias| fold(&alias.name));
-        let mut scope = bound_scope(&bound, &name);
-        if let Some(alias) = alias {
-            rename(&mut scope, alias)?;
-        }
-        Ok(From { node: bound.node, scope })
-    }
-
     fn derived(
         &mut self,
         mut bound: Bound,
@@ -289,7 +265,7 @@ impl Binder<'_> {
             return Err(SqlError::syntax("subquery in FROM must have an alias")
                 .with_hint("For example, FROM (SELECT ...) [AS] foo."));
         };
-        let mut scope = bound_scope(&bound, &fold(&alias.name));
+        let mut scope = bound_scope(&bound.columns, &fold(&alias.name));
         rename(&mut scope, alias)?;
         Ok(From { node: bound.node, scope })
     }
@@ -387,9 +363,8 @@ fn function_result(
     Ok(From { node, scope })
 }
 
-fn bound_scope(bound: &Bound, relation: &str) -> Scope {
-    let columns = bound
-        .columns
+pub(super) fn bound_scope(columns: &[ResultColumn], relation: &str) -> Scope {
+    let columns = columns
         .iter()
         .map(|column| ScopeColumn {
             relation: relation.to_owned(),
@@ -403,7 +378,7 @@ fn bound_scope(bound: &Bound, relation: &str) -> Scope {
 }
 
 /// `AS t (a, b)`.
-fn rename(scope: &mut Scope, alias: &ast::TableAlias) -> Result<(), SqlError> {
+pub(super) fn rename(scope: &mut Scope, alias: &ast::TableAlias) -> Result<(), SqlError> {
     let visible = scope.columns.iter().filter(|column| !column.hidden).count();
     if alias.at.is_some() || alias.columns.iter().any(|column| column.data_type.is_some()) {
         return Err(SqlError::unsupported_all("types in a table alias"));

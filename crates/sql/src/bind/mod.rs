@@ -20,18 +20,20 @@ mod restrict;
 mod scalar;
 mod scope;
 mod select;
+mod sets;
+mod with;
 
 use std::sync::Arc;
 
 use clock::Timestamp;
-use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Type};
+use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Type, stack};
 use keys::{SchemaVersion, TableId};
 use sqlparser::ast;
 
 use crate::{
     catalog::{Catalog, Table},
     parse::{AsOf, Kind, Statement, fold, token_at},
-    plan::{Body, Node, Plan, Subquery, SubqueryKind, optimize},
+    plan::{Body, Node, Plan, Subquery, SubqueryKind, depth, optimize},
     postgres::{self, Category},
     session::ResultColumn,
 };
@@ -40,6 +42,7 @@ pub(crate) use as_of::{as_of_given, count_as_of};
 pub(crate) use expr::Typed;
 pub(crate) use restrict::restrict;
 pub(crate) use scope::{Scope, ScopeColumn};
+use with::Cte;
 
 /// Parameters at or above this are results of subqueries.
 pub const SUBQUERY: u16 = 0x8000;
@@ -69,14 +72,8 @@ pub(crate) struct Binder<'a> {
     aggregates: Option<Vec<expr::AggCall>>,
     /// Why none may.
     no_aggregates: &'static str,
-}
-
-/// A query named by WITH; bound anew at each place that names it.
-#[derive(Clone)]
-struct Cte {
-    name: String,
-    columns: Vec<String>,
-    query: Arc<ast::Query>,
+    /// How deep the binder is in the statement.
+    depth: usize,
 }
 
 /// A query's node, and the names and types of its columns.
@@ -92,6 +89,16 @@ pub(crate) struct Bound {
 /// # Errors
 /// What is wrong with it, with its place.
 pub(crate) fn plan(
+    statement: &Statement,
+    params: &[Option<Type>],
+    catalog: &Catalog,
+    context: &EvalContext,
+) -> Result<Plan, SqlError> {
+    let levels = stack::syntax(statement.levels()) + MAX_STORED;
+    stack::room(levels, || plan_in_room(statement, params, catalog, context))
+}
+
+fn plan_in_room(
     statement: &Statement,
     params: &[Option<Type>],
     catalog: &Catalog,
@@ -118,7 +125,7 @@ pub(crate) fn plan(
         let width = optimize::width(&subquery.node) as usize;
         optimize::finish(&mut subquery.node, width);
     }
-    Ok(Plan {
+    let mut plan = Plan {
         params: binder.params.iter().map(|ty| ty.unwrap_or(Type::Text)).collect(),
         columns: columns.into(),
         body,
@@ -126,8 +133,19 @@ pub(crate) fn plan(
         tables: binder.tables,
         asks: binder.asks,
         momentary: binder.momentary,
-    })
+        levels: statement.levels() + MAX_STORED,
+    };
+    let levels = depth::levels(&plan);
+    if levels > MAX_PLAN_LEVELS {
+        return Err(stack::too_complex());
+    }
+    plan.levels = levels;
+    Ok(plan)
 }
+
+/// How deep a plan's nodes and expressions may be, together: what is nested as deep as it may be
+/// ([`stack::MAX_NESTING`]) becomes a few levels of a plan for each.
+const MAX_PLAN_LEVELS: usize = 10 * stack::MAX_NESTING;
 
 /// A statement that is not built, by its first words: `COPY`, `CREATE VIEW`.
 pub(crate) fn unsupported_statement(statement: &ast::Statement) -> SqlError {
@@ -171,11 +189,21 @@ pub(crate) fn stored_expression(
     table: &Table,
     context: &EvalContext,
 ) -> Result<Typed, SqlError> {
-    let ast = crate::parse::expression(sql)?;
+    stored(sql, &table_scope(table, &table.name), "in a default or a check", context)
+}
+
+/// How deep an expression of the catalog may be: whatever plans or runs a statement has room for it.
+const MAX_STORED: usize = 200;
+
+fn stored(sql: &str, scope: &Scope, place: &str, context: &EvalContext) -> Result<Typed, SqlError> {
     let catalog = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
     let mut binder = Binder::new(&catalog, context, None, Vec::new());
-    let bound = binder.scalar(&ast, &table_scope(table, &table.name))?;
-    binder.refuse_leftovers("in a default or a check")?;
+    let bound = crate::parse::with_expression(sql, |ast| binder.scalar(ast, scope))?;
+    binder.refuse_leftovers(place)?;
+    if bound.expr.depth() > MAX_STORED {
+        return Err(stack::too_complex()
+            .with_detail(format!("An expression {place} may be {MAX_STORED} levels deep.")));
+    }
     Ok(bound)
 }
 
@@ -184,12 +212,7 @@ pub(crate) fn stored_expression(
 /// # Errors
 /// It cannot be bound, or is no such expression.
 pub(crate) fn stored_constant(sql: &str, context: &EvalContext) -> Result<Typed, SqlError> {
-    let ast = crate::parse::expression(sql)?;
-    let catalog = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
-    let mut binder = Binder::new(&catalog, context, None, Vec::new());
-    let bound = binder.scalar(&ast, &Scope::default())?;
-    binder.refuse_leftovers("in a default")?;
-    Ok(bound)
+    stored(sql, &Scope::default(), "in a default", context)
 }
 
 /// What `AS OF SYSTEM TIME` asks for.
@@ -371,7 +394,22 @@ impl<'a> Binder<'a> {
             momentary: false,
             aggregates: None,
             no_aggregates: "aggregate functions are not allowed here",
+            depth: 0,
         }
+    }
+
+    /// One level deeper in the statement.
+    fn deeper<T>(
+        &mut self,
+        level: impl FnOnce(&mut Self) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        if self.depth >= stack::MAX_NESTING {
+            return Err(stack::too_complex());
+        }
+        self.depth += 1;
+        let done = stack::guard(|| level(self));
+        self.depth -= 1;
+        done
     }
 
     /// An error unless the expression stands on its own.
@@ -452,12 +490,19 @@ impl<'a> Binder<'a> {
         kind: SubqueryKind,
         ty: Type,
     ) -> Result<Typed, SqlError> {
-        if self.subqueries.len() >= MAX_SUBQUERIES {
-            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "too many subqueries"));
-        }
-        let index = SUBQUERY + u16::try_from(self.subqueries.len()).expect("checked");
-        self.subqueries.push(Subquery { node, kind });
+        let place = self.push_subquery(node, kind)?;
+        let index = SUBQUERY + u16::try_from(place).expect("they are few");
         Ok(Typed { expr: Expr::Param { index, ty }, ty })
+    }
+
+    /// A subquery, run behind those before it; answers with its place.
+    fn push_subquery(&mut self, node: Node, kind: SubqueryKind) -> Result<usize, SqlError> {
+        if self.subqueries.len() >= MAX_SUBQUERIES {
+            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "too many subqueries")
+                .with_hint(format!("A statement has at most {MAX_SUBQUERIES}.")));
+        }
+        self.subqueries.push(Subquery { node, kind });
+        Ok(self.subqueries.len() - 1)
     }
 
     /// Columns whose type nothing told are texts.

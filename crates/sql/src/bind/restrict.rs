@@ -1,11 +1,19 @@
 //! Where a condition goes: as deep as its columns allow.
 
-use expr::{BinaryOp, Expr, Volatility};
+use expr::{BinaryOp, Expr, Volatility, stack};
 
 use crate::plan::{Join, JoinKind, Node, optimize};
 
+/// A condition does not sink through a projection that would make more of it than so many nodes: one
+/// over `a + a` is twice as large below it, and so on at each level.
+const MAX_GROWN: usize = 1_000;
+
 /// The node, yielding only rows for which the condition is true.
 pub(crate) fn restrict(node: Node, condition: Expr) -> Node {
+    stack::guard(|| sink(node, condition))
+}
+
+fn sink(node: Node, condition: Expr) -> Node {
     if condition.volatility() == Volatility::Volatile {
         return filtered(node, condition);
     }
@@ -24,7 +32,7 @@ pub(crate) fn restrict(node: Node, condition: Expr) -> Node {
         }
         Node::Project { input, exprs } => {
             let plain = exprs.iter().all(|expr| expr.volatility() < Volatility::Volatile);
-            if !plain {
+            if !plain || grown(&condition, &exprs) > MAX_GROWN {
                 return filtered(Node::Project { input, exprs }, condition);
             }
             let inner = condition.rewrite(&mut |part| match part {
@@ -41,6 +49,13 @@ pub(crate) fn restrict(node: Node, condition: Expr) -> Node {
         }
         other => filtered(other, condition),
     }
+}
+
+/// The size of a condition with these in place of its columns.
+fn grown(condition: &Expr, exprs: &[Expr]) -> usize {
+    let mut size = condition.size();
+    condition.columns(&mut |column| size += exprs[column as usize].size());
+    size
 }
 
 fn filtered(node: Node, condition: Expr) -> Node {

@@ -7,6 +7,7 @@
 use expr::{
     BinaryOp, CastContext, Expr, IsTest, Negation, SqlError, SqlState, Type, Typed, UnaryOp,
     bind::{self, Case},
+    stack,
 };
 use sqlparser::ast;
 
@@ -24,7 +25,13 @@ const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 impl Binder<'_> {
     /// An expression over the columns in sight.
     pub(crate) fn scalar(&mut self, expr: &ast::Expr, scope: &Scope) -> Result<Typed, SqlError> {
-        self.form(expr, scope).map_err(|error| self.placed(error, expr))
+        let bound = self.deeper(|binder| {
+            binder.form(expr, scope).map_err(|error| binder.placed(error, expr))
+        })?;
+        if copies(expr) && bound.expr.size() > MAX_NODES {
+            return Err(stack::too_complex());
+        }
+        Ok(bound)
     }
 
     fn form(&mut self, expr: &ast::Expr, scope: &Scope) -> Result<Typed, SqlError> {
@@ -428,6 +435,9 @@ impl Binder<'_> {
             BinaryOp::Ge => BinaryOp::Gt,
             other => other,
         };
+        if pairs.len() > MAX_ORDERED_ROW {
+            return Err(stack::too_complex());
+        }
         let (last_left, last_right) = pairs.pop().expect("not empty");
         let mut result = self.binary(op, last_left, last_right)?.expr;
         for (left, right) in pairs.into_iter().rev() {
@@ -508,6 +518,24 @@ impl Binder<'_> {
         self.coerce(Typed::quoted(&text), Type::Interval, CastContext::Explicit)
     }
 }
+
+/// Whether what this becomes may hold a part of it more than once: each such form in another doubles
+/// the innermost one again.
+fn copies(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Case { operand, .. } => operand.is_some(),
+        ast::Expr::Between { .. } | ast::Expr::Function(_) => true,
+        ast::Expr::InList { expr, .. } => matches!(**expr, ast::Expr::Tuple(_)),
+        ast::Expr::BinaryOp { left, .. } => matches!(**left, ast::Expr::Tuple(_)),
+        _ => false,
+    }
+}
+
+/// The most columns of rows that are compared by `<` and its like: each is a level of the expression.
+const MAX_ORDERED_ROW: usize = 100;
+
+/// The most nodes of an expression that holds parts more than once. Beyond: `54001`.
+const MAX_NODES: usize = 50_000;
 
 /// An expression of type boolean.
 pub(super) const fn boolean(expr: Expr) -> Typed {

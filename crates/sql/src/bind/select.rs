@@ -7,14 +7,12 @@
 //! The list is projected last, so that an order may use what the list leaves out; with DISTINCT it is
 //! projected first, and the order must be over the list.
 
-use std::sync::Arc;
-
 use expr::{CastContext, Expr, SqlError, SqlState, Type, Typed, cast::can_cast};
 use kv::LockWait;
 use sqlparser::ast;
 
 use super::{
-    Binder, Bound, Cte, Scope,
+    Binder, Bound, Scope,
     from::From,
     group::{add_dependent, regroup},
     items::{
@@ -25,7 +23,7 @@ use super::{
 };
 use crate::{
     parse::fold,
-    plan::{Aggregate, LockRows, Node, SetOp},
+    plan::{Aggregate, LockRows, Node},
     session::ResultColumn,
 };
 
@@ -43,6 +41,10 @@ struct Around<'q> {
 impl Binder<'_> {
     /// A query.
     pub(crate) fn query(&mut self, query: &ast::Query) -> Result<Bound, SqlError> {
+        self.deeper(|binder| binder.whole_query(query))
+    }
+
+    fn whole_query(&mut self, query: &ast::Query) -> Result<Bound, SqlError> {
         let ast::Query {
             with,
             body,
@@ -63,7 +65,7 @@ impl Binder<'_> {
         }
         let before = self.ctes.len();
         if let Some(with) = with {
-            self.with(with)?;
+            self.with(with, query)?;
         }
         let (limit, offset) = self.limit(limit_clause.as_ref(), fetch.as_ref())?;
         let around = Around { order: order_exprs(order_by.as_ref())?, limit, offset, locks };
@@ -73,26 +75,6 @@ impl Binder<'_> {
         };
         self.ctes.truncate(before);
         bound
-    }
-
-    fn with(&mut self, with: &ast::With) -> Result<(), SqlError> {
-        if with.recursive {
-            return Err(SqlError::unsupported("WITH RECURSIVE"));
-        }
-        for table in &with.cte_tables {
-            let plain = table.from.is_none()
-                && table.alias.columns.iter().all(|column| column.data_type.is_none());
-            if !plain {
-                return Err(SqlError::unsupported("this form of WITH"));
-            }
-            let name = fold(&table.alias.name);
-            self.ctes.push(Cte {
-                name,
-                columns: table.alias.columns.iter().map(|column| fold(&column.name)).collect(),
-                query: Arc::new((*table.query).clone()),
-            });
-        }
-        Ok(())
     }
 
     /// LIMIT or FETCH FIRST, and OFFSET.
@@ -161,7 +143,7 @@ impl Binder<'_> {
         Ok(Bound { node: limited(node, around.limit, around.offset), columns })
     }
 
-    fn set_expr(&mut self, body: &ast::SetExpr) -> Result<Bound, SqlError> {
+    pub(super) fn set_expr(&mut self, body: &ast::SetExpr) -> Result<Bound, SqlError> {
         match body {
             ast::SetExpr::Select(select) => {
                 let around = Around { order: &[], limit: None, offset: None, locks: &[] };
@@ -181,22 +163,7 @@ impl Binder<'_> {
                     _ => Err(SqlError::syntax("TABLE takes a name")),
                 }
             }
-            ast::SetExpr::SetOperation { left, op, set_quantifier, right } => {
-                let all = match set_quantifier {
-                    ast::SetQuantifier::All => true,
-                    ast::SetQuantifier::None | ast::SetQuantifier::Distinct => false,
-                    _ => return Err(SqlError::unsupported("BY NAME")),
-                };
-                let op = match op {
-                    ast::SetOperator::Union => SetOp::Union,
-                    ast::SetOperator::Except => SetOp::Except,
-                    ast::SetOperator::Intersect => SetOp::Intersect,
-                    ast::SetOperator::Minus => return Err(SqlError::unsupported("MINUS")),
-                };
-                let left = self.set_expr(left)?;
-                let right = self.set_expr(right)?;
-                self.set_operation(op, all, left, right)
-            }
+            ast::SetExpr::SetOperation { .. } => self.set_operations(body),
             ast::SetExpr::Insert(_)
             | ast::SetExpr::Update(_)
             | ast::SetExpr::Delete(_)
@@ -205,55 +172,6 @@ impl Binder<'_> {
                 Err(SqlError::unsupported("a data-modifying statement in a query"))
             }
         }
-    }
-
-    fn set_operation(
-        &mut self,
-        op: SetOp,
-        all: bool,
-        left: Bound,
-        right: Bound,
-    ) -> Result<Bound, SqlError> {
-        let name = match op {
-            SetOp::Union => "UNION",
-            SetOp::Intersect => "INTERSECT",
-            SetOp::Except => "EXCEPT",
-        };
-        if left.columns.len() != right.columns.len() {
-            return Err(SqlError::syntax(format!(
-                "each {name} query must have the same number of columns"
-            )));
-        }
-        let mut columns = Vec::with_capacity(left.columns.len());
-        for (left, right) in left.columns.iter().zip(&right.columns) {
-            let ty = expr::bind::common_type(&[left.ty, right.ty], name)?;
-            columns.push(ResultColumn { name: left.name.clone(), ty });
-        }
-        let left = self.cast_columns(left, &columns)?;
-        let right = self.cast_columns(right, &columns)?;
-        let (left, right) = (Box::new(left), Box::new(right));
-        Ok(Bound { node: Node::SetOperation { op, all, left, right }, columns })
-    }
-
-    /// The rows with every column as the wanted type.
-    fn cast_columns(&mut self, bound: Bound, wanted: &[ResultColumn]) -> Result<Node, SqlError> {
-        if bound.columns.iter().zip(wanted).all(|(have, want)| have.ty == want.ty) {
-            return Ok(bound.node);
-        }
-        // Literals take their type where they stand.
-        if let Node::Project { input, exprs } = bound.node {
-            let mut cast = Vec::with_capacity(exprs.len());
-            for ((expr, have), want) in exprs.into_iter().zip(&bound.columns).zip(wanted) {
-                cast.push(self.implicit(Typed::new(expr, have.ty), want.ty)?.expr);
-            }
-            return Ok(Node::Project { input, exprs: cast });
-        }
-        let mut exprs = Vec::with_capacity(wanted.len());
-        for (position, (have, want)) in bound.columns.iter().zip(wanted).enumerate() {
-            let position = u32::try_from(position).expect("few");
-            exprs.push(self.implicit(Typed::column(position, have.ty), want.ty)?.expr);
-        }
-        Ok(Node::Project { input: Box::new(bound.node), exprs })
     }
 
     pub(super) fn values(&mut self, values: &ast::Values) -> Result<Bound, SqlError> {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use expr::{Accumulator, AggCall, Datum, Expr, pushdown::Output, row};
 use rustc_hash::FxHashMap;
 
-use super::{Exec, scan};
+use super::{Exec, pace, scan};
 use crate::{
     catalog::layout,
     error::Outcome,
@@ -116,6 +116,7 @@ async fn merge_partials(
     let tuples = trace::within(&span, pin!(read)).await?;
     drop(span);
     for (_, tuple) in tuples {
+        exec.tick(2 + groups.calls.len()).await;
         let mut values = row::decode_tuple(&tuple)?;
         let mut partials = values.split_off(group.len());
         let calls = groups.calls;
@@ -136,14 +137,22 @@ async fn take_rows(
     group: &[Expr],
     groups: &mut Groups<'_>,
 ) -> Outcome<()> {
-    let rows = exec.rows(input).await?;
+    let mut flow = exec.open(input).await?;
     let context = exec.env.context.clone();
-    for row in rows {
-        let key = exec.evaluate(&row, group)?;
-        let calls = groups.calls;
-        let accumulators = groups.group(exec, key)?;
-        for (accumulator, call) in accumulators.iter_mut().zip(calls) {
-            accumulator.update_row(call, &row, &context)?;
+    let args = groups.calls.iter().flat_map(|call| call.args.iter().chain(&call.filter));
+    let each = pace::steps(group) + args.map(Expr::size).sum::<usize>() + groups.calls.len();
+    while let Some(batch) = exec.next(&mut flow).await? {
+        for row in batch {
+            exec.tick(each).await;
+            let key = exec.evaluate(&row, group)?;
+            let calls = groups.calls;
+            let mut grown = 0;
+            for (accumulator, call) in groups.group(exec, key)?.iter_mut().zip(calls) {
+                let before = accumulator.memory();
+                accumulator.update_row(call, &row, &context)?;
+                grown += accumulator.memory().saturating_sub(before);
+            }
+            exec.budget.bytes(grown)?;
         }
     }
     Ok(())

@@ -53,6 +53,7 @@ pub(super) async fn run(
     upsert.look_up(exec, &proposals).await?;
     let mut failed = None;
     for (row, moves) in proposals {
+        exec.next_row(row.len()).await;
         if let Err(failure) = upsert.propose(exec, row, moves).await {
             failed = Some(failure);
             break;

@@ -42,6 +42,7 @@ async fn plain(
     let mut changes = Vec::with_capacity(new.len());
     let mut fault = None;
     for row in new {
+        exec.next_row(row.len()).await;
         if let Err(error) = writer::check_row(exec, table, checks, &row) {
             fault = Some(error);
             break;
@@ -62,6 +63,7 @@ async fn table_rows(exec: &mut Exec<'_>, insert: &Insert, source: Vec<Row>) -> O
         insert.values.iter().map(|value| ready_value(exec, value)).collect();
     let mut rows = Vec::with_capacity(source.len());
     for from in source {
+        exec.next_row(values.len()).await;
         let mut row = Vec::with_capacity(values.len());
         for (column, value) in table.columns.iter().zip(&values) {
             row.push(column_value(exec, table, column, value, &from).await?);

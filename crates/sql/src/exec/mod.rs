@@ -1,7 +1,8 @@
-//! The executor: runs a plan's nodes bottom up, each yielding all of its rows.
+//! The executor: runs a plan's nodes; rows come in batches ([`flow`]).
 //!
-//! Rows are held at the gateway under a budget of memory ([`Budget`]); beyond it a statement fails
-//! (`53200`) rather than the node. What can be left out early is: scans read only the spans that
+//! Rows that must be held at the gateway are under a budget of memory ([`Budget`]); beyond it a
+//! statement fails (`53200`) rather than the node. Whatever loops over rows lets other sessions run
+//! in between ([`pace`]). What can be left out early is: scans read only the spans that
 //! conditions leave, filters, limits and partial aggregates run at the replicas ([`scan`]).
 //!
 //! Subqueries run first, each once; their results take the places of parameters. Functions that ask
@@ -10,21 +11,22 @@
 mod aggregate;
 mod conflict;
 pub mod external;
+pub mod flow;
 mod insert;
 mod join;
 mod lock;
+pub mod pace;
 mod rows;
 pub mod scan;
 mod unique;
 mod update;
 mod writer;
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clock::Timestamp;
-use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Volatility};
-use futures::{FutureExt, future::BoxFuture};
+use expr::{Datum, EvalContext, Expr, SqlError, SqlState, Volatility, stack};
 use keys::{Key, Span};
 use timer::Instant;
 use txn::Txn;
@@ -104,11 +106,21 @@ pub(crate) struct Exec<'a> {
     /// The statement's parameters.
     params: Vec<Datum>,
     /// The results of its subqueries.
-    results: Vec<Datum>,
+    results: Vec<Answer>,
     /// Results of functions that ask the cluster, by their calls.
     answers: Vec<(Expr, Datum)>,
     /// Its memory.
     pub budget: Budget,
+    /// How long it has computed.
+    pub pace: pace::Pace,
+}
+
+/// What a subquery came to.
+enum Answer {
+    /// A value.
+    Value(Datum),
+    /// Rows that several places read.
+    Rows(Arc<Vec<Row>>),
 }
 
 /// Runs a plan.
@@ -120,6 +132,7 @@ pub(crate) async fn run(plan: &Plan, params: &[Datum], env: Environment<'_>) -> 
         results: Vec::with_capacity(plan.subqueries.len()),
         answers: Vec::new(),
         budget: Budget::new(limit),
+        pace: pace::Pace::default(),
     };
     for subquery in &plan.subqueries {
         let value = exec.subquery(subquery).await?;
@@ -143,7 +156,8 @@ pub(crate) async fn run(plan: &Plan, params: &[Datum], env: Environment<'_>) -> 
 
 /// Whether a query locks rows.
 pub(crate) fn locks(node: &Node) -> bool {
-    matches!(node, Node::Lock(_)) || node.inputs().into_iter().any(locks)
+    matches!(node, Node::Lock(_))
+        || node.inputs().into_iter().any(|input| stack::guard(|| locks(input)))
 }
 
 impl Exec<'_> {
@@ -159,9 +173,20 @@ impl Exec<'_> {
 
     /// The value of a parameter, or of a subquery.
     fn param(&self, index: u16) -> &Datum {
-        match index.checked_sub(SUBQUERY) {
-            Some(subquery) => &self.results[usize::from(subquery)],
-            None => &self.params[usize::from(index)],
+        let Some(subquery) = index.checked_sub(SUBQUERY) else {
+            return &self.params[usize::from(index)];
+        };
+        match &self.results[usize::from(subquery)] {
+            Answer::Value(value) => value,
+            Answer::Rows(_) => unreachable!("the binder reads rows as rows"),
+        }
+    }
+
+    /// The rows of a subquery that several places read.
+    fn shared(&self, subquery: usize) -> Arc<Vec<Row>> {
+        match &self.results[subquery] {
+            Answer::Rows(rows) => rows.clone(),
+            Answer::Value(value) => unreachable!("the binder reads values as values: {value:?}"),
         }
     }
 
@@ -182,9 +207,10 @@ impl Exec<'_> {
         self.ready(expr).eval(&[], &self.env.context)
     }
 
-    async fn subquery(&mut self, subquery: &Subquery) -> Outcome<Datum> {
+    async fn subquery(&mut self, subquery: &Subquery) -> Outcome<Answer> {
         let rows = self.rows(&subquery.node).await?;
-        Ok(match subquery.kind {
+        Ok(Answer::Value(match subquery.kind {
+            SubqueryKind::Rows => return Ok(Answer::Rows(Arc::new(rows))),
             SubqueryKind::Exists => Datum::Bool(!rows.is_empty()),
             SubqueryKind::Scalar => match rows.as_slice() {
                 [] => Datum::Null,
@@ -198,50 +224,7 @@ impl Exec<'_> {
                 let items = rows.into_iter().map(|mut row| row.swap_remove(0)).collect();
                 Datum::array(element, items)
             }
-        })
-    }
-
-    /// All rows of a node.
-    pub fn rows<'b>(&'b mut self, node: &'b Node) -> BoxFuture<'b, Outcome<Vec<Row>>> {
-        async move {
-            match node {
-                Node::Rows(rows) => self.constant_rows(rows),
-                Node::Scan(scan) => scan::rows(self, scan, &[]).await,
-                Node::Series { start, stop, step } => self.series(start, stop, step.as_ref()),
-                Node::Unnest(array) => self.unnest(array),
-                Node::Filter { input, conditions } => {
-                    let rows = self.rows(input).await?;
-                    self.filter(rows, conditions)
-                }
-                Node::Project { input, exprs } => {
-                    let rows = self.rows(input).await?;
-                    self.project(rows, exprs)
-                }
-                Node::Join(join) => join::rows(self, join).await,
-                Node::Aggregate(aggregate) => aggregate::rows(self, aggregate).await,
-                Node::Sort { input, keys } => {
-                    let rows = self.rows(input).await?;
-                    self.sort(rows, keys)
-                }
-                Node::Distinct { input, on } => {
-                    let rows = self.rows(input).await?;
-                    self.distinct(rows, on.as_deref())
-                }
-                Node::Limit { input, limit, offset } => {
-                    let limit = self.row_count(limit.as_ref(), Count::Limit)?;
-                    let offset = self.row_count(offset.as_ref(), Count::Offset)?.unwrap_or(0);
-                    let rows = self.rows(input).await?;
-                    Ok(rows::cut(rows, limit, offset))
-                }
-                Node::SetOperation { op, all, left, right } => {
-                    let left = self.rows(left).await?;
-                    let right = self.rows(right).await?;
-                    Ok(rows::set_operation(*op, *all, left, right))
-                }
-                Node::Lock(lock) => lock::rows(self, lock).await,
-            }
-        }
-        .boxed()
+        }))
     }
 
     /// A limit or an offset; `None`: there is none.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use expr::{Datum, Expr, SqlError, SqlState};
 use rustc_hash::FxHashSet;
 
-use super::Exec;
+use super::{Exec, flow::Flow, pace::steps};
 use crate::{
     error::Outcome,
     plan::{SetOp, SortKey},
@@ -13,44 +13,17 @@ use crate::{
 };
 
 impl Exec<'_> {
-    pub(super) fn constant_rows(&mut self, rows: &[Vec<Expr>]) -> Outcome<Vec<Row>> {
+    pub(super) async fn constant_rows(&mut self, rows: &[Vec<Expr>]) -> Outcome<Vec<Row>> {
         let mut out = Vec::with_capacity(rows.len());
         for exprs in rows {
+            self.tick(steps(exprs)).await;
+            self.env.context.begin_row();
             let row: Result<Row, SqlError> = exprs.iter().map(|expr| self.value(expr)).collect();
             let row = row?;
             self.budget.row(&row)?;
             out.push(row);
         }
         Ok(out)
-    }
-
-    /// `generate_series` over integers.
-    pub(super) fn series(
-        &mut self,
-        start: &Expr,
-        stop: &Expr,
-        step: Option<&Expr>,
-    ) -> Outcome<Vec<Row>> {
-        let bounds = (self.value(start)?, self.value(stop)?);
-        let step = step.map_or(Ok(Datum::Int(1)), |step| self.value(step))?;
-        let (Datum::Int(start), Datum::Int(stop), Datum::Int(step)) = (bounds.0, bounds.1, step)
-        else {
-            return Ok(Vec::new());
-        };
-        if step == 0 {
-            return Err(SqlError::invalid_parameter("step size cannot equal zero").into());
-        }
-        let mut rows = Vec::new();
-        let mut next = Some(start);
-        while let Some(value) = next
-            && if step > 0 { value <= stop } else { value >= stop }
-        {
-            let row = vec![Datum::Int(value)];
-            self.budget.row(&row)?;
-            rows.push(row);
-            next = value.checked_add(step);
-        }
-        Ok(rows)
     }
 
     pub(super) fn unnest(&mut self, array: &Expr) -> Outcome<Vec<Row>> {
@@ -64,20 +37,28 @@ impl Exec<'_> {
         }
     }
 
-    /// The rows for which all conditions are true.
-    pub(super) fn filter(&self, rows: Vec<Row>, conditions: &[Expr]) -> Outcome<Vec<Row>> {
-        let conditions = self.all_ready(conditions);
-        let mut out = Vec::with_capacity(rows.len());
-        for row in rows {
-            if self.passes(&row, &conditions)? {
-                out.push(row);
+    /// Keeps the rows for which all of these ready conditions are true.
+    pub(super) async fn filter(
+        &mut self,
+        rows: &mut Vec<Row>,
+        conditions: &[Expr],
+        steps: usize,
+    ) -> Outcome<()> {
+        let mut kept = 0;
+        for place in 0..rows.len() {
+            self.tick(steps).await;
+            if self.passes(&rows[place], conditions)? {
+                rows.swap(kept, place);
+                kept += 1;
             }
         }
-        Ok(out)
+        rows.truncate(kept);
+        Ok(())
     }
 
     /// Whether all of these ready conditions are true of a row.
     pub(super) fn passes(&self, row: &[Datum], conditions: &[Expr]) -> Result<bool, SqlError> {
+        self.env.context.begin_row();
         for condition in conditions {
             if condition.eval(row, &self.env.context)?.truth() != Some(true) {
                 return Ok(false);
@@ -86,6 +67,7 @@ impl Exec<'_> {
         Ok(true)
     }
 
+    /// New rows of these expressions.
     pub(super) fn project(&mut self, rows: Vec<Row>, exprs: &[Expr]) -> Outcome<Vec<Row>> {
         let exprs = self.all_ready(exprs);
         let mut out = Vec::with_capacity(rows.len());
@@ -99,41 +81,148 @@ impl Exec<'_> {
 
     /// The values of ready expressions over a row.
     pub(super) fn evaluate(&self, row: &[Datum], exprs: &[Expr]) -> Result<Row, SqlError> {
+        self.env.context.begin_row();
         exprs.iter().map(|expr| expr.eval(row, &self.env.context)).collect()
     }
 
     /// Sorts stably.
-    pub(super) fn sort(&mut self, rows: Vec<Row>, keys: &[SortKey]) -> Outcome<Vec<Row>> {
+    pub(super) async fn sort(&mut self, rows: Vec<Row>, keys: &[SortKey]) -> Outcome<Vec<Row>> {
         let exprs: Vec<Expr> = keys.iter().map(|key| self.ready(&key.expr)).collect();
-        let mut keyed = Vec::with_capacity(rows.len());
+        let each = steps(&exprs);
+        let mut runs = Vec::new();
+        let mut run = Vec::with_capacity(RUN.min(rows.len()));
         for row in rows {
+            self.tick(each).await;
             let values = self.evaluate(&row, &exprs)?;
             self.budget.row(&values)?;
-            keyed.push((values, row));
+            run.push((values, row));
+            if run.len() == RUN {
+                runs.push(std::mem::take(&mut run));
+            }
         }
-        keyed.sort_by(|(left, _), (right, _)| {
-            keys.iter()
-                .zip(left.iter().zip(right))
-                .map(|(key, (left, right))| compare(key, left, right))
-                .find(|ordering| ordering.is_ne())
-                .unwrap_or(Ordering::Equal)
-        });
-        Ok(keyed.into_iter().map(|(_, row)| row).collect())
+        runs.push(run);
+        for run in &mut runs {
+            self.tick(run.len() * keys.len()).await;
+            run.sort_by(|left, right| compare_all(keys, left, right));
+        }
+        // Neighbours are merged until one run is left: equal rows stay in their order.
+        while runs.len() > 1 {
+            let mut merged = Vec::with_capacity(runs.len().div_ceil(2));
+            let mut rest = runs.into_iter();
+            while let Some(left) = rest.next() {
+                merged.push(match rest.next() {
+                    Some(right) => self.merge(left, right, keys).await?,
+                    None => left,
+                });
+            }
+            runs = merged;
+        }
+        let sorted = runs.pop().unwrap_or_default();
+        let mut out = Vec::with_capacity(sorted.len());
+        for (_, row) in sorted {
+            self.tick(1).await;
+            out.push(row);
+        }
+        Ok(out)
+    }
+
+    async fn merge(
+        &mut self,
+        left: Vec<Keyed>,
+        right: Vec<Keyed>,
+        keys: &[SortKey],
+    ) -> Outcome<Vec<Keyed>> {
+        let mut out = Vec::with_capacity(left.len() + right.len());
+        let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+        loop {
+            self.tick(1 + keys.len()).await;
+            let first = match (left.peek(), right.peek()) {
+                (Some(a), Some(b)) if compare_all(keys, a, b).is_gt() => &mut right,
+                (Some(_), _) => &mut left,
+                (None, Some(_)) => &mut right,
+                (None, None) => return Ok(out),
+            };
+            out.extend(first.next());
+        }
     }
 
     /// The first of the rows that agree.
-    pub(super) fn distinct(&mut self, rows: Vec<Row>, on: Option<&[Expr]>) -> Outcome<Vec<Row>> {
-        let Some(on) = on else { return Ok(unique(rows)) };
-        let on = self.all_ready(on);
+    pub(super) async fn distinct(
+        &mut self,
+        mut input: Flow<'_>,
+        on: Option<&[Expr]>,
+    ) -> Outcome<Vec<Row>> {
+        let on = on.map(|on| self.all_ready(on));
+        let each = on.as_deref().map_or(2, steps);
         let mut seen = FxHashSet::default();
         let mut out = Vec::new();
-        for row in rows {
-            if seen.insert(self.evaluate(&row, &on)?) {
-                out.push(row);
+        while let Some(batch) = self.next(&mut input).await? {
+            for row in batch {
+                self.tick(each + row.len()).await;
+                let key = match &on {
+                    Some(on) => self.evaluate(&row, on)?,
+                    None => row.clone(),
+                };
+                self.budget.bytes(size_of::<Row>() * 2)?;
+                if seen.insert(key) {
+                    self.budget.row(&row)?;
+                    out.push(row);
+                }
             }
         }
         Ok(out)
     }
+
+    /// `INTERSECT`, `EXCEPT`, in the order of the left rows.
+    pub(super) async fn set_operation(
+        &mut self,
+        op: SetOp,
+        all: bool,
+        left: Vec<Row>,
+        mut right: Flow<'_>,
+    ) -> Outcome<Vec<Row>> {
+        let mut counts = rustc_hash::FxHashMap::<Row, u64>::default();
+        while let Some(batch) = self.next(&mut right).await? {
+            for row in batch {
+                self.tick(2 + row.len()).await;
+                self.budget.row(&row)?;
+                *counts.entry(row).or_default() += 1;
+            }
+        }
+        let keep_matched = op == SetOp::Intersect;
+        let mut kept = Vec::new();
+        for row in left {
+            self.tick(2 + row.len()).await;
+            let matched = match counts.get_mut(&row) {
+                Some(count) if *count > 0 => {
+                    *count -= u64::from(all);
+                    true
+                }
+                _ => false,
+            };
+            if matched == keep_matched {
+                kept.push(row);
+            }
+        }
+        if all {
+            return Ok(kept);
+        }
+        self.distinct(Flow::Ready(kept.into_iter()), None).await
+    }
+}
+
+/// Rows that are sorted without a pause; longer runs are merged of these.
+const RUN: usize = 1_024;
+
+/// A row with the values it is sorted by.
+type Keyed = (Row, Row);
+
+fn compare_all(keys: &[SortKey], (left, _): &Keyed, (right, _): &Keyed) -> Ordering {
+    keys.iter()
+        .zip(left.iter().zip(right))
+        .map(|(key, (left, right))| compare(key, left, right))
+        .find(|ordering| ordering.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 fn compare(key: &SortKey, left: &Datum, right: &Datum) -> Ordering {
@@ -148,51 +237,13 @@ fn compare(key: &SortKey, left: &Datum, right: &Datum) -> Ordering {
     }
 }
 
-/// The rows behind the offset, at most `limit`.
-pub(super) fn cut(mut rows: Vec<Row>, limit: Option<u64>, offset: u64) -> Vec<Row> {
-    let len = rows.len();
-    let start = usize::try_from(offset).unwrap_or(len).min(len);
-    let count = limit.map_or(len, |limit| usize::try_from(limit).unwrap_or(len));
-    rows.truncate(start.saturating_add(count).min(len));
-    rows.drain(..start);
-    rows
-}
-
-fn unique(rows: Vec<Row>) -> Vec<Row> {
-    let mut seen = FxHashSet::default();
-    rows.into_iter().filter(|row| seen.insert(row.clone())).collect()
-}
-
-/// `UNION`, `INTERSECT`, `EXCEPT`, in the order of the left rows.
-pub(super) fn set_operation(
-    op: SetOp,
-    all: bool,
-    mut left: Vec<Row>,
-    mut right: Vec<Row>,
-) -> Vec<Row> {
-    if op == SetOp::Union {
-        left.append(&mut right);
-        return if all { left } else { unique(left) };
-    }
-    let mut counts = rustc_hash::FxHashMap::<Row, u64>::default();
-    for row in right {
-        *counts.entry(row).or_default() += 1;
-    }
-    let keep_matched = op == SetOp::Intersect;
-    let kept: Vec<Row> = left
-        .into_iter()
-        .filter(|row| {
-            let matched = match counts.get_mut(row) {
-                Some(count) if *count > 0 => {
-                    *count -= u64::from(all);
-                    true
-                }
-                _ => false,
-            };
-            matched == keep_matched
-        })
-        .collect();
-    if all { kept } else { unique(kept) }
+/// Leaves the rows behind the offset, at most `limit`; both are less by what is gone.
+pub(super) fn cut(rows: &mut Vec<Row>, limit: &mut u64, offset: &mut u64) {
+    let skipped = rows.len().min(usize::try_from(*offset).unwrap_or(usize::MAX));
+    rows.drain(..skipped);
+    *offset -= skipped as u64;
+    rows.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
+    *limit -= rows.len() as u64;
 }
 
 /// `23502`.

@@ -16,7 +16,7 @@ use expr::{
 use keys::{IndexId, Key, Span};
 use txn::{Scan as TxnScan, ScanRows};
 
-use super::{Count, Exec};
+use super::{Count, Exec, pace};
 use crate::{
     catalog::{Index, IndexState, Table, layout, primary_key},
     error::Outcome,
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A program longer than this is not sent: long lists of constants are looked through here.
-const MAX_PROGRAM: usize = 256 << 10;
+const MAX_PROGRAM: usize = 64 << 10;
 
 /// What a scan comes to for one execution.
 pub(crate) struct Settled<'s> {
@@ -193,7 +193,9 @@ async fn read(exec: &mut Exec<'_>, settled: &Settled<'_>, needed: &[u32]) -> Out
     if settled.points_only() {
         let rows = raw(exec, settled).await?;
         let mut out = Vec::with_capacity(rows.len());
+        let each = pace::steps(&settled.conditions) + width;
         for (key, value) in rows.iter().flat_map(|page| &page.rows) {
+            exec.tick(each).await;
             let row = layout.decode(key, value)?;
             if exec.passes(&row, &settled.conditions)? {
                 exec.budget.row(&row)?;
@@ -207,7 +209,9 @@ async fn read(exec: &mut Exec<'_>, settled: &Settled<'_>, needed: &[u32]) -> Out
     let limit = if local.is_empty() { settled.limit } else { None };
     let tuples = run_program(exec, settled, &program, limit).await?;
     let mut out = Vec::with_capacity(tuples.len());
+    let each = pace::steps(&local) + width;
     for (_, tuple) in tuples {
+        exec.tick(each).await;
         let values = row::decode_tuple(&tuple)?;
         let mut row = vec![Datum::Null; width];
         for (column, value) in needed.iter().zip(values) {
@@ -243,6 +247,7 @@ async fn look_up(exec: &mut Exec<'_>, settled: &Settled<'_>, needed: &[u32]) -> 
     let tuples = run_program(exec, settled, &program, limit).await?;
     let mut keys = Vec::with_capacity(tuples.len());
     for (_, tuple) in tuples {
+        exec.tick(2 + table.columns.len()).await;
         let mut row = vec![Datum::Null; table.columns.len()];
         for (column, value) in wanted.iter().zip(row::decode_tuple(&tuple)?) {
             row[*column as usize] = value;
@@ -265,7 +270,9 @@ async fn fetch(
     let layout = layout(settled.table, &settled.table.primary, needed);
     let values = exec.env.txn.get(keys).await?;
     let mut out = Vec::with_capacity(keys.len());
+    let each = pace::steps(&settled.conditions) + settled.table.columns.len();
     for (key, value) in keys.iter().zip(values) {
+        exec.tick(each).await;
         let Some(value) = value else {
             return Err(SqlError::new(
                 expr::SqlState::DATA_CORRUPTED,
@@ -343,14 +350,20 @@ pub(crate) async fn run_program(
     if out.iter().all(|(_, _, local)| !local) {
         return Ok(out.into_iter().map(|(key, bytes, _)| (key, bytes)).collect());
     }
-    run_here(program, out)
+    run_here(exec, program, out).await
 }
 
 /// Runs the program over rows that were read as they are; the others are its output already.
-fn run_here(program: &Program, rows: Vec<(Key, Bytes, bool)>) -> Outcome<Vec<(Key, Bytes)>> {
+async fn run_here(
+    exec: &mut Exec<'_>,
+    program: &Program,
+    rows: Vec<(Key, Bytes, bool)>,
+) -> Outcome<Vec<(Key, Bytes)>> {
+    let each = pace::steps(program.filter.as_slice()) + program.layout.width as usize;
     let mut runner = Runner::new(program.clone());
     let mut out = Vec::with_capacity(rows.len());
     for (key, bytes, local) in rows {
+        exec.tick(each).await;
         if !local {
             out.push((key, bytes));
             continue;

@@ -28,6 +28,7 @@ pub(super) async fn update(exec: &mut Exec<'_>, update: &Update) -> Outcome<Done
     let mut changes = Vec::with_capacity(rows.len());
     let mut others = Vec::new();
     for row in once_each(table, rows) {
+        exec.next_row(width).await;
         let mut new = row[..width].to_vec();
         for (position, value) in &assignments {
             let column = &table.columns[*position];

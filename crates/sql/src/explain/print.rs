@@ -1,6 +1,8 @@
 //! Expressions as text, columns by name.
 
-use expr::{AggCall, AggFunc, BinaryOp, Datum, Expr, Extreme, IsTest, Quantifier, Spread, Type};
+use expr::{
+    AggCall, AggFunc, BinaryOp, Datum, Expr, Extreme, IsTest, Quantifier, Spread, Type, stack,
+};
 
 use crate::{bind::SUBQUERY, plan::Node};
 
@@ -11,6 +13,10 @@ pub(super) struct Names(Vec<String>);
 impl Names {
     /// Of the rows that a node yields.
     pub fn of(node: &Node) -> Names {
+        stack::guard(|| Names::of_node(node))
+    }
+
+    fn of_node(node: &Node) -> Names {
         Names(match node {
             Node::Scan(scan) => {
                 scan.table.columns.iter().map(|column| column.name.clone()).collect()
@@ -21,13 +27,13 @@ impl Names {
             }
             Node::Project { input, exprs } => {
                 let names = Names::of(input);
-                exprs.iter().map(|expr| expression(expr, &names)).collect()
+                exprs.iter().map(|expr| shortened(expression(expr, &names))).collect()
             }
             Node::Aggregate(aggregate) => {
                 let names = Names::of(&aggregate.input);
                 let group = aggregate.group.iter().map(|expr| expression(expr, &names));
                 let calls = aggregate.calls.iter().map(|call| self::aggregate(call, &names));
-                group.chain(calls).collect()
+                group.chain(calls).map(shortened).collect()
             }
             Node::Filter { input, .. }
             | Node::Sort { input, .. }
@@ -35,7 +41,7 @@ impl Names {
             | Node::Limit { input, .. } => return Names::of(input),
             Node::Lock(lock) => return Names::of(&lock.input),
             Node::SetOperation { left, .. } => return Names::of(left),
-            Node::Rows(_) | Node::Series { .. } | Node::Unnest(_) => {
+            Node::Rows(_) | Node::Series { .. } | Node::Unnest(_) | Node::Shared(_) => {
                 (1..=super::width(node)).map(|number| format!("column{number}")).collect()
             }
         })
@@ -53,11 +59,23 @@ impl Names {
                 Names(columns.map(name).collect())
             }
             Node::Filter { input, .. } | Node::Sort { input, .. } | Node::Limit { input, .. } => {
-                Names::joined(input)
+                stack::guard(|| Names::joined(input))
             }
             other => Names::of(other),
         }
     }
+}
+
+/// The longest text that stands for a column of the row below, in characters: one that is made of
+/// others twice at every level would grow without end.
+const MAX_NAME: usize = 200;
+
+fn shortened(name: String) -> String {
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    let kept: String = name.chars().take(MAX_NAME).collect();
+    kept + " ..."
 }
 
 /// All of these, joined by AND.
@@ -90,14 +108,15 @@ pub(super) fn aggregate(call: &AggCall, names: &Names) -> String {
 }
 
 fn list(exprs: &[Expr], names: &Names) -> String {
-    let parts: Vec<String> = exprs.iter().map(|expr| expression(expr, names)).collect();
+    let text = |expr: &Expr| stack::guard(|| expression(expr, names));
+    let parts: Vec<String> = exprs.iter().map(text).collect();
     parts.join(", ")
 }
 
 /// An expression as a person reads it; its text is not meant to be parsed.
 pub(super) fn expression(expr: &Expr, names: &Names) -> String {
     let not = |negated: bool| if negated { "NOT " } else { "" };
-    let text = |expr: &Expr| expression(expr, names);
+    let text = |expr: &Expr| stack::guard(|| expression(expr, names));
     let inner = |expr: &Expr| match expr {
         Expr::Binary { .. } | Expr::And(_) | Expr::Or(_) => format!("({})", text(expr)),
         other => text(other),

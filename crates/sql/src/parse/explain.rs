@@ -3,7 +3,7 @@
 use expr::SqlError;
 use sqlparser::tokenizer::Token;
 
-use super::{Cursor, kind, utility::Utility};
+use super::{Cursor, nested, utility::Utility};
 
 /// `EXPLAIN` or `EXPLAIN ANALYZE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,5 +44,5 @@ pub fn read(cursor: &mut Cursor<'_>) -> Result<Utility, SqlError> {
     if tokens.is_empty() {
         return Err(cursor.unexpected());
     }
-    Ok(Utility::Explain(mode, Box::new(kind(source, tokens)?)))
+    Ok(Utility::Explain(mode, Box::new(nested(source, tokens)?)))
 }

@@ -15,6 +15,7 @@ mod dialect;
 mod explain;
 pub(crate) mod knobs;
 mod lex;
+mod shape;
 mod statements;
 mod text;
 mod trace;
@@ -22,7 +23,7 @@ mod utility;
 
 use std::sync::Arc;
 
-use expr::{SqlError, SqlState};
+use expr::{SqlError, SqlState, stack};
 use sqlparser::{
     ast,
     keywords::Keyword,
@@ -47,11 +48,6 @@ use lex::offset;
 
 /// The longest text of a query, in bytes. Beyond it: `54000`.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
-/// The most operators between two commas or brackets of a statement: they nest in the expression
-/// tree, which is walked recursively. Beyond it: `54001`.
-pub const MAX_OPERATOR_CHAIN: usize = 500;
-/// How deep brackets may nest. Beyond it: `54001`.
-pub const MAX_NESTING: usize = 100;
 
 /// One statement of a query text. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,13 +60,23 @@ struct Inner {
     end: usize,
     kind: Kind,
     shortened: Vec<Shortened>,
+    /// How many levels its tree has at most: who walks it makes room for them.
+    levels: usize,
+}
+
+/// A deep tree is dropped with room for it, wherever the last one lets go of it.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let kind = std::mem::replace(&mut self.kind, Kind::Utility(Box::new(Utility::Nothing(""))));
+        stack::room(stack::syntax(self.levels), || drop(kind));
+    }
 }
 
 /// What a statement is.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     /// Read by sqlparser.
-    Ast(Box<ast::Statement>),
+    Ast(Arc<ast::Statement>),
     /// Read by the grammar here.
     Utility(Box<Utility>),
 }
@@ -103,6 +109,11 @@ impl Statement {
         &self.0.source
     }
 
+    /// How many levels its syntax tree has at most.
+    pub(crate) fn levels(&self) -> usize {
+        self.0.levels
+    }
+
     /// The byte offset of a place in the text.
     pub(crate) fn offset(&self, location: Location) -> Option<usize> {
         offset(location)
@@ -121,6 +132,7 @@ impl Statement {
             end: self.0.end,
             kind,
             shortened: Vec::new(),
+            levels: self.0.levels,
         }))
     }
 }
@@ -166,9 +178,9 @@ fn statement(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Inner, SqlEr
     let place = |location| offset(location).unwrap_or(0);
     let (first, last) = (tokens.first().expect("not empty"), tokens.last().expect("not empty"));
     let (start, end) = (place(first.span.start), place(last.span.end));
-    check_depth(tokens)?;
-    let kind = kind(source, tokens)?;
-    Ok(Inner { source: source.clone(), start, end, kind, shortened: Vec::new() })
+    let levels = shape::levels(tokens)?;
+    let kind = stack::room(stack::syntax(levels), || kind(source, tokens))?;
+    Ok(Inner { source: source.clone(), start, end, kind, shortened: Vec::new(), levels })
 }
 
 /// What these tokens say.
@@ -192,9 +204,9 @@ fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
             if !matches!(statement, ast::Statement::Query(_)) {
                 return Err(SqlError::unsupported("AS OF SYSTEM TIME outside a SELECT"));
             }
-            Kind::Utility(Box::new(Utility::AsOf(as_of, Box::new(Kind::Ast(Box::new(statement))))))
+            Kind::Utility(Box::new(Utility::AsOf(as_of, Box::new(Kind::Ast(Arc::new(statement))))))
         }
-        None => Kind::Ast(Box::new(statement)),
+        None => Kind::Ast(Arc::new(statement)),
     })
 }
 
@@ -207,6 +219,22 @@ fn named_clause(tokens: &[TokenWithSpan], error: &SqlError) -> Option<&'static s
     statements::clause_at(tokens, at)
 }
 
+/// What stands behind `EXPLAIN` or `PREPARE .. AS`: another statement, but none of these again.
+fn nested(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
+    let again = Cursor::new(source, tokens);
+    if again.clone().one_of(&["EXPLAIN", "PREPARE"]).is_some() {
+        return Err(again.unexpected());
+    }
+    kind(source, tokens)
+}
+
+/// How deep sqlparser may recurse. A level of a statement takes two of its levels at most: those of a
+/// subquery are a query and an expression.
+const PARSER_DEPTH: usize = 2 * stack::MAX_NESTING;
+
+/// Stack that is left free where sqlparser recurses.
+const PARSER_RED_ZONE: usize = 1 << 20;
+
 /// Runs sqlparser over all of the tokens.
 pub(crate) fn with_parser<T>(
     source: &str,
@@ -215,7 +243,12 @@ pub(crate) fn with_parser<T>(
 ) -> Result<T, SqlError> {
     let dialect = Postgres::default();
     let end = tokens.last().and_then(|token| offset(token.span.end)).unwrap_or(source.len());
-    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+    // What sqlparser leaves free by itself is less than the frames of one level of nested joins take
+    // without optimization.
+    recursive::set_minimum_stack_size(PARSER_RED_ZONE);
+    recursive::set_stack_allocation_size(8 * PARSER_RED_ZONE);
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(PARSER_DEPTH).with_tokens_with_locations(tokens);
     let read = read(&mut parser).map_err(|error| misread(source, &error, end))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
@@ -224,9 +257,17 @@ pub(crate) fn with_parser<T>(
     Ok(read)
 }
 
-/// Reads one expression of a text that the catalog keeps (a default, a check).
-pub(crate) fn expression(sql: &str) -> Result<ast::Expr, SqlError> {
-    with_parser(sql, lex::lex(sql)?.tokens, |parser| parser.parse_expr())
+/// Reads one expression of a text that the catalog keeps (a default, a check), and uses it with room
+/// for its depth.
+pub(crate) fn with_expression<T>(
+    sql: &str,
+    use_it: impl FnOnce(&ast::Expr) -> Result<T, SqlError>,
+) -> Result<T, SqlError> {
+    let tokens = lex::lex(sql)?.tokens;
+    stack::room(stack::syntax(shape::levels(&tokens)?), || {
+        let expression = with_parser(sql, tokens, |parser| parser.parse_expr())?;
+        use_it(&expression)
+    })
 }
 
 /// Takes `AS OF SYSTEM TIME <expression>` out of a query. It may stand behind `FROM ...` or at the
@@ -299,60 +340,12 @@ fn ends_as_of(keyword: Keyword) -> bool {
     )
 }
 
-/// Refuses what would nest too deep for the recursive walks that follow.
-fn check_depth(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
-    let mut operators = vec![0_usize];
-    for token in tokens {
-        let counts = match &token.token {
-            Token::LParen | Token::LBracket => {
-                operators.push(0);
-                false
-            }
-            Token::RParen | Token::RBracket => {
-                if operators.len() > 1 {
-                    operators.pop();
-                }
-                false
-            }
-            Token::Comma => {
-                *operators.last_mut().expect("never empty") = 0;
-                false
-            }
-            Token::Word(word) => chains(word.keyword),
-            Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => false,
-            _ => true,
-        };
-        *operators.last_mut().expect("never empty") += usize::from(counts);
-        if operators.len() > MAX_NESTING || operators.last() > Some(&MAX_OPERATOR_CHAIN) {
-            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "statement too complex")
-                .with_detail(format!(
-                    "At most {MAX_OPERATOR_CHAIN} operators may follow each other, brackets may \
-                     nest {MAX_NESTING} deep."
-                )));
-        }
-    }
-    Ok(())
-}
-
-fn chains(keyword: Keyword) -> bool {
-    matches!(
-        keyword,
-        Keyword::AND
-            | Keyword::OR
-            | Keyword::NOT
-            | Keyword::CASE
-            | Keyword::JOIN
-            | Keyword::UNION
-            | Keyword::IS
-    )
-}
-
 /// PostgreSQL's words for what sqlparser could not read.
 fn misread(source: &str, error: &ParserError, end: usize) -> SqlError {
     let message = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
         ParserError::RecursionLimitExceeded => {
-            return SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "statement too complex");
+            return stack::too_complex();
         }
     };
     if let Some(feature) = message.strip_prefix(dialect::UNSUPPORTED) {

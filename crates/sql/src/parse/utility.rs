@@ -6,7 +6,7 @@
 use expr::{SqlError, Type};
 use sqlparser::{ast, tokenizer::Token};
 
-use super::{AsOf, Cursor, ExplainMode, Kind, explain, kind, knobs, with_parser};
+use super::{AsOf, Cursor, ExplainMode, Kind, explain, knobs, nested, with_parser};
 
 /// A statement that is read here.
 #[derive(Clone, Debug)]
@@ -495,7 +495,7 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Utility, SqlError> {
     if tokens.is_empty() {
         return Err(cursor.unexpected());
     }
-    Ok(Utility::Prepare(name, types, Box::new(kind(source, tokens)?)))
+    Ok(Utility::Prepare(name, types, Box::new(nested(source, tokens)?)))
 }
 
 /// A type up to a comma or closing bracket at its level.

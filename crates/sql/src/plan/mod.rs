@@ -10,13 +10,14 @@
 //! a table's columns never change on the way up to a join.
 
 pub mod access;
+pub mod depth;
 pub mod optimize;
 pub mod spans;
 mod walk;
 
 use std::sync::Arc;
 
-use expr::{AggCall, Expr, Type};
+use expr::{AggCall, Expr, Type, stack};
 use keys::{IndexId, SchemaVersion, TableId};
 use kv::LockWait;
 
@@ -41,6 +42,17 @@ pub struct Plan {
     pub asks: bool,
     /// Whether it holds a moment that a literal named ('now'): it must not be kept.
     pub momentary: bool,
+    /// How deep its nodes and expressions are, together: who walks them makes room for that.
+    pub levels: usize,
+}
+
+/// A deep plan is dropped with room for it, wherever the last one lets go of it.
+impl Drop for Plan {
+    fn drop(&mut self) {
+        let body = std::mem::replace(&mut self.body, Body::Truncate(Vec::new()));
+        let subqueries = std::mem::take(&mut self.subqueries);
+        stack::room(self.levels, || drop((body, subqueries)));
+    }
 }
 
 /// What kind of statement it is.
@@ -76,6 +88,8 @@ pub enum SubqueryKind {
     Exists,
     /// An array of its first column.
     Array(expr::Element),
+    /// The rows themselves, for every [`Node::Shared`] that names them.
+    Rows,
 }
 
 /// A part of a query.
@@ -96,6 +110,8 @@ pub enum Node {
     },
     /// The elements of an array, one a row.
     Unnest(Expr),
+    /// The rows of a subquery that is read at several places: a query of WITH.
+    Shared(Shared),
     /// Rows for which all of these are true.
     Filter {
         /// Where the rows come from.
@@ -150,6 +166,17 @@ pub enum Node {
     },
     /// `FOR UPDATE`: the rows of a table, locked.
     Lock(Box<LockRows>),
+}
+
+/// Rows that are there already.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Which of the plan's subqueries yields them.
+    pub subquery: usize,
+    /// Their width.
+    pub width: usize,
+    /// What the statement calls them.
+    pub name: String,
 }
 
 /// Set operations.
@@ -368,7 +395,11 @@ impl Node {
     #[must_use]
     pub fn inputs(&self) -> Vec<&Node> {
         match self {
-            Node::Rows(_) | Node::Scan(_) | Node::Series { .. } | Node::Unnest(_) => Vec::new(),
+            Node::Rows(_)
+            | Node::Scan(_)
+            | Node::Series { .. }
+            | Node::Unnest(_)
+            | Node::Shared(_) => Vec::new(),
             Node::Filter { input, .. }
             | Node::Project { input, .. }
             | Node::Sort { input, .. }

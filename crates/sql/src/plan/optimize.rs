@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use expr::Expr;
+use expr::{Expr, stack};
 
 use super::{
     Aggregate, Join, LockRows, Node, RowLimit, Scan, SortKey,
@@ -29,8 +29,14 @@ pub fn finish(node: &mut Node, width: usize) {
 
 /// Settles a node and what lies below it; answers whether its rows come in the order asked for.
 fn settle(node: &mut Node, asked: Asked) -> bool {
+    stack::guard(|| settle_node(node, asked))
+}
+
+fn settle_node(node: &mut Node, asked: Asked) -> bool {
     match node {
-        Node::Rows(_) | Node::Series { .. } | Node::Unnest(_) => asked.order.is_empty(),
+        Node::Rows(_) | Node::Series { .. } | Node::Unnest(_) | Node::Shared(_) => {
+            asked.order.is_empty()
+        }
         Node::Scan(scan) => settle_scan(scan, asked),
         Node::Filter { input, conditions } => {
             let mut below = Asked { limit: None, ..asked };
@@ -201,15 +207,16 @@ pub fn width(node: &Node) -> u32 {
         Node::Rows(rows) => rows.first().map_or(0, Vec::len),
         Node::Scan(scan) => scan.table.columns.len(),
         Node::Series { .. } | Node::Unnest(_) => 1,
+        Node::Shared(shared) => shared.width,
         Node::Filter { input, .. }
         | Node::Sort { input, .. }
         | Node::Distinct { input, .. }
-        | Node::Limit { input, .. } => return self::width(input),
+        | Node::Limit { input, .. } => return stack::guard(|| self::width(input)),
         Node::Project { exprs, .. } => exprs.len(),
         Node::Join(join) => join.left_width + join.right_width,
         Node::Aggregate(aggregate) => aggregate.group.len() + aggregate.calls.len(),
-        Node::SetOperation { left, .. } => return self::width(left),
-        Node::Lock(lock) => return self::width(&lock.input),
+        Node::SetOperation { left, .. } => return stack::guard(|| self::width(left)),
+        Node::Lock(lock) => return stack::guard(|| self::width(&lock.input)),
     };
     u32::try_from(width).expect("columns are few")
 }

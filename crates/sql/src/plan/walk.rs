@@ -3,7 +3,7 @@
 //! Each struct and variant is taken apart by all of its fields, so that a part that is added is a
 //! part that does not compile here until somebody has said whether it holds expressions.
 
-use expr::{AggCall, Expr};
+use expr::{AggCall, Expr, stack};
 
 use super::{
     Aggregate, Body, BoundCheck, ColumnValue, ConflictUpdate, Delete, Insert, Join, LockRows, Node,
@@ -13,8 +13,16 @@ use super::{
 impl Plan {
     /// Shows every expression, those of subqueries first.
     pub fn each_expr(&self, see: &mut dyn FnMut(&Expr)) {
-        let Plan { params: _, columns: _, body, subqueries, tables: _, asks: _, momentary: _ } =
-            self;
+        let Plan {
+            params: _,
+            columns: _,
+            body,
+            subqueries,
+            tables: _,
+            asks: _,
+            momentary: _,
+            levels: _,
+        } = self;
         for Subquery { node, kind: _ } in subqueries {
             node.each_expr(see);
         }
@@ -77,6 +85,10 @@ fn each_check(checks: &[BoundCheck], see: &mut dyn FnMut(&Expr)) {
 impl Node {
     /// Shows every expression of a node and of its inputs.
     fn each_expr(&self, see: &mut dyn FnMut(&Expr)) {
+        stack::guard(|| self.each_expr_below(see));
+    }
+
+    fn each_expr_below(&self, see: &mut dyn FnMut(&Expr)) {
         match self {
             Node::Rows(rows) => rows.iter().flatten().for_each(see),
             Node::Scan(scan) => {
@@ -91,6 +103,7 @@ impl Node {
                 [start, stop].into_iter().chain(step).for_each(see);
             }
             Node::Unnest(array) => see(array),
+            Node::Shared(_) => {}
             Node::Filter { input, conditions } => {
                 input.each_expr(see);
                 conditions.iter().for_each(see);

@@ -54,6 +54,10 @@ impl Hooks for SessionHooks {
         self.shared.with_settings(|settings| settings.set(scope, name, value))
     }
 
+    fn go_on(&self) -> Result<(), SqlError> {
+        self.shared.go_on()
+    }
+
     fn call(&self, name: &str, _args: &[Datum]) -> Result<Datum, SqlError> {
         Err(SqlError::unsupported(format!("function {name} at this place")))
     }

@@ -33,12 +33,13 @@ mod utility;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use clock::Timestamp;
-use expr::{ByteaOutput, Datum, EvalContext, SqlError, SqlState, Type};
+use expr::{ByteaOutput, Datum, EvalContext, SqlError, SqlState, Type, stack};
 use txn::CommitInfo;
 
 use crate::{
@@ -46,6 +47,7 @@ use crate::{
     error::Failure,
     parse::{Kind, Statement, Utility},
     plan::Plan,
+    room::Roomy,
     show,
 };
 
@@ -310,6 +312,16 @@ impl Session {
         statement: &Statement,
         param_types: &[Option<Type>],
     ) -> Result<Prepared, SqlError> {
+        self.begin_clock();
+        let levels = stack::syntax(statement.levels());
+        Roomy::new(levels, pin!(self.prepare_in_room(statement, param_types))).await
+    }
+
+    async fn prepare_in_room(
+        &mut self,
+        statement: &Statement,
+        param_types: &[Option<Type>],
+    ) -> Result<Prepared, SqlError> {
         let failed = self.status() == TxnStatus::Failed;
         if failed && !transaction::ends_block(statement) {
             return Err(transaction::aborted());
@@ -390,7 +402,8 @@ impl Session {
         }
         self.shared.with_settings(settings::Settings::begin);
         self.shared.set_statement(Some(prepared.0.statement.sql().into()));
-        let result = self.dispatch(prepared, &params).await;
+        let levels = stack::syntax(prepared.0.statement.levels());
+        let result = Roomy::new(levels, pin!(self.dispatch(prepared, &params))).await;
         self.shared.set_statement(None);
         if result.is_err() {
             self.fail_block().await;
@@ -487,6 +500,7 @@ impl Session {
             bytea,
             session: self.info.clone(),
             hooks: Some(self.hooks.clone()),
+            spent: Arc::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use timer::Instant;
 use txn::{Access, Isolation, Retriable, Txn, TxnOptions};
 
 use super::{
-    Execution, Notice, Prepared, Session, past, traced,
+    Execution, Notice, Prepared, Session, past, shared, traced,
     transaction::{Block, Open},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     exec::{self, Done, Environment},
     parse::{Kind, Statement},
     plan::{Body, Plan},
+    room::{self, Roomy},
 };
 
 /// How often a statement is planned anew because its tables changed under it.
@@ -37,6 +38,11 @@ impl Session {
         let millis =
             self.shared.with_settings(|settings| settings.milliseconds("statement_timeout"));
         self.database.deadline((millis > 0).then(|| Duration::from_millis(millis)))
+    }
+
+    /// A statement's time begins: also what computes without a pause sees when it is over.
+    pub(super) fn begin_clock(&self) {
+        self.shared.set_deadline(self.deadline());
     }
 
     /// A plan of the statement for the catalog as it is now.
@@ -65,12 +71,14 @@ impl Session {
         if let Some(plan) = self.database.cached_plan(&key, &catalog) {
             return Ok(plan);
         }
-        let plan = match bind::plan(statement, params, &catalog, &context) {
+        let length = statement.sql().len();
+        let planned = room::aside(length, || bind::plan(statement, params, &catalog, &context));
+        let plan = match planned {
             Ok(plan) => plan,
             Err(error) if may_be_stale(&error) => {
                 // Another gateway may have made it since the catalog was read.
                 let catalog = self.database.0.cache.strong().await?;
-                bind::plan(statement, params, &catalog, &context)?
+                room::aside(length, || bind::plan(statement, params, &catalog, &context))?
             }
             Err(error) => return Err(error.into()),
         };
@@ -107,6 +115,7 @@ impl Session {
         params: &[Datum],
     ) -> Result<Execution, SqlError> {
         let deadline = self.deadline();
+        self.shared.set_deadline(deadline);
         if self.open.is_some() {
             return self.run_in_open(prepared, params, deadline).await;
         }
@@ -349,7 +358,7 @@ impl Session {
             last_commit: commit,
             last_read: read,
         };
-        exec::run(plan, params, environment).await
+        Roomy::new(plan.levels, pin!(exec::run(plan, params, environment))).await
     }
 
     /// Runs a schema change: at once, in transactions of its own.
@@ -449,14 +458,8 @@ pub(super) async fn guarded<T>(
     tokio::select! {
         biased;
         done = work => done,
-        () = shared.cancelled() => Err(SqlError::new(
-            SqlState::QUERY_CANCELED,
-            "canceling statement due to user request",
-        ).into()),
-        () = timer::sleep_until(deadline + TIMER_MARGIN) => Err(SqlError::new(
-            SqlState::QUERY_CANCELED,
-            "canceling statement due to statement timeout",
-        ).into()),
+        () = shared.cancelled() => Err(shared::cancelled().into()),
+        () = timer::sleep_until(deadline + TIMER_MARGIN) => Err(shared::timed_out().into()),
     }
 }
 

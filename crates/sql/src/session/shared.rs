@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use expr::{SqlError, SqlState};
 use keys::{SchemaVersion, TableId, TxnId};
+use timer::Instant;
 use tokio::sync::Notify;
 
 use super::{Notice, SessionOptions, settings::Settings};
@@ -10,6 +12,16 @@ use crate::catalog::Catalog;
 
 /// Notices that wait for the client to take them; further ones are dropped.
 const MAX_PENDING: usize = 1_000;
+
+/// `57014`: somebody asked for it.
+pub fn cancelled() -> SqlError {
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+}
+
+/// `57014`: the statement's time is over.
+pub fn timed_out() -> SqlError {
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
+}
 
 /// A session as its database knows it.
 #[derive(Debug)]
@@ -33,6 +45,8 @@ struct State {
     used: Vec<(TableId, SchemaVersion)>,
     statement: Option<Arc<str>>,
     cancel_wanted: bool,
+    /// When what runs must be done; `None`: nothing has run yet.
+    deadline: Option<Instant>,
 }
 
 impl Shared {
@@ -114,6 +128,23 @@ impl Shared {
         let mut state = self.state();
         state.statement = statement;
         state.cancel_wanted = false;
+    }
+
+    /// Notes when what runs now must be done.
+    pub fn set_deadline(&self, deadline: Instant) {
+        self.state().deadline = Some(deadline);
+    }
+
+    /// `57014` if what runs shall end: for what computes long without a pause.
+    pub fn go_on(&self) -> Result<(), SqlError> {
+        let state = self.state();
+        if state.cancel_wanted {
+            return Err(cancelled());
+        }
+        match state.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(timed_out()),
+            _ => Ok(()),
+        }
     }
 
     /// Cancels the statement that runs; nothing if none does.

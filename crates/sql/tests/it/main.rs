@@ -1,7 +1,9 @@
 //! Tests of SQL as a whole, on a model of a cluster: what clients send, and what they get.
 
 mod check;
+mod depth;
 mod features;
+mod freeze;
 mod logic;
 mod oracle;
 mod past;

@@ -19,7 +19,7 @@
 
 mod strings;
 
-use expr::SqlError;
+use expr::{SqlError, SqlState};
 use sqlparser::{
     keywords::Keyword,
     tokenizer::{Location, Span, Token, TokenWithSpan},
@@ -29,6 +29,10 @@ use crate::postgres;
 
 /// The longest name, in bytes. Longer ones are cut, with a notice.
 pub(crate) const MAX_NAME_BYTES: usize = 63;
+
+/// The most words and signs of a text. Beyond it: `54000`. A token takes some hundred bytes and its part
+/// of the syntax tree some hundred more, so sixteen megabytes of `1,1,1,...` would take gigabytes.
+const MAX_TOKENS: usize = 1_000_000;
 
 /// Types that PostgreSQL knows by name and sqlparser by keyword, and what calls them.
 const TYPE_WORDS: [&str; 16] = [
@@ -76,7 +80,13 @@ pub(crate) struct Shortened {
 /// `42601`, `22025` or `22021` with the place of what is no token.
 pub(crate) fn lex(text: &str) -> Result<Lexed, SqlError> {
     let mut lexer = Lexer { text, at: 0, out: Lexed::default() };
-    while lexer.token()? {}
+    while lexer.token()? {
+        if lexer.out.tokens.len() > MAX_TOKENS {
+            let message = format!("a query of more than {MAX_TOKENS} words and signs is too long");
+            return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+                .with_hint("Split it, or send the values as parameters: an array, for example."));
+        }
+    }
     Ok(lexer.out)
 }
 

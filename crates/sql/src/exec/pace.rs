@@ -1,0 +1,52 @@
+//! How long a statement computes before it lets others run.
+//!
+//! A session is a task among many on few threads. Whatever loops over rows counts its steps here
+//! and, after some, gives the thread back: that is where others are served, and where whoever runs
+//! the statement looks whether it was cancelled or its time is over. Steps are counted, not
+//! measured, so a run in virtual time pauses at the same places each time.
+
+use expr::Expr;
+
+use super::Exec;
+
+/// Steps between two pauses: some 200 microseconds of work in a release build. A step is about the
+/// evaluation of one node of an expression, or the copy of a row.
+const STEPS: usize = 4_000;
+
+/// Steps since the last pause.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(usize);
+
+impl Pace {
+    /// Counts steps; whether it is time for a pause.
+    pub fn due(&mut self, steps: usize) -> bool {
+        self.0 += steps;
+        self.0 >= STEPS
+    }
+}
+
+/// Steps that evaluating these takes, for one row.
+pub(crate) fn steps(exprs: &[Expr]) -> usize {
+    2 + exprs.iter().map(Expr::size).sum::<usize>()
+}
+
+impl Exec<'_> {
+    /// Lets others run. Whoever waits for the statement's end is asked whether it shall go on.
+    pub async fn pause(&mut self) {
+        self.pace.0 = 0;
+        tokio::task::yield_now().await;
+    }
+
+    /// Counts steps, and pauses where it is time.
+    pub async fn tick(&mut self, steps: usize) {
+        if self.pace.due(steps) {
+            self.pause().await;
+        }
+    }
+
+    /// As [`Exec::tick`], before a row whose expressions are evaluated one by one.
+    pub async fn next_row(&mut self, steps: usize) {
+        self.env.context.begin_row();
+        self.tick(steps).await;
+    }
+}
