@@ -102,11 +102,27 @@ impl fmt::Display for Key {
 
 /// The keys `start <= key < end`. Never built with `end < start`; `start == end` is empty.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Ends")]
 pub struct Span {
     /// The first key of the span.
     pub start: Key,
     /// The first key behind the span.
     pub end: Key,
+}
+
+/// A span as it is read from outside, not looked at yet.
+#[derive(Deserialize)]
+struct Ends {
+    start: Key,
+    end: Key,
+}
+
+impl TryFrom<Ends> for Span {
+    type Error = &'static str;
+
+    fn try_from(Ends { start, end }: Ends) -> Result<Span, &'static str> {
+        if start <= end { Ok(Span { start, end }) } else { Err("a span ends before it starts") }
+    }
 }
 
 impl Span {

@@ -1,10 +1,10 @@
 //! What a range answers when it does not do what was asked. Every error says what to do next.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use clock::Timestamp;
 use keys::{Key, NodeId, RangeId, Span, TxnId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{Descriptor, pushdown::PushdownError};
 
@@ -116,8 +116,23 @@ pub enum KvError {
         /// How long it waited; not 0.
         blocked_nanos: u64,
         /// What came of it.
+        #[serde(deserialize_with = "not_nested")]
         error: Box<KvError>,
     },
+}
+
+/// Reads an error that is no [`KvError::AfterWait`]: one in another is never made, and a peer that
+/// sends thousands in each other must not take the stack along.
+fn not_nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<KvError>, D::Error> {
+    thread_local! {
+        static INSIDE: Cell<bool> = const { Cell::new(false) };
+    }
+    if INSIDE.replace(true) {
+        return Err(D::Error::custom("a wait inside a wait"));
+    }
+    let error = KvError::deserialize(deserializer);
+    INSIDE.set(false);
+    error.map(Box::new)
 }
 
 impl KvError {
@@ -125,7 +140,7 @@ impl KvError {
     #[must_use]
     pub fn after_wait(self, blocked_nanos: u64) -> KvError {
         let (error, before) = self.split_wait();
-        match blocked_nanos + before {
+        match blocked_nanos.saturating_add(before) {
             0 => error,
             blocked_nanos => KvError::AfterWait { blocked_nanos, error: Box::new(error) },
         }

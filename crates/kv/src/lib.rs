@@ -31,8 +31,13 @@ pub use request::{
     Resolution, Resolve, TxnMeta, Validate, Write,
 };
 
-/// A range as the directory and its replicas know it.
+/// The most voters a range may have.
+pub const MAX_VOTERS: usize = 15;
+
+/// A range as the directory and its replicas know it. One that is read from outside is checked: what
+/// it says of itself holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Described")]
 pub struct Descriptor {
     /// The range's id, never reused.
     pub id: RangeId,
@@ -40,10 +45,37 @@ pub struct Descriptor {
     pub span: Span,
     /// Grows with every change of span or membership: the higher one is right.
     pub generation: u64,
-    /// The voting replicas, ascending. Never empty.
+    /// The voting replicas, each once: 1 to [`MAX_VOTERS`].
     pub voters: Vec<NodeId>,
     /// The voter that leads at birth and is preferred afterwards.
     pub preferred_leader: NodeId,
+}
+
+/// A descriptor as it is read from outside, not looked at yet.
+#[derive(Deserialize)]
+struct Described {
+    id: RangeId,
+    span: Span,
+    generation: u64,
+    voters: Vec<NodeId>,
+    preferred_leader: NodeId,
+}
+
+impl TryFrom<Described> for Descriptor {
+    type Error = String;
+
+    fn try_from(described: Described) -> Result<Descriptor, String> {
+        let Described { id, span, generation, voters, preferred_leader } = described;
+        let twice = |(i, node): (usize, &NodeId)| voters[..i].contains(node);
+        let votes = (1..=MAX_VOTERS).contains(&voters.len())
+            && !voters.contains(&NodeId(0))
+            && !voters.iter().enumerate().any(twice)
+            && voters.contains(&preferred_leader);
+        if span.is_empty() || !votes {
+            return Err(format!("{id} is no range: {} voters, span {span}", voters.len()));
+        }
+        Ok(Descriptor { id, span, generation, voters, preferred_leader })
+    }
 }
 
 impl fmt::Display for Descriptor {

@@ -22,14 +22,14 @@ use keys::{NodeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
 use net::{Frame, Transport};
 use timer::timeout;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     calls::{CallGuard, Calls, MAX_CALLS},
     guard::{Guard, Opinion},
     incarnation::{Admission, DataLost, Incarnation},
     members::Members,
-    message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
+    message::{CallId, ClockReading, FrameError, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
     store::{PeerMessage, StoreInput},
     time::NodeClock,
 };
@@ -50,6 +50,9 @@ const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
 /// How long a range that is to be made on a node waits for the node's admission.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Questions of peers that are answered at a time; further ones are refused.
+const MAX_QUESTIONS: usize = 1_024;
+
 /// Hears of schema versions that older ones must yield to.
 pub type SchemaListener =
     dyn Fn(SchemaVersion) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
@@ -63,6 +66,10 @@ struct Shared {
     questions: Calls<NodeAnswer>,
     /// Names the requests to this node's own store.
     local_calls: AtomicU64,
+    /// Frames that could not be read.
+    unreadable: AtomicU64,
+    /// Questions of peers that are being answered.
+    answering: Arc<Semaphore>,
     system: Descriptor,
     admission: watch::Receiver<Admission>,
     /// The last frame was dropped because this node's own clock bound was not durable yet.
@@ -122,6 +129,8 @@ impl Gateway {
             requests: Calls::starting_at(first),
             questions: Calls::starting_at(first),
             local_calls: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+            answering: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             system,
             admission,
             behind: AtomicBool::new(false),
@@ -313,10 +322,25 @@ impl Gateway {
     pub async fn read_frames(self, mut inbound: mpsc::Receiver<Frame>) {
         while let Some(Frame { from, payload }) = inbound.recv().await {
             match NodeFrame::decode(from, &payload) {
-                Err(error) => tracing::error!("{error}"),
+                Err(error) => self.unreadable(&error),
                 Ok(frame) => self.frame(from, frame),
             }
         }
+    }
+
+    /// Counted, and named in the log now and then: a peer that sends nothing else must not fill it.
+    fn unreadable(&self, error: &FrameError) {
+        let before = self.shared.unreadable.fetch_add(1, Ordering::Relaxed);
+        if (before + 1).is_power_of_two() {
+            let node = self.shared.members.local().id;
+            tracing::error!(%node, "{error}; {} frames were dropped so far", before + 1);
+        }
+    }
+
+    /// Frames that could not be read since the node started.
+    #[must_use]
+    pub fn unreadable_frames(&self) -> u64 {
+        self.shared.unreadable.load(Ordering::Relaxed)
     }
 
     fn frame(&self, from: NodeId, frame: NodeFrame) {
@@ -416,8 +440,13 @@ impl Gateway {
     }
 
     fn answer_later(&self, from: NodeId, id: CallId, question: NodeQuestion) {
+        let Ok(place) = Arc::clone(&self.shared.answering).try_acquire_owned() else {
+            let refused = NodeAnswer::Refused("too many questions at once".into());
+            return self.shared.send_or_lose(from, NodeMessage::Answer(id, refused));
+        };
         let gateway = self.clone();
         tokio::spawn(clock::inherit(async move {
+            let _place = place;
             let answer = gateway.answer(from, question).await;
             gateway.shared.send_or_lose(from, NodeMessage::Answer(id, answer));
         }));

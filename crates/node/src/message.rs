@@ -95,7 +95,9 @@ pub struct NodeFrame {
     pub messages: Vec<NodeMessage>,
 }
 
-/// A frame could not be read: a peer of another version, or a defect.
+/// A frame could not be read: a peer of another version, or a defect. What is read is sound as far as
+/// that shows in itself: spans end behind their start, descriptors make a range, nothing is nested
+/// without end. What a message says of the state of a range is for that range to judge.
 #[derive(Debug, thiserror::Error)]
 #[error("unreadable frame from {from}: {cause}")]
 pub struct FrameError {
@@ -118,3 +120,6 @@ impl NodeFrame {
         postcard::from_bytes(bytes).map_err(|cause| FrameError { from, cause })
     }
 }
+
+#[cfg(test)]
+mod tests;

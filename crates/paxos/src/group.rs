@@ -163,10 +163,12 @@ impl Group {
         transfer.map_or(role, |t| role.min(t.again_at)).max(now.mono)
     }
 
-    /// A message from another replica of this group. Messages from strangers, and messages that
-    /// speak for another node's ballot, are dropped.
+    /// A message from another replica of this group. Messages from strangers, those that speak for
+    /// another node's ballot, and those that cannot be ([`Message::is_sound`]) are dropped.
     pub fn message(&mut self, now: Now, from: NodeId, message: Message, out: &mut Effects) {
-        if from == self.core.me || !self.core.membership.is_voter(from) {
+        let window = self.core.config.max_in_flight_slots;
+        let known = from != self.core.me && self.core.membership.is_voter(from);
+        if !known || !message.is_sound(window) {
             return;
         }
         self.dispatch(now, from, message, out);

@@ -180,7 +180,48 @@ pub enum Message {
     },
 }
 
+/// No group lives for so many leaderships.
+const ROUND_LIMIT: u64 = u64::MAX / 2;
+/// No log grows so long.
+const SLOT_LIMIT: u64 = u64::MAX / 2;
+
 impl Message {
+    /// Whether a replica of ours can have said it, as far as that shows without knowing the log. What
+    /// cannot be is dropped: it must neither be counted with (a round above all others, P0) nor made
+    /// room for (a slot far beyond every log).
+    #[must_use]
+    pub fn is_sound(&self, window_slots: u64) -> bool {
+        let real = |ballot: &Ballot| ballot.round < ROUND_LIMIT;
+        let led = |lead: &Lead| {
+            real(&lead.ballot) && lead.certificate.as_ref().is_none_or(|c| real(&c.ballot))
+        };
+        match self {
+            Message::Prepare { ballot, certificate, .. } => {
+                real(ballot) && certificate.as_ref().is_none_or(|c| real(&c.ballot))
+            }
+            Message::Promise { ballot, from, entries, chosen, .. } => {
+                let mut known = from.prev().max(*chosen);
+                real(ballot)
+                    && chosen.0 < SLOT_LIMIT
+                    && entries.is_sorted_by(|(a, _), (b, _)| a < b)
+                    && entries.iter().all(|(slot, entry)| {
+                        let near = slot.since(known) <= window_slots.saturating_mul(4);
+                        known = known.max(*slot);
+                        near && *slot >= *from
+                            && entry.first <= entry.ballot
+                            && entry.ballot <= *ballot
+                    })
+            }
+            Message::Refuse { ballot, reason } => match reason {
+                Refusal::Promised(promised) => real(ballot) && real(promised),
+                Refusal::Granted { .. } | Refusal::Behind { .. } => real(ballot),
+            },
+            Message::Accept { lead, .. } | Message::Heartbeat { lead } => led(lead),
+            Message::Accepted { ballot, .. } | Message::Commit { ballot, .. } => real(ballot),
+            Message::Transfer { certificate, .. } => real(&certificate.ballot),
+        }
+    }
+
     /// About how many bytes it takes on the wire.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -427,6 +427,8 @@ fn cx<'a>(ctx: &'a Context<'_>, outputs: &'a mut Outputs) -> Cx<'a> {
     Cx { now: ctx.now, reader: ctx.engine, factory: ctx.factory, out: outputs }
 }
 
+const _: () = assert!(kv::MAX_VOTERS == paxos::MAX_VOTERS, "a descriptor makes a membership");
+
 fn membership(desc: &Descriptor) -> Membership {
     Membership::majority(desc.voters.clone()).expect("a descriptor names 1 to 15 voters, each once")
 }

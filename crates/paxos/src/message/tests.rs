@@ -83,3 +83,33 @@ fn records_are_read_back_as_written() {
     let bytes = postcard::to_stdvec(&durable).expect("plain data");
     assert_eq!(postcard::from_bytes::<Durable>(&bytes).expect("just written"), durable);
 }
+
+#[test]
+fn what_no_replica_says_is_not_sound() {
+    assert!(messages().iter().all(|message| message.is_sound(64)));
+    let ballot = Ballot::new(3, NodeId(2));
+    let beyond = Ballot::new(u64::MAX, NodeId(2));
+    let entry = |first, ballot| Entry { first, ballot, payload: Payload::Noop };
+    let promise = |entries| Message::Promise {
+        ballot,
+        from: Slot(5),
+        entries,
+        complete: true,
+        chosen: Slot(4),
+        granted: Timestamp::ZERO,
+    };
+    let sound = entry(ballot, ballot);
+    assert!(promise(vec![(Slot(5), sound.clone()), (Slot(69), sound.clone())]).is_sound(64));
+    for message in [
+        Message::Prepare { ballot: beyond, from: Slot(1), certificate: None },
+        Message::Refuse { ballot, reason: Refusal::Promised(beyond) },
+        Message::Heartbeat { lead: Lead { ballot: beyond, ..lead() } },
+        promise(vec![(Slot(u64::MAX), sound.clone())]),
+        promise(vec![(Slot(4), sound.clone())]),
+        promise(vec![(Slot(6), sound.clone()), (Slot(5), sound.clone())]),
+        promise(vec![(Slot(5), entry(beyond, ballot))]),
+        promise(vec![(Slot(5), entry(ballot, beyond))]),
+    ] {
+        assert!(!message.is_sound(64), "{message:?}");
+    }
+}

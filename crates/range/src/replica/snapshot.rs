@@ -36,6 +36,9 @@ use storage::{
 use super::{Context, Effects, Event, GroupMessage, Replica};
 use crate::state::{Applied, RangeState};
 
+/// What an entry takes in memory beside its bytes: entries of none would have no limit otherwise.
+const ENTRY_OVERHEAD: usize = 64;
+
 /// What replicas say about snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SnapshotMessage {
@@ -256,7 +259,8 @@ impl Replica {
         let Some(receiving) = expected else { return Ok(()) };
         receiving.heard = ctx.now.mono;
         receiving.next += 1;
-        receiving.bytes += chunk.entries.iter().map(|(_, k, v)| k.len() + v.len()).sum::<usize>();
+        let weight = |(_, key, value): &Entry| key.len() + value.len() + ENTRY_OVERHEAD;
+        receiving.bytes += chunk.entries.iter().map(weight).sum::<usize>();
         receiving.entries.extend(chunk.entries);
         if receiving.bytes > self.config.snapshot_bytes {
             let cause = format!("larger than {} bytes", self.config.snapshot_bytes);
