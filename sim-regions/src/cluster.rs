@@ -67,6 +67,9 @@ pub struct ClusterOptions {
 /// Why a cluster did not come up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
+    /// Its topology gives nodes clocks that cannot be.
+    #[error("{0}")]
+    Clocks(String),
     /// A node's engine could not be opened.
     #[error("{node}: {why}")]
     Engine {
@@ -113,9 +116,10 @@ impl Cluster {
     /// Starts all nodes; the network is not armed yet.
     ///
     /// # Errors
-    /// If a node cannot start.
+    /// If its clocks cannot be, or a node cannot start.
     pub async fn start(options: ClusterOptions) -> Result<Cluster, ClusterError> {
         let layout = options.topology.node_layout(options.nodes_per_region);
+        options.topology.check_clocks(&layout).map_err(ClusterError::Clocks)?;
         let wan = options.topology.build_wan(&layout, options.pace, options.seed);
         let member = |spec: &NodeSpec| Member {
             id: spec.id,

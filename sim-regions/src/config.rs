@@ -40,7 +40,7 @@ pub(crate) mod raw;
 
 use std::time::Duration;
 
-use clock::{Offset, Uncertainty};
+use clock::{Offset, Uncertainty, WIDEST_TOLERATED_EPSILON, format_duration};
 
 pub use error::ConfigError;
 pub(crate) use error::Source;
@@ -95,6 +95,37 @@ pub struct ClockConfig {
 impl Default for ClockConfig {
     fn default() -> ClockConfig {
         ClockConfig { uncertainty: Uncertainty::spanner_2012(), offset: Offset::Walk }
+    }
+}
+
+impl Settings {
+    /// Whether peers that are told the same will believe a node with such a clock (T2): the stamps of
+    /// one that claims ε may be ahead of their own time by 2ε, and beyond the tolerance they take it
+    /// for broken. A cluster of such nodes would accept connections and never answer.
+    ///
+    /// The one place where that is looked at before anything starts: clusters in one process, live
+    /// or simulated, and nodes on their own.
+    ///
+    /// # Errors
+    /// What is too wide, for people.
+    pub fn check_clock(&self, whose: &str, clock: Uncertainty) -> Result<(), String> {
+        let (widest, tolerance) = (clock.widest(), self.clock_tolerance);
+        let shown = format_duration(widest);
+        if widest > WIDEST_TOLERATED_EPSILON {
+            return Err(format!(
+                "{whose}: an uncertainty ε of {shown} is above the limit of {}: its peers would take \
+                 its clock for broken",
+                format_duration(WIDEST_TOLERATED_EPSILON)
+            ));
+        }
+        if widest * 2 > tolerance {
+            return Err(format!(
+                "{whose}: with an uncertainty ε of {shown} its peers would take its clock for broken: \
+                 they tolerate {}, set clock_tolerance to twice ε at least",
+                format_duration(tolerance)
+            ));
+        }
+        Ok(())
     }
 }
 

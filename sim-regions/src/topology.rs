@@ -148,6 +148,16 @@ impl Topology {
             jitter: jitter.map_or(Duration::ZERO, |jitter| jitter.0),
             ..inherited
         };
+        for (field, given) in [
+            ("local_rtt", network.local_rtt),
+            ("zone_rtt", network.zone_rtt),
+            ("zone_jitter", network.zone_jitter),
+        ] {
+            if given.is_some_and(|given| given.0 > RTT_LIMIT) {
+                let limit = clock::format_duration(RTT_LIMIT);
+                return Err(source.error(format!("[network] {field}: at most {limit}")));
+            }
+        }
         let clock = file.clock.default_config();
         let mut clock_overrides = BTreeMap::new();
         for given in &file.clock.r#override {
@@ -182,6 +192,28 @@ impl Topology {
             .zip(places)
             .map(|(id, (region, zone))| NodeSpec { id: NodeId(id), region, zone })
             .collect()
+    }
+
+    /// Whether these nodes can be started with the clocks this topology gives them.
+    ///
+    /// # Errors
+    /// What does not fit, for people: a clock that nobody would believe, a clock of a node that is
+    /// not there.
+    pub fn check_clocks(&self, nodes: &[NodeSpec]) -> Result<(), String> {
+        for node in self.clock_overrides.keys() {
+            if nodes.iter().all(|spec| spec.id != *node) {
+                return Err(format!(
+                    "{}: a clock for {node}, but there are {} nodes only",
+                    self.name,
+                    nodes.len()
+                ));
+            }
+        }
+        for spec in nodes {
+            let clock = self.clock_overrides.get(&spec.id).unwrap_or(&self.clock);
+            self.settings.check_clock(&spec.id.to_string(), clock.uncertainty)?;
+        }
+        Ok(())
     }
 
     /// The path between two nodes.

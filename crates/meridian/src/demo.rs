@@ -61,7 +61,7 @@ pub struct Options {
     #[arg(long)]
     r#unsafe: bool,
     /// SQL port of node 1; node i listens on the i-th port from here.
-    #[arg(long, default_value_t = 5433)]
+    #[arg(long, default_value_t = 5433, value_parser = clap::value_parser!(u16).range(1..))]
     sql_port: u16,
     /// Do not open the SQL shell; run until interrupted.
     #[arg(long)]
@@ -143,6 +143,8 @@ pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<E
     };
     let nodes_per_region = options.nodes_per_region.map(|nodes| nodes as usize);
     let layout = topology.node_layout(nodes_per_region);
+    topology.check_clocks(&layout).map_err(anyhow::Error::msg)?;
+    remove_stale(options.ready_file.as_deref())?;
     let listeners = listen(&layout, options.sql_port).await?;
     let folder = Folder::open(&options)?;
     if let Folder::Kept(path, _) = &folder {
@@ -203,7 +205,7 @@ fn sql_port(first: u16, node: NodeId) -> u16 {
 
 /// Binds every node's SQL port before anything else starts: a port in use is told at once.
 async fn listen(layout: &[NodeSpec], first: u16) -> anyhow::Result<BTreeMap<NodeId, TcpListener>> {
-    let last = usize::from(first) + layout.len() - 1;
+    let last = (usize::from(first) + layout.len()).saturating_sub(1);
     ensure!(
         last <= usize::from(u16::MAX),
         "--sql-port {first}: no room for {} ports",
@@ -313,6 +315,17 @@ fn banner(cluster: &Cluster, options: &Options, commit_wait: CommitWait) -> Stri
     text + "\n"
 }
 
+/// Removes what an earlier run wrote: whoever waits for the file waits for this one.
+pub fn remove_stale(ready_file: Option<&Path>) -> anyhow::Result<()> {
+    let Some(file) = ready_file else { return Ok(()) };
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("--ready-file {}", file.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// One line per node: id, region, connection string. Written aside and moved, so that whoever waits
 /// for the file finds it whole.
 fn write_ready_file(cluster: &Cluster, first: u16, file: &Path) -> anyhow::Result<()> {
@@ -335,11 +348,7 @@ enum Folder {
 impl Folder {
     fn open(options: &Options) -> anyhow::Result<Folder> {
         if let Some(path) = &options.data {
-            ensure!(
-                options.engine() != engine::Kind::Memory,
-                "--data needs an engine that keeps data: the engine `memory` does not{}",
-                engine::HOW_TO_GET_ONE
-            );
+            options.engine().check_keeps("--data")?;
             std::fs::create_dir_all(path)
                 .with_context(|| format!("create the data folder {}", path.display()))?;
             let lock = FolderLock::take(path)?;

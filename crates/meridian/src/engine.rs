@@ -52,6 +52,18 @@ impl From<Kind> for EngineKind {
 }
 
 impl Kind {
+    /// Whether a data folder is of use with this engine; `what` asks for one.
+    ///
+    /// # Errors
+    /// If it keeps nothing: whoever names a folder means to find the data there again.
+    pub fn check_keeps(self, what: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self != Kind::Memory,
+            "{what} needs an engine that keeps data: the engine `memory` does not{HOW_TO_GET_ONE}"
+        );
+        Ok(())
+    }
+
     /// What a settings file asks for, if this program was built with it.
     pub fn from_settings(kind: Option<EngineKind>) -> anyhow::Result<Kind> {
         match kind {

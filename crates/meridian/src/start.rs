@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     Ending,
-    demo::{ClockKind, FolderLock, parse_duration, uncertainty},
+    demo::{ClockKind, FolderLock, parse_duration, remove_stale, uncertainty},
     engine::{self, Opener},
     join, live,
 };
@@ -105,9 +105,13 @@ pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<E
         "meridian: --insecure: whoever reaches {} or {} is trusted",
         settings.listen, settings.sql_listen
     );
+    let kind = engine::Kind::from_settings(settings.settings.engine)?;
+    if settings.data.is_some() {
+        kind.check_keeps("--data")?;
+    }
+    remove_stale(options.ready_file.as_deref())?;
     let peers = bind(&settings.listen, "--listen").await?;
     let clients = bind(&settings.sql_listen, "--sql-listen").await?;
-    let kind = engine::Kind::from_settings(settings.settings.engine)?;
     let folder = settings.data.clone().unwrap_or_default();
     let _lock = take_folder(kind, &folder)?;
     let (engine, disk) = Opener::new(kind).open(&folder.join("store"), settings.id)?;

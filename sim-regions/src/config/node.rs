@@ -114,6 +114,7 @@ impl NodeConfig {
         if id == 0 {
             return Err(source.error("0 is no node id: count from 1"));
         }
+        settings.check_clock("this node", uncertainty).map_err(|message| source.error(message))?;
         let listen = address("listen", "listen", patch.listen, node.listen)?;
         let advertise = match (&patch.advertise, &node.advertise) {
             (None, None) => listen.clone(),
@@ -123,10 +124,17 @@ impl NodeConfig {
         if data.is_none() && settings.engine != Some(EngineKind::Memory) {
             return Err(missing("data", "data"));
         }
+        let region = patch.region.or(node.region).ok_or_else(|| missing("region", "region"))?;
+        let zone = patch.zone.or(node.zone).unwrap_or_else(|| "a".to_owned());
+        for (field, name) in [("region", &region), ("zone", &zone)] {
+            if name.trim().is_empty() {
+                return Err(source.error(format!("a {field} needs a name")));
+            }
+        }
         Ok(NodeConfig {
             id: NodeId(id),
-            region: patch.region.or(node.region).ok_or_else(|| missing("region", "region"))?,
-            zone: patch.zone.or(node.zone).unwrap_or_else(|| "a".to_owned()),
+            region,
+            zone,
             sql_listen: address("sql_listen", "sql-listen", patch.sql_listen, node.sql_listen)?,
             join: join_list(source, patch.join, node.join, &advertise)?,
             listen,

@@ -150,6 +150,11 @@ pub(crate) fn read(source: Source<'_>) -> Result<File, ConfigError> {
     toml::from_str(source.text).map_err(|error| source.malformed(&error))
 }
 
+/// The longest lease, closing lag and tolerance that are believed: beyond it somebody mistook a unit.
+const SETTING_LIMIT: Duration = Duration::from_secs(3600);
+/// The longest retention that is believed.
+const RETENTION_LIMIT: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 impl Settings {
     /// The settings, defaults filled in.
     pub fn checked(&self, source: Source<'_>) -> Result<super::Settings, ConfigError> {
@@ -157,9 +162,16 @@ impl Settings {
         let at_least = |field: &str, value: &Option<Spanned<Span>>, default, least| {
             let Some(value) = value else { return Ok(default) };
             let given = value.get_ref().0;
+            let bound = |word: &str, bound| {
+                let message = format!("{word} {}", clock::format_duration(bound));
+                Err(source.error_at(value.span(), field, message))
+            };
             if given < least {
-                let least = clock::format_duration(least);
-                return Err(source.error_at(value.span(), field, format!("at least {least}")));
+                return bound("at least", least);
+            }
+            let most = if field == "retention" { RETENTION_LIMIT } else { SETTING_LIMIT };
+            if given > most {
+                return bound("at most", most);
             }
             Ok(given)
         };

@@ -180,3 +180,31 @@ async fn live_time_is_the_wall_clock() {
     let apart = a.now_nanos().abs_diff(b.now_nanos());
     assert!(apart < 1_000_000_000, "two of one machine are {apart} ns apart");
 }
+
+#[test]
+fn clocks_that_cannot_be_are_refused_before_anything_starts() {
+    let check = |clock: &str, nodes: usize| {
+        let text = format!(
+            "[settings]\nclock_tolerance = \"400ms\"\n[clock]\n{clock}\n[[region]]\nname = \"here\"\n"
+        );
+        let topology = Topology::parse("clocks", &text).expect("well-formed");
+        topology.check_clocks(&topology.node_layout(Some(nodes)))
+    };
+    assert_eq!(check("model = \"fixed(200ms)\"", 3), Ok(()));
+    let fast = "[[clock.override]]\nnode = 3\nmodel = \"fixed(7ms)\"";
+    assert_eq!(check(fast, 3), Ok(()));
+    for (clock, nodes, told) in [
+        (
+            "model = \"fixed(500ms)\"",
+            3,
+            "n1: an uncertainty ε of 500ms is above the limit of 250ms",
+        ),
+        ("model = \"sawtooth(1ms, 20000ppm, 30s)\"", 3, "ε of 601ms is above"),
+        ("model = \"fixed(201ms)\"", 3, "they tolerate 400ms"),
+        ("[[clock.override]]\nnode = 2\nmodel = \"fixed(300ms)\"", 3, "n2: an uncertainty"),
+        (fast, 2, "a clock for n3, but there are 2 nodes only"),
+    ] {
+        let refused = check(clock, nodes).expect_err(clock);
+        assert!(refused.contains(told) && !refused.contains('\n'), "{clock}: {refused}");
+    }
+}
