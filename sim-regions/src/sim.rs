@@ -239,6 +239,7 @@ async fn start(
 ) -> Result<Cluster, ClusterError> {
     let mut topology = options.topology.clone();
     if let Some(epsilon) = options.epsilon {
+        // Too wide a one is refused with the rest of the clocks.
         topology.clock.uncertainty =
             if epsilon.is_zero() { Uncertainty::Zero } else { Uncertainty::Fixed { epsilon } };
         topology.clock_overrides.clear();
@@ -247,6 +248,7 @@ async fn start(
     let drawn = rng.random_range(0..3);
     let offsets = if options.skewed { 2 } else { drawn };
     let layout = topology.node_layout(options.nodes_per_region);
+    topology.check_clocks(&layout).map_err(ClusterError::Clocks)?;
     for spec in &layout {
         let mut config = topology.clock;
         let lean = if rng.random() { Lean::Fast } else { Lean::Slow };

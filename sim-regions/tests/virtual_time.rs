@@ -348,7 +348,7 @@ fn a_range_without_a_quorum_fails_in_time_and_others_work() {
             let error = attempt(cluster, asked, &limited).await.expect_err("no quorum");
             let took = begun.elapsed();
             assert!(took <= Duration::from_secs(7), "{statement}: {took:?}");
-            assert_eq!(error.sqlstate.code(), "57014", "{error:?}");
+            assert_eq!(error.sqlstate.code(), "57M01", "{error:?}");
             let named = lost.iter().map(|node| format!("n{node}")).chain([range.clone()]);
             for part in named {
                 assert!(error.message.contains(&part), "{part} is not named: {}", error.message);

@@ -197,11 +197,14 @@ sqlstates! {
     LOCK_NOT_AVAILABLE = "55P03";
     /// The client, or a timeout, cancelled the statement.
     QUERY_CANCELED = "57014";
+    /// A range has no quorum, or a node does not answer. Meridian's own: see
+    /// `docs/decisions/0011-a-code-for-what-is-unavailable.md`.
+    RANGE_UNAVAILABLE = "57M01";
     /// The node goes down.
     ADMIN_SHUTDOWN = "57P01";
     /// The client was idle for too long.
     IDLE_SESSION_TIMEOUT = "57P05";
-    /// The node is not ready, or a range has no quorum.
+    /// The node does not serve.
     CANNOT_CONNECT_NOW = "57P03";
     /// The disk or the operating system failed.
     IO_ERROR = "58030";

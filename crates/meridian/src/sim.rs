@@ -71,7 +71,7 @@ pub struct Options {
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
     /// What clients do: all, or a list of bank, append, register, skew, predicate, fork, monotonic,
-    /// sequential, comments, linear, stale, held, cancels.
+    /// sequential, comments, linear, stale, held, unique, cancels.
     #[arg(long)]
     workload: Option<Workloads>,
     /// Which faults are drawn from the seed: all, none, or a list of crash, pause, partition,

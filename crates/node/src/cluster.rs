@@ -179,7 +179,7 @@ impl Cluster for NodeCluster {
                     | None => "no answer".to_owned(),
                 };
                 let message = format!("{node} did not make a replica of {}: {why}", range.id);
-                return Err(SqlError::new(SqlState::CONNECTION_FAILURE, message));
+                return Err(SqlError::new(SqlState::RANGE_UNAVAILABLE, message));
             }
             Ok(())
         })

@@ -77,15 +77,26 @@ pub struct NodeConfig {
 fn gateway_side(
     gateway: &Gateway,
     clock: &NodeClock,
-    config: &txn::Config,
+    config: &NodeConfig,
     seed: Seed,
 ) -> (Arc<Router>, Arc<Coordinator>) {
     let sender: Arc<dyn RangeSender> = Arc::new(gateway.clone());
     let source = Arc::clone(clock.source());
-    let router = Router::new(sender, Arc::clone(&source), txn::RouterConfig::default(), seed.0 ^ 1);
-    let coordinator = Coordinator::new(Arc::clone(&router), source, config.clone(), seed.0);
+    let router = Router::new(sender, Arc::clone(&source), routing(config), seed.0 ^ 1);
+    let coordinator = Coordinator::new(Arc::clone(&router), source, config.txn.clone(), seed.0);
     (router, coordinator)
 }
+
+/// How this node's gateway looks for leaders. It waits out a fail-over before it calls a range
+/// unavailable: the lease of a leader that died may have just begun, and a candidate may fail once.
+fn routing(config: &NodeConfig) -> txn::RouterConfig {
+    let usual = txn::RouterConfig::default();
+    let fail_over = config.range.paxos.lease.saturating_mul(2) + FAIL_OVER_SLACK;
+    txn::RouterConfig { leaderless_patience: usual.leaderless_patience.max(fail_over), ..usual }
+}
+
+/// What a fail-over takes beside leases: elections, round trips around the world, syncs.
+const FAIL_OVER_SLACK: Duration = Duration::from_secs(2);
 
 /// What computation costs where time is virtual. Nothing, unless an experiment wants queues: a store
 /// that works does not listen, so messages wait for each other.
@@ -205,7 +216,7 @@ impl Node {
         );
         // Spans are numbered above those of former lives (T1).
         let tracer = Tracer::new(config.node, Arc::clone(clock.source()), clock.stamp().wall);
-        let (router, coordinator) = gateway_side(&gateway, &clock, &config.txn, seed);
+        let (router, coordinator) = gateway_side(&gateway, &clock, &config, seed);
         let cluster = NodeCluster {
             members,
             clock: Arc::clone(&clock),

@@ -208,6 +208,27 @@ impl Database {
 
     /// A catalog that may be used now.
     pub(crate) async fn catalog(&self) -> Result<Arc<Catalog>, Failure> {
+        self.catalog_until(None).await
+    }
+
+    /// The tables that are known here, if they may be out of date, so that the catalog has to be
+    /// read before a statement may use any. For what uses none: it needs no range, and no quorum.
+    pub(crate) fn catalog_out_of_date(&self) -> Option<Arc<Catalog>> {
+        match self.0.cache.current() {
+            Some((_, Age::Fresh | Age::Ripe)) => None,
+            Some((catalog, Age::Old)) => Some(catalog),
+            None => {
+                let none = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
+                Some(Arc::new(none))
+            }
+        }
+    }
+
+    /// A catalog that may be used now, if it can be had in time.
+    pub(crate) async fn catalog_until(
+        &self,
+        deadline: Option<Instant>,
+    ) -> Result<Arc<Catalog>, Failure> {
         match self.0.cache.current() {
             Some((catalog, Age::Fresh)) => Ok(catalog),
             Some((catalog, Age::Ripe)) => {
@@ -218,7 +239,7 @@ impl Database {
                 }
                 Ok(catalog)
             }
-            Some((_, Age::Old)) | None => self.0.cache.usable().await,
+            Some((_, Age::Old)) | None => self.0.cache.usable(deadline).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Errors on their way to the client: what the transaction layer says, in SQL's words.
 //!
 //! Three kinds are never mixed: what the client did wrong or must run again ([`SqlError`] with its
-//! SQLSTATE), what the cluster cannot do now (`57014`, `53300`), and the one unknown outcome
+//! SQLSTATE), what the cluster cannot do now (`57M01`, `57014`, `53300`), and the one unknown outcome
 //! (`40003`).
 
 use expr::{SqlError, SqlState};
@@ -88,7 +88,9 @@ fn explain(error: &TxnError, catalog: Option<&Catalog>) -> SqlError {
         TxnError::Retry(conflict) => retry(conflict, catalog),
         TxnError::Unknown { .. } => SqlError::new(state, error.to_string())
             .with_hint("The commit may have happened or not: look before you run it again."),
-        TxnError::Unavailable { .. } => SqlError::new(state, error.to_string()),
+        TxnError::Unavailable { .. } | TxnError::NoAnswer { .. } => {
+            SqlError::new(state, error.to_string())
+        }
         TxnError::Blocked { key, holder } => {
             SqlError::new(state, format!("canceling statement due to a lock on {}", named_key(key)))
                 .with_detail(format!("Transaction {} held it until the deadline.", holder.short()))

@@ -5,7 +5,7 @@
 //! *final* (it did not happen and will not) and *unknown* (40003: nobody reachable can tell).
 
 use clock::Timestamp;
-use keys::{Key, RangeId, Span, TxnId};
+use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{Conflict, ConflictKind, KvError, PushdownError};
 
 /// Why a statement or a commit failed. Except for [`TxnError::Unknown`], nothing was committed.
@@ -29,6 +29,14 @@ pub enum TxnError {
         range: RangeId,
         /// Its replicas and what was heard of them.
         missing: String,
+    },
+    /// A node did not answer a request that was its alone.
+    #[error("no answer from {node}: {cause}")]
+    NoAnswer {
+        /// The node.
+        node: NodeId,
+        /// What is known of the cause.
+        cause: String,
     },
     /// No range owns the key: the directory has a gap there.
     #[error("no range owns the key {key}")]
@@ -122,7 +130,8 @@ impl TxnError {
         match self {
             TxnError::Retry(_) => "40001",
             TxnError::Unknown { .. } => "40003",
-            TxnError::Unavailable { .. } | TxnError::Blocked { .. } => "57014",
+            TxnError::Unavailable { .. } | TxnError::NoAnswer { .. } => "57M01",
+            TxnError::Blocked { .. } => "57014",
             TxnError::NoRange { .. } => "58000",
             TxnError::LockBusy { .. } => "55P03",
             TxnError::TooLarge { .. } | TxnError::Oversized { .. } => "54000",
@@ -143,6 +152,7 @@ impl TxnError {
             TxnError::Retry(conflict) => Some(conflict),
             TxnError::Unknown { .. }
             | TxnError::Unavailable { .. }
+            | TxnError::NoAnswer { .. }
             | TxnError::NoRange { .. }
             | TxnError::Blocked { .. }
             | TxnError::LockBusy { .. }
@@ -199,7 +209,7 @@ impl From<KvError> for TxnError {
                 TxnError::TooLarge { what: "bytes written into one range", size: bytes, limit }
             }
             KvError::Program(error) => TxnError::Program(error),
-            KvError::AnswerLost { node, cause } => TxnError::Overloaded(format!("{node}: {cause}")),
+            KvError::AnswerLost { node, cause } => TxnError::NoAnswer { node, cause },
             KvError::Invalid(what) => TxnError::Invalid(what),
             KvError::AfterWait { error, .. } => (*error).into(),
         }

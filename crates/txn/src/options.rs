@@ -158,6 +158,10 @@ pub struct RouterConfig {
     pub backoff: Duration,
     /// The longest pause between rounds.
     pub backoff_max: Duration,
+    /// How long a range may be without anybody who answers as its leader before the caller hears that
+    /// it is unavailable, if its own deadline is further away. Longer than a fail-over takes: a lease,
+    /// an election and a few round trips. A leader that answers, be it that a lock is held, ends it.
+    pub leaderless_patience: Duration,
     /// How often an overloaded range is tried again before the caller hears of it.
     pub max_overloaded: u32,
     /// How often one operation follows ranges that split or moved.
@@ -172,6 +176,7 @@ impl Default for RouterConfig {
             attempt_timeout: Duration::from_millis(1_500),
             backoff: Duration::from_millis(10),
             backoff_max: Duration::from_millis(250),
+            leaderless_patience: Duration::from_secs(8),
             max_overloaded: 5,
             max_moves: 32,
         }

@@ -41,6 +41,16 @@ pub struct Client {
     home: NodeId,
     region: String,
     connected: Option<Connected>,
+    whim: Option<Whim>,
+}
+
+/// What a client does in the midst of its next statement, so long after it began.
+#[derive(Clone, Copy, Debug)]
+pub enum Whim {
+    /// It asks for the statement to be cancelled, and waits for the answer.
+    Cancel(Duration),
+    /// It goes away without a word.
+    HangUp(Duration),
 }
 
 struct Connected {
@@ -89,7 +99,12 @@ impl Client {
     /// A client at home on a node.
     pub fn new(world: World, process: u64, home: (NodeId, String), rng: ChaCha8Rng) -> Client {
         let (home, region) = home;
-        Client { process, rng, world, home, region, connected: None }
+        Client { process, rng, world, home, region, connected: None, whim: None }
+    }
+
+    /// Does this in the midst of the next statement.
+    pub fn take_whim(&mut self, whim: Whim) {
+        self.whim = Some(whim);
     }
 
     /// The time since the beginning.
@@ -217,7 +232,19 @@ impl Client {
     async fn ask(&mut self, text: &str) -> Result<Vec<Execution>, Failure> {
         let connected = self.connected.as_mut().filter(|connected| connected.node.lives());
         let Some(connected) = connected else { return Err(Failure::Unreachable) };
-        let node = connected.node.clone();
+        let (node, whim) = (connected.node.clone(), self.whim.take());
+        let cancel = connected.session.cancel_handle();
+        let whims = async move {
+            match whim {
+                Some(Whim::Cancel(after)) => {
+                    sleep(after).await;
+                    cancel.cancel();
+                    std::future::pending().await
+                }
+                Some(Whim::HangUp(after)) => sleep(after).await,
+                None => std::future::pending().await,
+            }
+        };
         let mut executions = Vec::new();
         let mut sink = |execution| executions.push(execution);
         // Whatever the node does for a session freezes and dies with the node.
@@ -226,6 +253,7 @@ impl Client {
             biased;
             () = node.death() => Err("the node died"),
             ended = timeout(PATIENCE, statement) => ended.map_err(|_| "nobody answered"),
+            () = whims => Err("the client went away"),
         };
         match ended {
             Ok(Ok(())) => Ok(executions),
@@ -240,6 +268,14 @@ impl Client {
     async fn execute(&mut self, text: &str) -> Result<Execution, Failure> {
         let mut executions = self.execute_all(text).await?;
         Ok(executions.pop().expect("every statement has a result"))
+    }
+
+    /// A statement of the transaction that was begun, in a session that keeps no history.
+    ///
+    /// # Errors
+    /// What the database says, or that nobody answered.
+    pub async fn go_on(&mut self, text: &str) -> Result<(), Failure> {
+        self.ask(text).await.map(drop)
     }
 
     /// A statement of the transaction that was begun.
@@ -303,6 +339,11 @@ fn note(node: NodeId, trouble: Option<&Failure>) -> Arc<str> {
 }
 
 impl Transaction<'_> {
+    /// Does this in the midst of the next statement.
+    pub fn take_whim(&mut self, whim: Whim) {
+        self.client.take_whim(whim);
+    }
+
     /// Where the client decides.
     pub fn rng(&mut self) -> &mut ChaCha8Rng {
         &mut self.client.rng

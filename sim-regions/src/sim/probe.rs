@@ -27,6 +27,9 @@ pub struct Probe {
     /// Whether it must fail, or not be answered in time.
     #[serde(default)]
     pub fails: bool,
+    /// The SQLSTATE it must fail with, in time; implies `fails`.
+    #[serde(default)]
+    pub sqlstate: Option<String>,
 }
 
 impl Probe {
@@ -35,19 +38,26 @@ impl Probe {
         sleep(self.at.0).await;
         let begun = Instant::now();
         let heard = match world.node(keys::NodeId(self.node)) {
-            None => Err("the node is down".to_owned()),
+            None => Err((String::new(), "the node is down".to_owned())),
             Some(_) => match timeout(self.within.0, client.execute_all(&self.sql)).await {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(Failure::Sql(error))) => Err(error.message.to_string()),
-                Ok(Err(Failure::Unreachable | Failure::Silent(_))) => Err("no answer".to_owned()),
-                Err(_) => Err(format!("no answer within {}", self.within)),
+                Ok(Err(Failure::Sql(error))) => {
+                    Err((error.sqlstate.code().to_owned(), error.message.to_string()))
+                }
+                Ok(Err(Failure::Unreachable | Failure::Silent(_))) => {
+                    Err((String::new(), "no answer".to_owned()))
+                }
+                Err(_) => Err((String::new(), format!("no answer within {}", self.within))),
             },
         };
         let took = clock::format_duration(begun.elapsed());
-        let heard = match (heard, self.fails) {
-            (Ok(()), false) | (Err(_), true) => None,
-            (Ok(()), true) => Some(format!("it should fail, and succeeded in {took}")),
-            (Err(why), false) => Some(why),
+        let fails = self.fails || self.sqlstate.is_some();
+        let heard = match (heard, &self.sqlstate) {
+            (Ok(()), _) => fails.then(|| format!("it should fail, and succeeded in {took}")),
+            (Err((code, why)), Some(wanted)) => {
+                (code != *wanted).then(|| format!("it should fail with {wanted}: {code} {why}"))
+            }
+            (Err((_, why)), None) => (!fails).then_some(why),
         };
         heard.map(|why| format!("{} at n{} at {}: {why}", self.sql, self.node, self.at))
     }

@@ -28,10 +28,12 @@
 //! sql = "SELECT * FROM register0"
 //! within = "1s"
 //! fails = false
+//! sqlstate = "57M01"         # it must fail with this, in time
 //! ```
 
 use std::{fs, time::Duration};
 
+use clock::Uncertainty;
 use serde::Deserialize;
 use timer::Tick;
 
@@ -45,9 +47,10 @@ use super::{
 use crate::Topology;
 
 /// Scenarios inside the program, by name.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 3] = [
     ("paused-leader", include_str!("../../scenarios/paused-leader.toml")),
     ("lost-region", include_str!("../../scenarios/lost-region.toml")),
+    ("lost-quorum", include_str!("../../scenarios/lost-quorum.toml")),
 ];
 
 /// A run written down.
@@ -150,7 +153,13 @@ fn check(options: &Options) -> Result<(), String> {
     if options.duration == Duration::ZERO {
         return Err("the duration is above zero".to_owned());
     }
-    let nodes = options.topology.node_layout(options.nodes_per_region).len();
+    let layout = options.topology.node_layout(options.nodes_per_region);
+    match options.epsilon.map(Uncertainty::fixed) {
+        None => options.topology.check_clocks(&layout)?,
+        Some(Ok(clock)) => options.topology.settings.check_clock("every node", clock)?,
+        Some(Err(error)) => return Err(error.to_string()),
+    }
+    let nodes = layout.len();
     for planned in options.plan.iter().flatten() {
         let beyond = planned.fault.nodes().into_iter().find(|n| *n == 0 || *n as usize > nodes);
         if let Some(node) = beyond {

@@ -14,12 +14,15 @@
 //! | `comments` | inserts into tables of three regions; others read all three | an insert seen without an acknowledged earlier one |
 //! | `linear` | reads, writes, compares and sets single registers | anything not linearizable |
 //! | `stale` | reads lists and registers as of some seconds ago | reads older than asked for |
+//! | `cancels` | cancels what it runs, goes away, runs out of time, and goes on behind a savepoint | what is left behind or half done; a range that trips over it |
 //! | `held` | locks a register for seconds; others read one and write the locked one | what was validated and not kept until the commit |
 //! | `unique` | changes rows under two unique keys, several per statement | an index that disagrees with its table at the end |
 //!
 //! Keys end in a number, which says in which region's table they are; so most transactions span
 //! groups led in several regions. Keys are left behind for new ones from time to time: histories stay
 //! small per key, and first writes are tried again and again.
+
+mod cancels;
 
 use std::{
     str::FromStr,
@@ -89,11 +92,13 @@ pub enum Workload {
     Held,
     /// Unique keys.
     Unique,
+    /// Statements that are given up.
+    Cancels,
 }
 
 impl Workload {
     /// All of them, with their names.
-    pub const ALL: [(Workload, &'static str); 13] = [
+    pub const ALL: [(Workload, &'static str); 14] = [
         (Workload::Bank, "bank"),
         (Workload::Append, "append"),
         (Workload::Register, "register"),
@@ -107,6 +112,7 @@ impl Workload {
         (Workload::Stale, "stale"),
         (Workload::Held, "held"),
         (Workload::Unique, "unique"),
+        (Workload::Cancels, "cancels"),
     ];
 
     /// Its name.
@@ -239,6 +245,7 @@ pub async fn step(workload: Workload, shop: &Shop, client: &mut Client) {
         Workload::Stale => stale(shop, client).await,
         Workload::Held => held(shop, client).await,
         Workload::Unique => unique(client).await,
+        Workload::Cancels => cancels::step(shop, client).await,
     }
 }
 
@@ -255,6 +262,7 @@ pub async fn read_back(workloads: &[Workload], shop: &Shop, client: &mut Client)
             Workload::Register => (Judged::Txn, 6, Kind::Register),
             Workload::Skew => (Judged::Txn, 8, Kind::Register),
             Workload::Held => (Judged::Txn, 6, Kind::Register),
+            Workload::Cancels => (Judged::Txn, 6, Kind::List),
             Workload::Monotonic => (Judged::Monotonic, 3, Kind::Register),
             Workload::Comments => (Judged::Comments, 3, Kind::Set),
             _ => continue,

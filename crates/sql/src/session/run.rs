@@ -51,8 +51,30 @@ impl Session {
         statement: &Statement,
         params: &[Option<Type>],
     ) -> Outcome<Arc<Plan>> {
-        let catalog = self.database.catalog().await?;
+        if let Some(plan) = self.plan_without_tables(statement, params) {
+            return Ok(plan);
+        }
+        let catalog = self.usable_catalog().await?;
         self.plan_for(statement, params, catalog).await
+    }
+
+    /// A plan of a statement that uses no table, where the catalog would have to be read first:
+    /// what needs no range needs no quorum. What the catalog does not know may be a table by now.
+    fn plan_without_tables(
+        &self,
+        statement: &Statement,
+        params: &[Option<Type>],
+    ) -> Option<Arc<Plan>> {
+        let catalog = self.database.catalog_out_of_date()?;
+        let plan = bind::plan(statement, params, &catalog, &self.context()).ok()?;
+        plan.tables.is_empty().then(|| Arc::new(plan))
+    }
+
+    /// A catalog that may be used now, waited for as long as the statement may take.
+    async fn usable_catalog(&self) -> Outcome<Arc<Catalog>> {
+        let deadline = self.deadline();
+        let reading = self.database.catalog_until(Some(deadline));
+        guarded(&self.shared, deadline, reading).await
     }
 
     async fn plan_for(
@@ -91,10 +113,12 @@ impl Session {
 
     /// The plan of a prepared statement, good for the catalog as it is now.
     async fn current_plan(&self, prepared: &Prepared) -> Outcome<Arc<Plan>> {
-        let catalog = self.database.catalog().await?;
-        if let Some(plan) = prepared.plan()
-            && is_current(&plan.tables, &catalog)
-        {
+        let kept = prepared.plan();
+        if let Some(plan) = kept.as_ref().filter(|plan| plan.tables.is_empty()) {
+            return Ok(plan.clone());
+        }
+        let catalog = self.usable_catalog().await?;
+        if let Some(plan) = kept.filter(|plan| is_current(&plan.tables, &catalog)) {
             return Ok(plan);
         }
         let inner = &prepared.0;

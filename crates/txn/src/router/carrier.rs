@@ -107,6 +107,8 @@ impl Carrier {
         let mut tour = Tour::new(range, hint, |node| self.sender.round_trip(node));
         let (mut heard, mut lost) = (Heard::default(), None);
         let (mut overloaded, mut blocked_nanos) = (0, 0);
+        // Since when nobody has answered as the leader.
+        let (mut leaderless, mut named) = (Instant::now(), None);
         loop {
             let node = match tour.step() {
                 Step::Ask(node) => node,
@@ -116,7 +118,7 @@ impl Carrier {
                 }
             };
             let begun = Instant::now();
-            if begun >= deadline {
+            if begun >= deadline || begun >= leaderless + self.config.leaderless_patience {
                 return Sent { result: Err(heard.unavailable(range)), lost, blocked_nanos };
             }
             let end = deadline.min(begun + self.config.attempt_timeout);
@@ -132,6 +134,10 @@ impl Carrier {
                 Err(successor) => {
                     lost = Some(format!("no answer from {node}, and {successor} leads by now"));
                     self.led_by(range.id, Some(node), Some(successor));
+                    // One that leads without a lease says so again and again, and cannot answer.
+                    if named.replace(successor) != Some(successor) {
+                        leaderless = Instant::now();
+                    }
                     tour.failed(node);
                     tour.not_leader(node, Some(successor));
                     continue;
@@ -145,6 +151,7 @@ impl Carrier {
                     tour.failed(node);
                 }
                 Advice::AskAgain if end < deadline => {
+                    leaderless = Instant::now();
                     if begun.elapsed() < self.config.attempt_timeout / 2 {
                         self.pause(0, deadline).await;
                     }
@@ -152,6 +159,7 @@ impl Carrier {
                 }
                 Advice::AskLater if overloaded < self.config.max_overloaded => {
                     self.pause(overloaded, deadline).await;
+                    leaderless = Instant::now();
                     overloaded += 1;
                     tour.again(node);
                 }
@@ -213,10 +221,11 @@ impl Carrier {
     ) -> Result<Reply, KvError> {
         let order = nearest_first(range, |node| self.sender.round_trip(node));
         let mut heard = Heard::default();
+        let mut useless = Instant::now();
         for round in 0.. {
             for node in &order {
                 let now = Instant::now();
-                if now >= deadline {
+                if now >= deadline || now >= useless + self.config.leaderless_patience {
                     return Err(heard.unavailable(range));
                 }
                 let end = deadline.min(now + self.config.attempt_timeout);
@@ -228,6 +237,9 @@ impl Carrier {
                         | KvError::Overloaded(_)
                         | KvError::Blocked { .. }),
                     ) => {
+                        if matches!(error, KvError::Blocked { .. } | KvError::Overloaded(_)) {
+                            useless = Instant::now();
+                        }
                         heard.0.insert(*node, error.to_string());
                     }
                     Err(error) => {

@@ -323,9 +323,30 @@ async fn a_range_without_replicas_is_named() {
     let mut txn = coordinator.begin(TxnOptions::default());
     txn.set_deadline(Some(Instant::now() + std::time::Duration::from_secs(3)));
     let error = txn.get(&[key("b")]).await.unwrap_err();
-    assert_eq!(error.sqlstate(), "57014");
+    assert_eq!(error.sqlstate(), "57M01");
     assert!(error.to_string().contains("r1 is unavailable"), "{error}");
     assert!(error.to_string().contains("among n1, n2, n3; n1: no answer"), "{error}");
+}
+
+/// Nobody is waited for until the statement's own deadline where a fail-over would be over by now; a
+/// leader that holds a lock is there, and is.
+#[tokio::test(start_paused = true)]
+async fn a_range_without_a_leader_is_given_up_after_a_fail_over() {
+    let (cluster, coordinator) = cluster();
+    let patience = crate::RouterConfig::default().leaderless_patience;
+    let mut old = coordinator.begin(TxnOptions::default());
+    old.lock(vec![key("b")], LockWait::Wait).await.unwrap();
+    let mut young = coordinator.begin(TxnOptions::default());
+    let begun = Instant::now();
+    young.set_deadline(Some(begun + patience * 3));
+    let error = young.lock(vec![key("b")], LockWait::Wait).await.unwrap_err();
+    assert_eq!((error.sqlstate(), begun.elapsed()), ("57014", patience * 3), "{error}");
+    (1..=3).for_each(|node| cluster.crash(NodeId(node)));
+    let begun = Instant::now();
+    let mut txn = coordinator.begin(TxnOptions::default());
+    let error = txn.get(&[key("b")]).await.unwrap_err();
+    assert_eq!(error.sqlstate(), "57M01", "{error}");
+    assert!(begun.elapsed() < patience + patience / 4, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
