@@ -149,8 +149,8 @@ fn crashes_of_all_nodes_lose_nothing_acknowledged() {
     assert!(report.count(Outcome::Ok) > 100, "hardly anything ran");
 }
 
-/// What clients give up leaves nothing behind that trips a range or shows in a history. Before cancels
-/// travelled, seed 1 of these ended in a panic: a range met the read of a transaction that it decided.
+/// What clients give up leaves nothing behind that trips a range or shows in a history. What a range
+/// once tripped over is shown in small by its script `read_outlived_by_its_transaction_is_dropped`.
 #[test]
 fn clients_that_give_up_leave_nothing_behind() {
     for (seed, topology) in [(1, "three-regions"), (2, "one-region")] {
