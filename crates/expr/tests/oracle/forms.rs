@@ -422,58 +422,61 @@ fn arrays(random: &mut Random) -> String {
     format!("{}::{ty}", quoted(&out))
 }
 
+/// Pieces of regular expressions.
+const PIECES: &[&str] = &[
+    "a",
+    "b",
+    "ab",
+    ".",
+    "\\d",
+    "\\s",
+    "\\w",
+    "\\D",
+    "\\S",
+    "\\W",
+    "[ab]",
+    "[^a]",
+    "[a-c]",
+    "[[:alpha:]]",
+    "[[:digit:]_]",
+    "[[:space:]]",
+    "[\\d-]",
+    "[]a]",
+    "(a|b)",
+    "(?:ab)",
+    "\\m",
+    "\\M",
+    "\\y",
+    "\\b",
+    "\\.",
+    "\\n",
+    "\\u00e9",
+    "\\x41",
+    "{",
+    "}",
+    "[a&&b]",
+    "[a-]",
+    "()",
+    "|",
+    "(?=a)",
+    "(a)\\1",
+    "\\A",
+    "\\Z",
+    "\\q",
+    "[[:foo:]]",
+    ")",
+    "é",
+    "[b-a]",
+    "#",
+    "~",
+    "-",
+];
+
 fn patterns(random: &mut Random) -> String {
     let mut pattern =
         random.pick(&["", "", "", "^", "(?i)", "***=", "(?q)", "(?x)", "(?w)"]).to_owned();
     for _ in 0..=random.below(4) {
-        pattern.push_str(random.pick(&[
-            "a",
-            "b",
-            "ab",
-            ".",
-            "\\d",
-            "\\s",
-            "\\w",
-            "\\D",
-            "\\S",
-            "\\W",
-            "[ab]",
-            "[^a]",
-            "[a-c]",
-            "[[:alpha:]]",
-            "[[:digit:]_]",
-            "[[:space:]]",
-            "[\\d-]",
-            "[]a]",
-            "(a|b)",
-            "(?:ab)",
-            "\\m",
-            "\\M",
-            "\\y",
-            "\\b",
-            "\\.",
-            "\\n",
-            "\\u00e9",
-            "\\x41",
-            "{",
-            "}",
-            "[a&&b]",
-            "[a-]",
-            "()",
-            "|",
-            "(?=a)",
-            "(a)\\1",
-            "\\A",
-            "\\Z",
-            "\\q",
-            "[[:foo:]]",
-            ")",
-            "é",
-            "[b-a]",
-            "#",
-            "~",
-            "-",
-        ]));
+        pattern.push_str(random.pick(PIECES));
         if random.one_in(3) {
             pattern.push_str(random.pick(&[
                 "*", "+", "?", "*?", "+?", "{2}", "{1,}", "{0,2}", "{2,1}", "{300}", "**", "{1",
@@ -494,6 +497,26 @@ fn patterns(random: &mut Random) -> String {
     let op = random.pick(&["~", "~", "~*", "!~"]);
     format!("{} {op} {}", quoted(&text), quoted(&pattern))
 }
+
+/// Functions over strings that blanks may pad.
+const BLANK_CALLS: &[&str] = &[
+    "greatest('a'::char(3), 'b ')",
+    "nullif('a'::char(3), 'a')",
+    "nullif('a'::char(3), 'b')",
+    "ARRAY['a'::char(3), 'b']",
+    "array_to_string(ARRAY['a'::char(3)], ',')",
+    "'ab'::char(4) = ANY (ARRAY['ab'::char(7)])",
+    "bit_length('a'::char(3))",
+    "char_length('a'::char(3))",
+    "md5('a'::char(3))",
+    "replace('a b'::char(5), ' ', '-')",
+    "'a'::char(3)::char(2)",
+    "'abc'::char(5)::char(2)",
+    "'a'::char(5)::varchar(3)",
+    "reverse('ab'::char(4))",
+    "true::char(5)",
+    "rpad('a'::char(3), 5, 'x')",
+];
 
 fn blanks(random: &mut Random) -> String {
     let text = |random: &mut Random| {
@@ -537,25 +560,6 @@ fn blanks(random: &mut Random) -> String {
         ),
         11 => format!("({left}) IN ({right}, 'ab')"),
         12 => format!("upper({left}) || '|' || substr({left}, 2)"),
-        _ => random
-            .pick(&[
-                "greatest('a'::char(3), 'b ')",
-                "nullif('a'::char(3), 'a')",
-                "nullif('a'::char(3), 'b')",
-                "ARRAY['a'::char(3), 'b']",
-                "array_to_string(ARRAY['a'::char(3)], ',')",
-                "'ab'::char(4) = ANY (ARRAY['ab'::char(7)])",
-                "bit_length('a'::char(3))",
-                "char_length('a'::char(3))",
-                "md5('a'::char(3))",
-                "replace('a b'::char(5), ' ', '-')",
-                "'a'::char(3)::char(2)",
-                "'abc'::char(5)::char(2)",
-                "'a'::char(5)::varchar(3)",
-                "reverse('ab'::char(4))",
-                "true::char(5)",
-                "rpad('a'::char(3), 5, 'x')",
-            ])
-            .to_owned(),
+        _ => random.pick(BLANK_CALLS).to_owned(),
     }
 }
