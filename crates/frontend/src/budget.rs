@@ -64,14 +64,11 @@ impl Budget {
 
     /// A message begins to arrive; it holds nothing yet.
     pub fn arrival(&self) -> Charge {
-        let give_way = Arc::new(Notify::new());
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        let arrival = Arrival { since: Instant::now(), give_way: give_way.clone(), told: false };
-        state.arriving.insert(number, arrival);
         drop(state);
-        Charge { budget: self.clone(), number, bytes: 0, give_way }
+        Charge { budget: self.clone(), number, bytes: 0, give_way: Arc::default() }
     }
 }
 
@@ -106,6 +103,12 @@ impl Charge {
         let mut state = self.budget.state();
         if let Some(free) = state.free.checked_sub(bytes) {
             state.free = free;
+            if self.bytes == 0 {
+                // Only now can it give way: before, there was nothing to give.
+                let give_way = self.give_way.clone();
+                let arrival = Arrival { since: Instant::now(), give_way, told: false };
+                state.arriving.insert(self.number, arrival);
+            }
             self.bytes += bytes;
             return true;
         }

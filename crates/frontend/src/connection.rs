@@ -94,7 +94,7 @@ impl<'a> Connection<'a> {
                 Err(Broken::Protocol(error)) => return Err(End::Told(error)),
             };
             let (kind, body, _charge) = frame.into_parts();
-            if self.skipping && kind.is_extended() {
+            if self.skipping && !kind.ends_skipping() {
                 continue;
             }
             let handled = match body.and_then(|body| Message::decode(kind, body)) {
@@ -103,7 +103,8 @@ impl<'a> Connection<'a> {
                 Err(error) => Err(error.into()),
             };
             match handled {
-                Ok(()) => {}
+                // A client may send for ever without asking for an answer.
+                Ok(()) => self.intake.wire.flush_if_full().await?,
                 Err(Trouble::Connection(end)) => return Err(end),
                 Err(Trouble::Statement(error, text)) => {
                     self.tell(&error, text.as_deref(), kind).await?;
@@ -238,6 +239,7 @@ impl<'a> Connection<'a> {
                 self.notices();
             }
             self.intake.wire.answers.command_complete(&tag);
+            self.intake.wire.flush_if_full().await?;
         }
         self.ready().await.map_err(Trouble::Connection)
     }

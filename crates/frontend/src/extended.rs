@@ -1,46 +1,64 @@
 //! The extended protocol: statements prepared, bound, described and executed.
 
-use expr::{SqlError, SqlState, Type};
-use sql::Execution;
+use expr::{Datum, SqlError, SqlState, Type};
+use sql::{Execution, Held, Prepared, Row};
 
 use crate::{
     connection::{Connection, Handled, Trouble},
     message::{Bind, Parse, Target},
     rows::{self, Format},
-    store::{self, Portal, Progress, Rows, Statement},
+    store::{self, Parameters, Portal, Progress, Rows, Statement},
 };
+
+/// Roughly what a statement or portal takes besides its texts and values, in bytes.
+const ENTRY_BYTES: usize = 256;
 
 impl Connection<'_> {
     pub(crate) async fn parse(&mut self, parse: Parse) -> Handled {
         let Parse { name, text, types } = parse;
         let at = |error| Trouble::Statement(error, Some(text.clone()));
+        if name.is_empty() {
+            // The unnamed one makes room for the next, whatever comes of that.
+            self.store.close_statement(&name);
+        }
         let mut statements = self.session.parse(&text).map_err(at)?;
         if statements.len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(SqlError::syntax(message).into());
         }
-        let prepared = match statements.pop() {
-            None => None,
+        let entry = ENTRY_BYTES + name.len();
+        match statements.pop() {
+            None => {
+                let held = self.session.hold(entry)?;
+                self.keep_empty(&name, held)?;
+            }
             Some(statement) => {
                 let types = parameter_types(&types)?;
+                let bytes = entry + statement.memory() + size_of_val(&*types);
+                let held = self.session.hold(bytes)?;
                 let preparing = self.session.prepare_for_client(&statement, &types);
-                Some(self.intake.attend(&self.cancel, preparing).await?.map_err(at)?)
+                let prepared = self.intake.attend(&self.cancel, preparing).await?.map_err(at)?;
+                prepared.keep(held);
+                self.keep(&name, prepared)?;
             }
-        };
-        self.keep(&name, prepared)?;
+        }
         self.intake.wire.answers.parse_complete();
         Ok(())
     }
 
     /// Named statements are the session's, which knows those of `PREPARE` as well.
-    fn keep(&mut self, name: &str, statement: Statement) -> Result<(), SqlError> {
-        match statement {
-            Some(prepared) if !name.is_empty() && !self.store.has_statement(name) => {
-                self.session.keep_statement(name, prepared)
-            }
-            None if self.session.statement(name).is_some() => Err(store::duplicate(name)),
-            statement => self.store.prepare(name, statement),
+    fn keep(&mut self, name: &str, prepared: Prepared) -> Result<(), SqlError> {
+        if name.is_empty() || self.store.has_statement(name) {
+            return self.store.prepare(name, Some(prepared), None);
         }
+        self.session.keep_statement(name, prepared)
+    }
+
+    fn keep_empty(&mut self, name: &str, held: Held) -> Result<(), SqlError> {
+        if self.session.statement(name).is_some() {
+            return Err(store::duplicate(name));
+        }
+        self.store.prepare(name, None, Some(held))
     }
 
     fn statement(&self, name: &str) -> Result<Statement, SqlError> {
@@ -51,6 +69,10 @@ impl Connection<'_> {
     }
 
     pub(crate) fn bind(&mut self, bind: Bind) -> Handled {
+        if bind.portal.is_empty() {
+            self.store.close_portal("");
+            self.session.portals().remove("");
+        }
         let statement = self.statement(&bind.statement)?;
         let (types, columns) = match &statement {
             None => (&[] as &[Type], 0),
@@ -59,9 +81,14 @@ impl Connection<'_> {
             }
         };
         let context = self.session.context();
-        let parameters = rows::parameters(&bind.values, &bind.formats, types, &context)?;
+        let values = rows::parameters(&bind.values, &bind.formats, types, &context)?;
+        let held = Some(self.session.hold(values.iter().map(Datum::memory).sum())?);
+        let parameters = Parameters { values, held };
         let formats = rows::formats(&bind.result_formats, columns, "result")?;
-        let portal = Portal { statement, parameters, formats, progress: Progress::Bound };
+        // Its name is known to the session as well.
+        let bytes = ENTRY_BYTES + 2 * bind.portal.len() + size_of_val(&*formats);
+        let held = self.session.hold(bytes)?;
+        let portal = Portal { statement, parameters, formats, progress: Progress::Bound, held };
         self.store.bind(&bind.portal, portal)?;
         self.session.portals().insert(bind.portal);
         self.intake.wire.answers.bind_complete();
@@ -106,10 +133,14 @@ impl Connection<'_> {
             }
             let parameters = std::mem::take(&mut portal.parameters);
             portal.progress = Progress::Done;
-            if self.session.runs_alone(&prepared) && self.intake.more_follows().await? {
+            let mut alone = self.session.runs_alone(&prepared);
+            if alone && self.intake.more_follows().await? {
                 self.session.join_pipeline(&prepared);
+                alone = false;
             }
-            let running = self.session.execute(&prepared, parameters);
+            // What the values take is given back once the statement has run.
+            let Parameters { values, held: _held } = parameters;
+            let running = self.session.execute(&prepared, values);
             let outcome = self.intake.attend(&self.cancel, running).await?;
             let text = || Some(prepared.statement().sql().to_owned());
             let execution = outcome.map_err(|error| Trouble::Statement(error, text()))?;
@@ -121,12 +152,24 @@ impl Connection<'_> {
                     return Ok(());
                 }
                 Execution::Rows { columns, rows, tag } => {
-                    let rows = Rows { columns, rest: rows.into_iter(), tag };
+                    // Behind a statement that is alone comes Sync, which is the end of its portal.
+                    let held = if alone { None } else { self.hold_rest(&rows, max_rows)? };
+                    let rows = Rows { columns, rest: rows.into_iter(), tag, held };
                     self.store.portal(name)?.progress = Progress::Rows(rows);
                 }
             }
         }
         self.send_rows(name, max_rows).await
+    }
+
+    /// Memory for the rows that this Execute does not ask for, if there are any.
+    fn hold_rest(&self, rows: &[Row], max_rows: i32) -> Result<Option<Held>, SqlError> {
+        let rest = row_limit(max_rows).and_then(|limit| rows.get(limit..)).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let row = |row: &Row| size_of::<Row>() + row.iter().map(Datum::memory).sum::<usize>();
+        self.session.hold(rest.iter().map(row).sum()).map(Some)
     }
 
     /// `DEALLOCATE ALL`, `DISCARD ALL` and `CLOSE` reach the protocol's statements and portals as
@@ -149,7 +192,7 @@ impl Connection<'_> {
 
     /// The next rows of a portal; at most `max_rows`, all if it is not positive.
     async fn send_rows(&mut self, name: &str, max_rows: i32) -> Handled {
-        let limit = usize::try_from(max_rows).ok().filter(|rows| *rows > 0);
+        let limit = row_limit(max_rows);
         let portal = self.store.portal(name)?;
         let formats = portal.formats.clone();
         // While they are sent the portal has none: whatever goes wrong, no row goes out twice.
@@ -173,6 +216,11 @@ impl Connection<'_> {
         } else {
             self.intake.wire.answers.command_complete(&rows.tag_of(sent));
         }
+        if rows.rest.len() == 0 {
+            // The room of rows that were sent is not kept, however long the portal is.
+            rows.rest = Vec::new().into_iter();
+            rows.held = None;
+        }
         self.store.portal(name)?.progress = Progress::Rows(rows);
         Ok(())
     }
@@ -191,6 +239,11 @@ impl Connection<'_> {
         self.intake.wire.answers.close_complete();
         Ok(())
     }
+}
+
+/// How many rows an Execute asks for; `None`: all.
+fn row_limit(max_rows: i32) -> Option<usize> {
+    usize::try_from(max_rows).ok().filter(|rows| *rows > 0)
 }
 
 /// The types a client declared for its parameters; zero leaves one open.

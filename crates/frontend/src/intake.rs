@@ -1,19 +1,32 @@
 //! Messages of one client, also those that arrive while a statement runs.
+//!
+//! What arrives meanwhile is read ahead, but not all of it: at [`AHEAD_BYTES`], or at the header of
+//! a long message, reading stops. Long messages share memory with all clients of the node, and one
+//! that waits for a statement to end would keep the others from theirs for as long. The rest waits in
+//! the socket; whether the client hung up behind it is looked for all the time.
+//!
+//! HAZARD: a client's going stands behind what it sent. If that is more than the sockets' buffers
+//! take, it cannot be seen before its statement ends, at its `statement_timeout` at the latest.
 
 use std::{collections::VecDeque, io, time::Duration};
 
 use sql::CancelHandle;
+use tokio::time::timeout;
 
 use crate::{
     message::Kind,
     server::gone,
-    wire::{Broken, Frame, Wire},
+    wire::{Ahead, Broken, Frame, Wire},
 };
 
 /// Memory of messages read ahead while a statement runs, in bytes; then the client has to wait.
 const AHEAD_BYTES: usize = 256 * 1024;
 /// How long a statement of a client that went away may take to end after it was cancelled.
 const LAST_STATEMENT: Duration = Duration::from_secs(60);
+
+/// How long the message behind an Execute is waited for. A client sends it at once, unless it has
+/// forgotten it, or wants to see first what the statement does.
+const PIPELINE_PATIENCE: Duration = Duration::from_millis(10);
 
 /// The messages of a client.
 #[derive(Debug)]
@@ -49,15 +62,16 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Reads one message ahead; whether there was one.
+    /// Reads one message ahead; `false`: what comes next is not read ahead.
     async fn look_ahead(&mut self) -> io::Result<bool> {
-        match self.wire.frame().await {
-            Ok(Some(frame)) => {
+        match self.wire.ahead().await {
+            Ok(Ahead::Whole(frame)) => {
                 self.ahead_bytes += frame.size();
                 self.ahead.push_back(frame);
                 Ok(true)
             }
-            Ok(None) => Err(gone()),
+            Ok(Ahead::Long) => Ok(false),
+            Ok(Ahead::Left) => Err(gone()),
             Err(Broken::Connection(error)) => Err(error),
             Err(broken @ Broken::Protocol(_)) => {
                 self.broken = Some(broken);
@@ -69,24 +83,25 @@ impl<'a> Intake<'a> {
     /// Whether anything but `Sync` comes next, so that the statement about to run is not the only one
     /// of its pipeline: only that one is a transaction of its own, retried after conflicts (X10).
     ///
-    /// Waits for the next message if there is none yet. That delays nobody: without `Flush` or
-    /// `Sync` the client is owed no answer.
+    /// Waits a moment for the next message if there is none yet. That delays hardly anybody: without
+    /// `Flush` or `Sync` the client is owed no answer. If none comes, more may.
     ///
     /// # Errors
     /// The client is gone.
     pub async fn more_follows(&mut self) -> io::Result<bool> {
+        timeout(PIPELINE_PATIENCE, self.look_for_more()).await.unwrap_or(Ok(true))
+    }
+
+    async fn look_for_more(&mut self) -> io::Result<bool> {
         let mut next = 0;
         loop {
             match self.ahead.get(next).map(|frame| frame.kind) {
                 Some(Kind::Close) => next += 1,
                 Some(Kind::Sync) => return Ok(false),
                 Some(_) => return Ok(true),
-                None if self.ahead_bytes >= AHEAD_BYTES => return Ok(true),
-                None => {
-                    if self.broken.is_some() || !self.look_ahead().await? {
-                        return Ok(true);
-                    }
-                }
+                // No Sync is long.
+                None if self.is_full() || !self.look_ahead().await? => return Ok(true),
+                None => {}
             }
         }
     }
@@ -102,19 +117,34 @@ impl<'a> Intake<'a> {
         running: impl Future<Output = T>,
     ) -> io::Result<T> {
         tokio::pin!(running);
+        let error = tokio::select! {
+            biased;
+            outcome = &mut running => return Ok(outcome),
+            error = self.watch() => error,
+        };
+        cancel.cancel();
+        // A commit under way is let to its end, for its outcome's sake.
+        drop(timeout(LAST_STATEMENT, running).await);
+        Err(error)
+    }
+
+    /// Reads ahead what may be, and returns once the client is gone.
+    async fn watch(&mut self) -> io::Error {
         loop {
-            let watching = self.broken.is_none() && self.ahead_bytes < AHEAD_BYTES;
-            let heard = tokio::select! {
-                biased;
-                outcome = &mut running => return Ok(outcome),
-                heard = self.look_ahead(), if watching => heard,
-            };
-            if let Err(error) = heard {
-                cancel.cancel();
-                // A commit under way is let to its end, for its outcome's sake.
-                drop(tokio::time::timeout(LAST_STATEMENT, running).await);
-                return Err(error);
+            let read = if self.is_full() { Ok(false) } else { self.look_ahead().await };
+            match read {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.wire.hung_up().await;
+                    return gone();
+                }
+                Err(error) => return error,
             }
         }
+    }
+
+    /// Whether nothing more is read ahead, whatever comes.
+    fn is_full(&self) -> bool {
+        self.broken.is_some() || self.ahead_bytes >= AHEAD_BYTES
     }
 }

@@ -6,7 +6,7 @@
 //!               v                                             |
 //!   Query: statements, results, ReadyForQuery ----------------+
 //!   Parse, Bind, Describe, Execute ... Sync: ReadyForQuery ---+
-//!               | error: everything up to Sync is skipped
+//!               | error: everything up to Sync is skipped, also a Query
 //! ```
 //!
 //! Answers are written to a buffer, and the buffer goes out when the client waits for it (after
@@ -20,8 +20,10 @@
 //!   (`wire`), long ones share a budget of the node (`budget`), and a body is held against its
 //!   length wherever it is read (`message`).
 //! - Bounds: connections that have not said who they are (`lobby`), sessions, prepared statements and
-//!   portals per session. At each the client gets an error with its SQLSTATE, and nothing else is
-//!   harmed.
+//!   portals per session, by number (`store`) and by their bytes ([`sql::Held`]). At each the client
+//!   gets an error with its SQLSTATE, and nothing else is harmed.
+//! - Who sends without reading is not read for ever: answers are sent whenever they are many, after
+//!   every message and statement, and nothing is read while they cannot be.
 //! - A client that goes away, or takes nothing of its answers for a minute: its session is closed,
 //!   which rolls back and leaves no lock. Its going is noticed also while a statement runs.
 //! - A panic in a session is told to its client (`XX000`), logged and counted, and ends that session

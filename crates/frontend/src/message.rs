@@ -80,12 +80,13 @@ impl Kind {
         })
     }
 
-    /// Whether an error in it makes the server skip everything up to Sync.
-    pub fn is_extended(self) -> bool {
+    /// Whether it is heard while everything up to Sync is skipped. Nothing else is, also no simple
+    /// query: what a client sent behind an error counts on what failed.
+    pub fn ends_skipping(self) -> bool {
         match self {
-            Kind::Parse | Kind::Bind | Kind::Describe | Kind::Execute | Kind::Close => true,
-            Kind::Flush => true,
-            Kind::Query | Kind::Sync | Kind::Call | Kind::Copy | Kind::Terminate => false,
+            Kind::Sync | Kind::Terminate => true,
+            Kind::Parse | Kind::Bind | Kind::Describe | Kind::Execute | Kind::Close => false,
+            Kind::Flush | Kind::Query | Kind::Call | Kind::Copy => false,
         }
     }
 

@@ -1,10 +1,13 @@
 //! Portals of one connection, and those of its prepared statements that SQL cannot name: the unnamed
 //! one, and empty ones. All others are the session's.
+//!
+//! Each holds its memory of what a session and the node may keep ([`Held`]); their numbers are bounded
+//! besides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use expr::{Datum, SqlError, SqlState};
-use sql::{Prepared, ResultColumn, Row};
+use sql::{Held, Prepared, ResultColumn, Row};
 
 use crate::rows::Format;
 
@@ -22,11 +25,23 @@ pub struct Portal {
     /// What it runs.
     pub statement: Statement,
     /// With what; taken at the first Execute.
-    pub parameters: Vec<Datum>,
+    pub parameters: Parameters,
     /// How results are wanted, one per column.
     pub formats: Vec<Format>,
     /// How far it is.
     pub progress: Progress,
+    /// Its own memory: its name, and the formats.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub held: Held,
+}
+
+/// Values for a statement.
+#[derive(Debug, Default)]
+pub struct Parameters {
+    /// One for each parameter.
+    pub values: Vec<Datum>,
+    /// Their memory; `None`: they were taken.
+    pub held: Option<Held>,
 }
 
 /// How far a portal is.
@@ -49,6 +64,8 @@ pub struct Rows {
     pub rest: std::vec::IntoIter<Row>,
     /// The command tag as if all were sent at once.
     pub tag: String,
+    /// The memory of those that have to wait for another Execute; `None`: none has to.
+    pub held: Option<Held>,
 }
 
 impl Rows {
@@ -63,21 +80,30 @@ impl Rows {
     }
 }
 
+/// A statement, and the memory of its name if it has any; its own it holds itself.
+#[derive(Debug)]
+struct Kept(Statement, #[expect(dead_code, reason = "held for its drop")] Option<Held>);
+
 /// What one connection has prepared and bound. The empty name is replaced without a word.
 #[derive(Debug, Default)]
 pub struct Store {
-    statements: BTreeMap<String, Statement>,
+    statements: BTreeMap<String, Kept>,
     portals: BTreeMap<String, Portal>,
 }
 
 impl Store {
     /// Keeps a prepared statement.
-    pub fn prepare(&mut self, name: &str, statement: Statement) -> Result<(), SqlError> {
+    pub fn prepare(
+        &mut self,
+        name: &str,
+        statement: Statement,
+        held: Option<Held>,
+    ) -> Result<(), SqlError> {
         if !name.is_empty() && self.has_statement(name) {
             return Err(duplicate(name));
         }
         limit(self.statements.len(), MAX_STATEMENTS, "prepared statements")?;
-        self.statements.insert(name.to_owned(), statement);
+        self.statements.insert(name.to_owned(), Kept(statement, held));
         Ok(())
     }
 
@@ -88,7 +114,7 @@ impl Store {
 
     /// A prepared statement.
     pub fn statement(&self, name: &str) -> Result<&Statement, SqlError> {
-        self.statements.get(name).ok_or_else(|| {
+        self.statements.get(name).map(|Kept(statement, _)| statement).ok_or_else(|| {
             SqlError::new(
                 SqlState::INVALID_SQL_STATEMENT_NAME,
                 format!("prepared statement \"{name}\" does not exist"),
@@ -170,13 +196,13 @@ mod tests {
     #[test]
     fn names_are_unique_but_for_the_empty_one() {
         let mut store = Store::default();
-        store.prepare("", None).unwrap();
-        store.prepare("", None).unwrap();
-        store.prepare("a", None).unwrap();
-        assert_eq!(store.prepare("a", None).unwrap_err().sqlstate.code(), "42P05");
+        store.prepare("", None, None).unwrap();
+        store.prepare("", None, None).unwrap();
+        store.prepare("a", None, None).unwrap();
+        assert_eq!(store.prepare("a", None, None).unwrap_err().sqlstate.code(), "42P05");
         assert_eq!(store.statement("b").unwrap_err().sqlstate.code(), "26000");
         store.close_statement("a");
-        store.prepare("a", None).unwrap();
+        store.prepare("a", None, None).unwrap();
         assert_eq!(store.portal("p").unwrap_err().sqlstate.code(), "34000");
     }
 
@@ -184,8 +210,8 @@ mod tests {
     fn a_connection_holds_a_bounded_number_of_statements() {
         let mut store = Store::default();
         for number in 0..MAX_STATEMENTS {
-            store.prepare(&format!("s{number}"), None).unwrap();
+            store.prepare(&format!("s{number}"), None, None).unwrap();
         }
-        assert_eq!(store.prepare("one more", None).unwrap_err().sqlstate.code(), "54000");
+        assert_eq!(store.prepare("one more", None, None).unwrap_err().sqlstate.code(), "54000");
     }
 }

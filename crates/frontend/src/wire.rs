@@ -18,9 +18,9 @@ use std::{io, time::Duration};
 use bytes::{Buf, BufMut};
 use expr::{SqlError, SqlState};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
@@ -40,6 +40,8 @@ const INPUT_BYTES: usize = 10 * 1024;
 const FIRST_BYTES: usize = 64 * 1024;
 /// How long a client may take nothing of what it is sent.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(60);
+/// How often a socket that is not read is looked at for its client's going.
+const WATCH_PAUSE: Duration = Duration::from_millis(100);
 /// How long the last words to a client may take, and its own last words are listened to: a socket
 /// closed with something unread takes back what was sent.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -65,6 +67,17 @@ impl Frame {
     pub fn into_parts(self) -> (Kind, Result<Vec<u8>, SqlError>, Option<Charge>) {
         (self.kind, self.body, self.charge)
     }
+}
+
+/// What came while nobody waited for it.
+#[derive(Debug)]
+pub enum Ahead {
+    /// A message that takes no memory of others.
+    Whole(Frame),
+    /// A long one begins; nothing of its body is read.
+    Long,
+    /// Nothing more: the client left.
+    Left,
 }
 
 /// Why nothing more can be read.
@@ -174,6 +187,35 @@ impl Wire {
             if read == 0 {
                 return Ok(None);
             }
+        }
+    }
+
+    /// The next message, unless it is a long one: nothing is taken of the node's budget.
+    ///
+    /// # Errors
+    /// As [`Wire::frame`].
+    pub async fn ahead(&mut self) -> Result<Ahead, Broken> {
+        loop {
+            if let Some(frame) = self.whole_frame()? {
+                return Ok(Ahead::Whole(frame));
+            }
+            if matches!(self.arriving, Arriving::Long(..)) {
+                return Ok(Ahead::Long);
+            }
+            if self.read_input().await? == 0 {
+                return Ok(Ahead::Left);
+            }
+        }
+    }
+
+    /// Returns once the client has hung up, though there may be something of it to read before.
+    pub async fn hung_up(&self) {
+        // What can be read makes the socket ready at once and tells nothing: hence the pauses.
+        while let Ok(ready) = self.stream.ready(Interest::READABLE).await {
+            if ready.is_read_closed() {
+                return;
+            }
+            sleep(WATCH_PAUSE).await;
         }
     }
 

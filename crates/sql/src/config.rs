@@ -20,6 +20,10 @@ pub struct Config {
     pub max_plans: usize,
     /// Sessions at a time. Beyond: `53300`.
     pub max_sessions: usize,
+    /// Bytes of prepared statements, portals and their rows that a session may keep. Beyond: `53200`.
+    pub session_kept: usize,
+    /// The same for all sessions of the node together.
+    pub node_kept: usize,
     /// Statements a session may `PREPARE`. Beyond: `54000`.
     pub max_prepared: usize,
     /// Rows that one transaction of an index backfill reads.
@@ -41,6 +45,8 @@ impl Default for Config {
             statement_memory: 256 << 20,
             max_plans: 4_096,
             max_sessions: 1_000,
+            session_kept: 256 << 20,
+            node_kept: 1 << 30,
             max_prepared: 10_000,
             backfill_rows: 1_000,
             seed: 0,

@@ -30,7 +30,7 @@ use crate::{
     parse::{self, Statement},
     plan::Plan,
     room,
-    session::{Session, SessionOptions, Shared, past},
+    session::{Account, Session, SessionOptions, Shared, past},
 };
 
 /// The database of a node. Cheap to clone.
@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     texts: Mutex<TextCache<Arc<str>, Arc<[Statement]>>>,
     /// Plans by text and parameter types; each knows which tables it is good for.
     plans: Mutex<TextCache<PlanKey, Arc<Plan>>>,
+    /// What all sessions keep between statements.
+    pub kept: Arc<Account>,
     sessions: Mutex<BTreeMap<i32, Arc<Shared>>>,
     next_pid: AtomicI32,
     /// Sessions that ended by a panic.
@@ -99,6 +101,7 @@ impl Database {
             router,
             row_ids: RowIds::new(node),
             cluster,
+            kept: Arc::new(Account::new(config.node_kept)),
             config,
             ids: Blocks::default(),
             existed: past::Known::default(),

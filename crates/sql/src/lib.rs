@@ -64,6 +64,6 @@ pub use expr::{Datum, SqlError, SqlState, Type};
 pub use meter::{CommitStats, Histogram, Meter};
 pub use parse::Statement;
 pub use session::{
-    CancelHandle, Execution, Notice, Prepared, ResultColumn, Row, Session, SessionOptions,
+    CancelHandle, Execution, Held, Notice, Prepared, ResultColumn, Row, Session, SessionOptions,
     TxnStatus,
 };

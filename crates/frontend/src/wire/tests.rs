@@ -139,3 +139,25 @@ async fn packets_are_short() {
     client.write_all(b"GET / HTTP/1.1\r\n").await.expect("sent");
     assert!(matches!(wire.packet().await, Err(Broken::Protocol(_))));
 }
+
+#[tokio::test]
+async fn a_long_message_is_not_read_ahead() {
+    const LONG: usize = 4 * INPUT_BYTES;
+    let (mut client, mut wire) = pair(LONG).await;
+    let body = vec![b'x'; LONG];
+    client.write_all(&message(b'S', b"")).await.expect("sent");
+    client.write_all(&message(b'Q', &body)).await.expect("sent");
+    let first = wire.ahead().await.expect("no end");
+    assert!(matches!(first, Ahead::Whole(Frame { kind: Kind::Sync, .. })), "{first:?}");
+    for _ in 0..2 {
+        assert!(matches!(wire.ahead().await, Ok(Ahead::Long)), "also when asked again");
+    }
+    let mut other = wire.budget.arrival();
+    assert!(other.grow(LONG).await, "it holds nothing");
+    drop(other);
+    let still_there = timeout(3 * WATCH_PAUSE, wire.hung_up()).await;
+    assert!(still_there.is_err(), "what is to be read is no hang-up");
+    drop(client);
+    timeout(OUTPUT_PATIENCE, wire.hung_up()).await.expect("seen in front of what is to be read");
+    assert_eq!(next(&mut wire).await, (Kind::Query, Ok(body)), "all of it is there");
+}

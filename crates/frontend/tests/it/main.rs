@@ -3,7 +3,9 @@
 
 mod conversation;
 mod drivers;
+mod flood;
 mod hostile;
+mod keeping;
 mod limits;
 mod server;
 mod storm;

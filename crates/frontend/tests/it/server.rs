@@ -39,13 +39,18 @@ impl Server {
     }
 
     pub async fn with(options: Options) -> Server {
+        Server::of(options, Config::default()).await
+    }
+
+    /// A server that keeps to these limits.
+    pub async fn of(options: Options, config: Config) -> Server {
         let factory = Arc::new(expr::pushdown::Programs);
         let naive = NaiveCluster::new(1, &[], Some(factory));
         let sender: Arc<dyn RangeSender> = naive.clone();
         let router = Router::new(sender, naive.clock(), RouterConfig::default(), 1);
         let cursed = Arc::new(AtomicBool::new(false));
         let cluster = Arc::new(FakeCluster { naive: naive.clone(), cursed: cursed.clone() });
-        let config = Config { seed: 7, ..Config::default() };
+        let config = Config { seed: 7, ..config };
         let database = Database::new(naive.coordinator(), router, cluster, config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("it is bound").port();

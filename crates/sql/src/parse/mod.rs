@@ -62,7 +62,12 @@ struct Inner {
     shortened: Vec<Shortened>,
     /// How many levels its tree has at most: who walks it makes room for them.
     levels: usize,
+    /// Of how many words and signs it consists.
+    words: usize,
 }
+
+/// Roughly what a word or sign of a statement takes in its syntax tree and its plan, in bytes.
+const WORD_BYTES: usize = 256;
 
 /// A deep tree is dropped with room for it, wherever the last one lets go of it.
 impl Drop for Inner {
@@ -100,6 +105,13 @@ impl Statement {
         }
     }
 
+    /// Roughly how many bytes of memory the statement and its plan take, with the whole text that it
+    /// is part of: that is kept as long as the statement.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Inner>() + self.0.source.len() + self.0.words * WORD_BYTES
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.0.kind
     }
@@ -133,6 +145,7 @@ impl Statement {
             kind,
             shortened: Vec::new(),
             levels: self.0.levels,
+            words: self.0.words,
         }))
     }
 }
@@ -180,7 +193,8 @@ fn statement(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Inner, SqlEr
     let (start, end) = (place(first.span.start), place(last.span.end));
     let levels = shape::levels(tokens)?;
     let kind = stack::room(stack::syntax(levels), || kind(source, tokens))?;
-    Ok(Inner { source: source.clone(), start, end, kind, shortened: Vec::new(), levels })
+    let (source, words) = (source.clone(), tokens.len());
+    Ok(Inner { source, start, end, kind, shortened: Vec::new(), levels, words })
 }
 
 /// What these tokens say.

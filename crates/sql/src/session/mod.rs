@@ -20,6 +20,7 @@
 //! disconnects leaves none ([`Session::close`] waits for that).
 
 mod check;
+mod held;
 mod hooks;
 mod knobs;
 pub(crate) mod past;
@@ -34,7 +35,7 @@ mod utility;
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -51,6 +52,8 @@ use crate::{
     show,
 };
 
+pub(crate) use held::Account;
+pub use held::Held;
 pub(crate) use knobs::unknown_setting;
 pub use shared::Shared;
 use transaction::{Block, Open};
@@ -170,6 +173,8 @@ struct PreparedInner {
     columns: Option<Arc<[ResultColumn]>>,
     /// The plan as last used; it is made anew when its tables changed.
     plan: Mutex<Option<Arc<Plan>>>,
+    /// Its memory, if it is kept: held for as long as anybody has it, a portal for one.
+    held: OnceLock<Held>,
 }
 
 impl Prepared {
@@ -189,6 +194,14 @@ impl Prepared {
     #[must_use]
     pub fn columns(&self) -> Option<&Arc<[ResultColumn]>> {
         self.0.columns.as_ref()
+    }
+
+    /// It is kept from here on, and this is its memory.
+    ///
+    /// # Panics
+    /// It is kept already.
+    pub fn keep(&self, held: Held) {
+        self.0.held.set(held).expect("a statement is kept once");
     }
 
     fn plan(&self) -> Option<Arc<Plan>> {
@@ -220,6 +233,8 @@ pub struct Session {
     open: Option<Open>,
     /// Statements prepared under a name, by `PREPARE` or by the protocol.
     named: BTreeMap<String, Prepared>,
+    /// What is kept between statements.
+    kept: Arc<Account>,
     /// Names of the protocol's portals, which `CLOSE` reaches.
     portals: BTreeSet<String>,
     /// Whether the statement that runs is one of several in a text, which share a transaction.
@@ -268,8 +283,10 @@ impl Session {
             ),
         });
         let hooks = Arc::new(hooks::SessionHooks::new(database.clone(), shared.clone()));
+        let kept = Arc::new(Account::new(database.0.config.session_kept));
         Ok(Session {
             database,
+            kept,
             shared,
             open: None,
             named: BTreeMap::new(),
@@ -359,6 +376,7 @@ impl Session {
             params,
             columns,
             plan: Mutex::new(plan),
+            held: OnceLock::new(),
         })))
     }
 

@@ -155,8 +155,10 @@ impl Session {
         statement: &Statement,
     ) -> Result<Execution, SqlError> {
         self.may_keep(name)?;
+        let held = self.hold(statement.memory() + name.len() + size_of_val(types))?;
         let types: Vec<Option<expr::Type>> = types.iter().copied().map(Some).collect();
         let prepared = Box::pin(self.prepare(statement, &types)).await?;
+        prepared.keep(held);
         self.named.insert(name.to_owned(), prepared);
         Ok(Execution::done("PREPARE"))
     }
