@@ -8,6 +8,9 @@ const EXECUTE: (char, &[u8]) = ('E', b"\0\0\0\0\0");
 const SYNC: (char, &[u8]) = ('S', b"");
 const FLUSH: (char, &[u8]) = ('H', b"");
 
+/// Messages to send: types and bodies.
+type Messages<'a> = &'a [(char, &'a [u8])];
+
 /// Parse of the unnamed statement.
 fn parse(sql: &str) -> Vec<u8> {
     format!("\0{sql}\0\0\0").into_bytes()
@@ -87,7 +90,7 @@ async fn text_is_utf_8() {
     assert_eq!(client.answer().await, "/I");
     let one = parse("SELECT $1::text");
     let one: (char, &[u8]) = ('P', &one);
-    let cases: [(&str, &[(char, &[u8])]); 6] = [
+    let cases: [(&str, Messages<'_>); 6] = [
         ("a text", &[('P', b"\0SELECT '\xe2\x82'\0\0\0"), SYNC]),
         ("a name", &[('P', b"\xff\0SELECT 1\0\0\0"), SYNC]),
         ("a name", &[('D', b"S\xff\0"), SYNC]),
