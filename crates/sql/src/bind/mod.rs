@@ -13,6 +13,7 @@ mod dml;
 mod forms;
 mod from;
 mod group;
+mod interval;
 mod items;
 mod operators;
 mod place;

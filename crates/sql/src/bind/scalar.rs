@@ -55,6 +55,9 @@ impl Binder<'_> {
                 bound.map_err(|error| self.at_location(error, value.span.start))
             }
             ast::Expr::TypedString(typed) => {
+                if let Some(interval) = self.interval_cast(&typed.value.value, &typed.data_type)? {
+                    return Ok(interval);
+                }
                 let ty = types::from_ast(&typed.data_type)?;
                 let bound = self.literal(&typed.value.value)?;
                 self.coerce(bound, ty, CastContext::Explicit)
@@ -64,6 +67,11 @@ impl Binder<'_> {
             ast::Expr::Cast { kind, expr, data_type, format: None } => {
                 if !matches!(kind, ast::CastKind::Cast | ast::CastKind::DoubleColon) {
                     return Err(SqlError::unsupported("TRY_CAST"));
+                }
+                if let ast::Expr::Value(value) = &**expr
+                    && let Some(interval) = self.interval_cast(&value.value, data_type)?
+                {
+                    return Ok(interval);
                 }
                 let ty = types::from_ast(data_type)?;
                 if let Some(array) = self.cast_array(expr, ty, scope)? {
@@ -239,7 +247,7 @@ impl Binder<'_> {
         error
     }
 
-    fn literal(&mut self, value: &ast::Value) -> Result<Typed, SqlError> {
+    pub(super) fn literal(&mut self, value: &ast::Value) -> Result<Typed, SqlError> {
         Ok(match value {
             ast::Value::Null => Typed::null(),
             ast::Value::Boolean(value) => boolean(Expr::constant(*value)),
@@ -498,24 +506,6 @@ impl Binder<'_> {
         let left = self.scalar(left, scope)?;
         let right = self.scalar(right, scope)?;
         self.settled(bind::distinct(left, right, negated, self.context))
-    }
-
-    fn interval(&mut self, interval: &ast::Interval) -> Result<Typed, SqlError> {
-        let plain = interval.leading_precision.is_none()
-            && interval.last_field.is_none()
-            && interval.fractional_seconds_precision.is_none();
-        let value = match &*interval.value {
-            ast::Expr::Value(value) if plain => match &value.value {
-                ast::Value::SingleQuotedString(text) => text,
-                _ => return Err(SqlError::unsupported("INTERVAL with two fields or a precision")),
-            },
-            _ => return Err(SqlError::unsupported("INTERVAL with two fields or a precision")),
-        };
-        let text = match &interval.leading_field {
-            Some(field) => format!("{value} {}", field.to_string().to_lowercase()),
-            None => value.clone(),
-        };
-        self.coerce(Typed::quoted(&text), Type::Interval, CastContext::Explicit)
     }
 }
 

@@ -32,7 +32,7 @@ impl IntervalFields {
         let from = place(first)?;
         let to = last.map_or(Some(from), place)?;
         // Months have no fixed length in days, so no interval reaches across.
-        let known = last.is_none() || (from < to && (from < 1) == (to < 2));
+        let known = last.is_none() || (from < to && (from < 2) == (to < 2));
         let minutes_first = first == "minute" && last.is_some();
         known.then(|| IntervalFields { last: u8::try_from(to).expect("six names"), minutes_first })
     }
