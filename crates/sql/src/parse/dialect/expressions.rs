@@ -304,10 +304,30 @@ fn is(parser: &mut Parser<'_>, left: Box<Expr>) -> Parsed {
     parser.expected("NULL, TRUE, FALSE, UNKNOWN or DISTINCT FROM", token)
 }
 
+/// What follows IN. A query in brackets of its own may be the first of a list, and a part of it:
+/// `IN ((SELECT 1), 2)`, `IN ((SELECT 1) + 1)`.
+fn membership(parser: &mut Parser<'_>, expr: Box<Expr>, negated: bool) -> Parsed {
+    if [0, 1].iter().any(|at| parser.peek_nth_token_ref(*at).token != Token::LParen) {
+        return parser.parse_in(*expr, negated);
+    }
+    parser.expect_token(&Token::LParen)?;
+    let whole = parser.maybe_parse(|parser| {
+        let query = parser.parse_query()?;
+        parser.expect_token(&Token::RParen)?;
+        Ok(query)
+    })?;
+    if let Some(subquery) = whole {
+        return Ok(Expr::InSubquery { expr, subquery, negated });
+    }
+    let list = parser.parse_comma_separated(Parser::parse_expr)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::InList { expr, list, negated })
+}
+
 /// BETWEEN, IN, LIKE and their like, the word behind the cursor.
 fn pattern(parser: &mut Parser<'_>, expr: Box<Expr>, word: &Token, negated: bool) -> Parsed {
     if is_word(word, "in") {
-        return parser.parse_in(*expr, negated);
+        return membership(parser, expr, negated);
     }
     if is_word(word, "between") {
         return between(parser, expr, negated);
