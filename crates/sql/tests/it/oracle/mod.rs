@@ -117,7 +117,7 @@ impl Run {
             }
         }
         for problem in self.both.problems() {
-            self.differences.push(format!("seed {seed}: CHECK ALL TABLES: {problem}"));
+            self.note(format!("seed {seed}: CHECK ALL TABLES: {problem}"));
         }
     }
 
@@ -129,11 +129,17 @@ impl Run {
         }
         match explained(write, &ours, &theirs) {
             Some(reason) => *self.reasons.entry(reason).or_default() += 1,
-            None => self
-                .differences
-                .push(format!("seed {seed}: {sql}\n  PostgreSQL {theirs}\n  Meridian   {ours}")),
+            None => {
+                self.note(format!("seed {seed}: {sql}\n  PostgreSQL {theirs}\n  Meridian   {ours}"))
+            }
         }
         false
+    }
+
+    /// A difference: printed at once too, as a long run takes minutes.
+    fn note(&mut self, difference: String) {
+        println!("{difference}\n");
+        self.differences.push(difference);
     }
 
     fn query(&mut self, seed: u64, query: &Query) {
@@ -146,7 +152,7 @@ impl Run {
         if smallest.text() != query.text() {
             let (ours, theirs) = self.both.run(&smallest.text());
             self.differences.pop();
-            self.differences.push(format!(
+            self.note(format!(
                 "seed {seed}: {}\n  PostgreSQL {theirs}\n  Meridian   {ours}\n  made smaller from: {}",
                 smallest.text(),
                 query.text()
