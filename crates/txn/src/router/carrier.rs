@@ -110,13 +110,7 @@ impl Carrier {
         // Since when nobody has answered as the leader.
         let (mut leaderless, mut named) = (Instant::now(), None);
         loop {
-            let node = match tour.step() {
-                Step::Ask(node) => node,
-                Step::Pause(rounds) => {
-                    self.pause(rounds, deadline).await;
-                    continue;
-                }
-            };
+            let node = self.next(&mut tour, deadline).await;
             let begun = Instant::now();
             if begun >= deadline || begun >= leaderless + self.config.leaderless_patience {
                 return Sent { result: Err(heard.unavailable(range)), lost, blocked_nanos };
@@ -152,9 +146,7 @@ impl Carrier {
                 }
                 Advice::AskAgain if end < deadline => {
                     leaderless = Instant::now();
-                    if begun.elapsed() < self.config.attempt_timeout / 2 {
-                        self.pause(0, deadline).await;
-                    }
+                    self.pace(begun, deadline).await;
                     tour.again(node);
                 }
                 Advice::AskLater if overloaded < self.config.max_overloaded => {
@@ -173,6 +165,23 @@ impl Carrier {
                 }
             }
             heard.0.insert(node, error.to_string());
+        }
+    }
+
+    /// The next replica to ask, after a pause if all were asked.
+    async fn next(&self, tour: &mut Tour, deadline: Instant) -> NodeId {
+        loop {
+            match tour.step() {
+                Step::Ask(node) => return node,
+                Step::Pause(rounds) => self.pause(rounds, deadline).await,
+            }
+        }
+    }
+
+    /// Lets time pass after an answer that came at once, and none after a slow one.
+    async fn pace(&self, begun: Instant, deadline: Instant) {
+        if begun.elapsed() < self.config.attempt_timeout / 2 {
+            self.pause(0, deadline).await;
         }
     }
 
