@@ -19,6 +19,7 @@ use crate::{
     datetime::TimeZone,
     datum::Datum,
     error::{Result, SqlError, SqlState},
+    stack,
 };
 
 /// Who asks, and from where.
@@ -88,6 +89,10 @@ pub struct Spent {
     bytes: AtomicUsize,
     /// Work since the session was last asked whether to go on.
     work: AtomicUsize,
+    /// Work since somebody last let others run.
+    unpaused: AtomicUsize,
+    /// Work of the row at hand.
+    row_work: AtomicUsize,
 }
 
 /// The most bytes of values that one row's expressions may make, in all. Beyond: `53200`.
@@ -97,6 +102,9 @@ const COUNTED_BYTES: usize = 1 << 10;
 /// Work (bytes looked at, steps of long numbers: about a nanosecond each) between two looks at
 /// whether the statement shall go on.
 const WORK_BETWEEN_LOOKS: usize = 8 << 20;
+
+/// The most work of one row where nobody can be asked whether to go on: about half a second.
+const MAX_UNASKED_WORK: usize = 512 << 20;
 
 /// Shared hooks.
 pub type SharedHooks = Arc<dyn Hooks>;
@@ -157,6 +165,7 @@ impl EvalContext {
     /// Begins a row (or whatever is evaluated by itself): what was made before is gone.
     pub fn begin_row(&self) {
         self.spent.bytes.store(0, Ordering::Relaxed);
+        self.spent.row_work.store(0, Ordering::Relaxed);
     }
 
     /// Counts a value that an expression has made.
@@ -164,12 +173,7 @@ impl EvalContext {
     /// # Errors
     /// `53200` if the row's expressions make more than they may.
     pub(crate) fn made(&self, value: &Datum) -> Result<()> {
-        let bytes = match value {
-            Datum::Text(text) => text.len(),
-            Datum::Bytes(bytes) => bytes.len(),
-            Datum::Array(_) | Datum::Numeric(_) => value.memory(),
-            _ => 0,
-        };
+        let bytes = value.memory();
         if bytes < COUNTED_BYTES {
             return Ok(());
         }
@@ -183,11 +187,25 @@ impl EvalContext {
         self.work(bytes)
     }
 
+    /// Work since this was last asked: whoever loops over rows pauses for it.
+    #[must_use]
+    pub fn take_work(&self) -> usize {
+        self.spent.unpaused.swap(0, Ordering::Relaxed)
+    }
+
     /// Notes work that may be long, before it is done.
     ///
     /// # Errors
-    /// `57014` if the statement shall end.
+    /// `57014` if the statement shall end. `54001` where nobody can be asked, as while a plan is made
+    /// or at a replica, and the row takes long.
     pub fn work(&self, steps: usize) -> Result<()> {
+        self.spent.unpaused.fetch_add(steps, Ordering::Relaxed);
+        if self.hooks.is_none() {
+            let before = self.spent.row_work.fetch_add(steps, Ordering::Relaxed);
+            if before.saturating_add(steps) > MAX_UNASKED_WORK {
+                return Err(stack::too_complex());
+            }
+        }
         let before = self.spent.work.fetch_add(steps, Ordering::Relaxed);
         if before.saturating_add(steps) < WORK_BETWEEN_LOOKS {
             return Ok(());

@@ -183,7 +183,15 @@ impl Datum {
                 Datum::Text(text) | Datum::Char(text) => text.len() + 16,
                 Datum::Bytes(bytes) => bytes.len() + 16,
                 Datum::Array(array) => array.items.iter().map(Datum::memory).sum::<usize>() + 40,
-                _ => 0,
+                Datum::Null
+                | Datum::Bool(_)
+                | Datum::Int(_)
+                | Datum::Float(_)
+                | Datum::Date(_)
+                | Datum::Timestamp(_)
+                | Datum::TimestampTz(_)
+                | Datum::Interval(_)
+                | Datum::Uuid(_) => 0,
             }
     }
 

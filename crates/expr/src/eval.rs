@@ -164,7 +164,7 @@ impl Expr {
             }
             Expr::Quantified { arg, op, array, quantifier } => {
                 let (value, array) = (arg.value(row, ctx)?, array.value(row, ctx)?);
-                quantified(&value, *op, &array, *quantifier)?
+                quantified(&value, *op, &array, *quantifier, ctx)?
             }
             Expr::Array { element, items } => Datum::array(*element, values(items, row, ctx)?),
             Expr::Subscript { array, index } => {
@@ -200,12 +200,12 @@ impl Expr {
                     },
                 };
                 if *case_insensitive {
-                    like(&text.to_lowercase(), &pattern.to_lowercase(), escape)?
+                    like(&text.to_lowercase(), &pattern.to_lowercase(), escape, ctx)?
                 } else {
-                    like(text, pattern, escape)?
+                    like(text, pattern, escape, ctx)?
                 }
             }
-            _ => cached_regex(pattern, *case_insensitive, |regex| regex.is_match(text))?,
+            _ => cached_regex(pattern, *case_insensitive, text, ctx, |regex| regex.is_match(text))?,
         };
         Ok(Datum::Bool(found != *negated))
     }
@@ -270,13 +270,27 @@ const fn holds(op: BinaryOp, ordering: Ordering) -> bool {
     }
 }
 
-fn quantified(value: &Datum, op: BinaryOp, array: &Datum, quantifier: Quantifier) -> Result<Datum> {
+/// Elements that are compared between two notes of the work.
+const ELEMENTS: usize = 1_024;
+/// Work of comparing one.
+const COMPARISON: usize = 16;
+
+fn quantified(
+    value: &Datum,
+    op: BinaryOp,
+    array: &Datum,
+    quantifier: Quantifier,
+    ctx: &EvalContext,
+) -> Result<Datum> {
     let Datum::Array(array) = array else {
         return Ok(Datum::Null);
     };
     let deciding = quantifier == Quantifier::Any;
     let mut null = false;
-    for item in &array.items {
+    for (at, item) in array.items.iter().enumerate() {
+        if at % ELEMENTS == 0 {
+            ctx.work((array.items.len() - at).min(ELEMENTS) * COMPARISON)?;
+        }
         if item.is_null() || value.is_null() {
             null = true;
             continue;

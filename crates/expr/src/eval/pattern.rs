@@ -1,17 +1,28 @@
 //! LIKE patterns and regular expressions.
 
+mod like;
 mod translate;
+
+pub(crate) use like::like;
 
 use std::{cell::RefCell, collections::BTreeMap};
 
 use regex::Regex;
 
-use crate::error::{Result, SqlError, SqlState};
+use crate::{
+    context::EvalContext,
+    error::{Result, SqlError, SqlState},
+};
 
 /// Compiled expressions kept per thread; at the limit all are dropped.
 const REGEX_CACHE_ENTRIES: usize = 64;
 /// The most bytes a compiled expression may take; beyond it is refused.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
+/// Beyond so many bytes of a text times bytes of a pattern nothing is searched: the search cannot be
+/// stopped once it has begun, and may take a step for each.
+const MAX_SEARCH: usize = 8 << 30;
+/// Bytes that an automaton looks at in the time of one step of work, times those of the pattern.
+const SEARCH_PER_WORK: usize = 8;
 
 /// The character that an ESCAPE clause names; `None`: none is.
 pub(super) fn escape_character(escape: &str) -> Result<Option<char>> {
@@ -24,65 +35,30 @@ pub(super) fn escape_character(escape: &str) -> Result<Option<char>> {
     Ok(first)
 }
 
-/// Whether a text matches a LIKE pattern: `%` stands for any text, `_` for any one character.
-///
-/// # Errors
-/// The pattern ends with its escape character: `22025`.
-pub(crate) fn like(text: &str, pattern: &str, escape: Option<char>) -> Result<bool> {
-    // Both advance as far as they agree. At a disagreement the last `%` takes one more character.
-    let (mut text_rest, mut pattern_rest) = (text.chars(), pattern.chars());
-    let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
-    loop {
-        let before = text_rest.clone();
-        let matched = match pattern_rest.next() {
-            Some('%') if escape != Some('%') => {
-                retry = Some((before, pattern_rest.clone()));
-                continue;
-            }
-            Some('_') if escape != Some('_') => text_rest.next().is_some(),
-            Some(c) if Some(c) == escape => match pattern_rest.next() {
-                Some(literal) => text_rest.next() == Some(literal),
-                None if text_rest.as_str().is_empty() => false,
-                None => {
-                    return Err(SqlError::new(
-                        SqlState::INVALID_ESCAPE_SEQUENCE,
-                        "LIKE pattern must not end with escape character",
-                    ));
-                }
-            },
-            Some(c) => text_rest.next() == Some(c),
-            None if text_rest.as_str().is_empty() => return Ok(true),
-            None => false,
-        };
-        if matched {
-            continue;
-        }
-        let Some((mut from, after)) = retry else {
-            return Ok(false);
-        };
-        if from.next().is_none() {
-            return Ok(false);
-        }
-        (text_rest, pattern_rest) = (from.clone(), after.clone());
-        retry = Some((from, after));
-    }
-}
-
 thread_local! {
     /// By pattern, and whether letters of both cases are the same.
     static REGEXES: RefCell<BTreeMap<(String, bool), Regex>> =
         const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Uses a compiled regular expression.
+/// Uses a compiled regular expression on a text.
 ///
 /// # Errors
-/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`.
+/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`; text and
+/// pattern are too long together: `54000`.
 pub(crate) fn cached_regex<T>(
     pattern: &str,
     case_insensitive: bool,
+    text: &str,
+    ctx: &EvalContext,
     use_it: impl FnOnce(&Regex) -> T,
 ) -> Result<T> {
+    let search = text.len().saturating_mul(pattern.len());
+    if search > MAX_SEARCH {
+        let message = "the text is too long for this regular expression";
+        return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+    }
+    ctx.work(text.len() + search / SEARCH_PER_WORK)?;
     REGEXES.with_borrow_mut(|cache| {
         let key = (pattern.to_owned(), case_insensitive);
         if !cache.contains_key(&key) {
@@ -109,3 +85,6 @@ fn compiled(pattern: &str, case_insensitive: bool) -> Result<Regex> {
             translate::invalid(last.trim_start_matches("error: "))
         })
 }
+
+#[cfg(test)]
+mod tests;

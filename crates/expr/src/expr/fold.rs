@@ -1,10 +1,12 @@
 //! What of an expression can be computed ahead, and what a replica may compute.
 
 use super::{BinaryOp, Expr};
-use crate::{cast, context::EvalContext, functions::Volatility, stack};
+use crate::{cast, context::EvalContext, functions::Volatility, stack, types::Type};
 
 /// The most nodes of an expression that replicas evaluate.
 const MAX_PUSHED_NODES: usize = 1_200;
+/// The longest pattern of LIKE that replicas may try at every place of a text.
+const MAX_TRIED_PATTERN: usize = 64;
 
 impl Expr {
     /// How much the result may change between evaluations: the most changing of all its parts.
@@ -31,6 +33,13 @@ impl Expr {
                 Expr::Param { .. } | Expr::External { .. } => true,
                 Expr::Call { func, .. } => func.needs_session() || func.may_be_long(),
                 Expr::Regex { .. } | Expr::Binary { op: BinaryOp::Pow, .. } => true,
+                // Numbers have up to a hundred thousand digits.
+                Expr::Binary {
+                    op: BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod,
+                    ty: Type::Numeric(_),
+                    ..
+                } => true,
+                Expr::Like { pattern, .. } => !pattern.is_quick_pattern(),
                 _ => false,
             })
     }
@@ -70,6 +79,13 @@ impl Expr {
 }
 
 impl Expr {
+    /// Whether a LIKE with this pattern takes a time that grows with the text alone: it is known, and
+    /// short where an `_` may be tried at every place.
+    fn is_quick_pattern(&self) -> bool {
+        let pattern = self.as_const().map(|value| value.as_text().unwrap_or_default());
+        pattern.is_some_and(|pattern| pattern.len() <= MAX_TRIED_PATTERN || !pattern.contains('_'))
+    }
+
     /// Whether NULL in any part makes it NULL.
     const fn is_strict(&self) -> bool {
         match self {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Func;
 use crate::{
+    context::EvalContext,
     datum::{Datum, without_blanks},
     error::{Result, SqlError, SqlState},
     eval::{arithmetic::check_length, cached_regex},
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// `None`: the arguments are none the function takes.
-pub(super) fn call(func: Func, args: &[Datum]) -> Result<Option<Datum>> {
+pub(super) fn call(func: Func, args: &[Datum], ctx: &EvalContext) -> Result<Option<Datum>> {
     if let [Datum::Bytes(bytes), rest @ ..] = args {
         return of_bytes(func, bytes, rest);
     }
@@ -63,11 +64,11 @@ pub(super) fn call(func: Func, args: &[Datum]) -> Result<Option<Datum>> {
             return pad(func, text, *length, rest);
         }
         (Func::Decode, [Datum::Text(format)]) => Datum::bytes(decode(text, format)?),
-        (func, rest) => return of_texts(func, text, rest),
+        (func, rest) => return of_texts(func, text, rest, ctx),
     }))
 }
 
-fn of_texts(func: Func, text: &str, rest: &[Datum]) -> Result<Option<Datum>> {
+fn of_texts(func: Func, text: &str, rest: &[Datum], ctx: &EvalContext) -> Result<Option<Datum>> {
     Ok(Some(match (func, rest) {
         (Func::Replace, [Datum::Text(from), Datum::Text(to)]) => {
             if from.is_empty() {
@@ -96,15 +97,17 @@ fn of_texts(func: Func, text: &str, rest: &[Datum]) -> Result<Option<Datum>> {
         (Func::SplitPart, [Datum::Text(separator), Datum::Int(place)]) => {
             Datum::text(split_part(text, separator, *place)?)
         }
-        (Func::SubstringRegex, [Datum::Text(pattern)]) => cached_regex(pattern, false, |regex| {
-            let found = regex.captures(text)?;
-            let group = if found.len() > 1 { found.get(1) } else { found.get(0) };
-            group.map(|group| group.as_str().to_owned())
-        })?
-        .into(),
+        (Func::SubstringRegex, [Datum::Text(pattern)]) => {
+            cached_regex(pattern, false, text, ctx, |regex| {
+                let found = regex.captures(text)?;
+                let group = if found.len() > 1 { found.get(1) } else { found.get(0) };
+                group.map(|group| group.as_str().to_owned())
+            })?
+            .into()
+        }
         (Func::RegexpReplace, [Datum::Text(pattern), Datum::Text(to), flags @ ..]) => {
             let flags = flags.first().and_then(Datum::as_text).unwrap_or_default();
-            Datum::text(regexp_replace(text, pattern, to, flags)?)
+            Datum::text(regexp_replace(text, pattern, to, flags, ctx)?)
         }
         _ => return Ok(None),
     }))
@@ -280,7 +283,13 @@ fn split_part<'a>(text: &'a str, separator: &str, place: i64) -> Result<&'a str>
 }
 
 /// Replaces the first match, or all with the flag `g`; `\1` and `\&` stand for what matched.
-fn regexp_replace(text: &str, pattern: &str, to: &str, flags: &str) -> Result<String> {
+fn regexp_replace(
+    text: &str,
+    pattern: &str,
+    to: &str,
+    flags: &str,
+    ctx: &EvalContext,
+) -> Result<String> {
     let mut insensitive = false;
     for flag in flags.chars() {
         match flag {
@@ -300,7 +309,7 @@ fn regexp_replace(text: &str, pattern: &str, to: &str, flags: &str) -> Result<St
         }
     }
     let limit = if flags.contains('g') { usize::MAX } else { 1 };
-    cached_regex(pattern, insensitive, |regex| {
+    cached_regex(pattern, insensitive, text, ctx, |regex| {
         let (mut out, mut behind) = (String::new(), 0);
         for found in regex.captures_iter(text).take(limit) {
             let place = found.get(0).expect("what matched is group 0").range();

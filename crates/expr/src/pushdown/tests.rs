@@ -198,3 +198,25 @@ fn programs_that_replicas_cannot_run_are_refused() {
     }
     assert!(Runner::open(b"garbage").is_err());
 }
+
+/// Replicas cannot be asked whether to go on: what may take long stays at the gateway.
+#[test]
+fn what_may_take_long_is_not_pushed() {
+    let column = || Box::new(Expr::Column(1));
+    let like = |pattern: &str| Expr::Like {
+        arg: column(),
+        pattern: Box::new(Expr::Const(Datum::text(pattern))),
+        escape: None,
+        case_insensitive: false,
+        negated: false,
+    };
+    assert!(like("%a_b%").is_pushable());
+    assert!(like(&format!("%{}%", "a".repeat(10_000))).is_pushable());
+    assert!(!like(&format!("%{}_%", "a".repeat(10_000))).is_pushable());
+    let binary = |op, ty| Expr::Binary { op, left: column(), right: column(), ty };
+    for op in [BinaryOp::Mul, BinaryOp::Div, BinaryOp::Mod] {
+        assert!(!binary(op, Type::NUMERIC).is_pushable());
+        assert!(binary(op, Type::Int8).is_pushable());
+    }
+    assert!(binary(BinaryOp::Add, Type::NUMERIC).is_pushable());
+}
