@@ -29,7 +29,7 @@ pub struct Panicked(pub String);
 /// # Errors
 /// The panic.
 pub async fn contain<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    Contained(Box::pin(future)).await
+    Contained(Some(Box::pin(future))).await
 }
 
 /// Whether a panic on this thread would end here.
@@ -38,7 +38,8 @@ pub fn is_contained() -> bool {
     DEPTH.get() > 0
 }
 
-struct Contained<F>(Pin<Box<F>>);
+/// The future; gone once it is dropped.
+struct Contained<F>(Option<Pin<Box<F>>>);
 
 impl<F: Future> Future for Contained<F> {
     type Output = Result<F::Output, Panicked>;
@@ -46,11 +47,21 @@ impl<F: Future> Future for Contained<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let _inside = Inside::new();
         // After a panic the future is dropped unpolled, so nobody sees what it left half-done.
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+        let future = self.0.as_mut().expect("it is polled before it is dropped");
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Err(cause) => Poll::Ready(Err(Panicked(message(&*cause)))),
         }
+    }
+}
+
+/// What the future holds is dropped where a panic ends as well: nobody is left to be told of it.
+impl<F> Drop for Contained<F> {
+    fn drop(&mut self) {
+        let _inside = Inside::new();
+        let future = self.0.take();
+        drop(catch_unwind(AssertUnwindSafe(|| drop(future))));
     }
 }
 
@@ -93,6 +104,23 @@ mod tests {
             panic!("on purpose: {}", 1);
         });
         assert_eq!(loud.await, Err::<(), _>(Panicked("on purpose: 1".to_owned())));
+        assert!(!is_contained());
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_it_is_given_up_is_contained() {
+        struct Loud;
+        impl Drop for Loud {
+            fn drop(&mut self) {
+                assert!(!is_contained(), "on purpose");
+            }
+        }
+        let mut work = Box::pin(contain(async {
+            let _held = Loud;
+            std::future::pending::<()>().await;
+        }));
+        assert!(futures::poll!(&mut work).is_pending());
+        drop(work);
         assert!(!is_contained());
     }
 

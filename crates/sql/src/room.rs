@@ -15,13 +15,14 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 #[derive(Debug)]
 pub struct Roomy<F> {
     levels: usize,
-    future: F,
+    /// Gone once it is dropped.
+    future: Option<F>,
 }
 
 impl<F: Future + Unpin> Roomy<F> {
     /// Room for so many levels whenever `future` runs.
     pub const fn new(levels: usize, future: F) -> Roomy<F> {
-        Roomy { levels, future }
+        Roomy { levels, future: Some(future) }
     }
 
     /// Room for one level of a recursion whenever `future` runs.
@@ -35,8 +36,16 @@ impl<F: Future + Unpin> Future for Roomy<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let levels = self.levels;
-        let future = Pin::new(&mut self.future);
-        stack::room(levels, || future.poll(context))
+        let future = self.future.as_mut().expect("it is polled before it is dropped");
+        stack::room(levels, || Pin::new(future).poll(context))
+    }
+}
+
+/// What a future holds when it is given up is as deep as what it walked.
+impl<F> Drop for Roomy<F> {
+    fn drop(&mut self) {
+        let future = self.future.take();
+        stack::room(self.levels, || drop(future));
     }
 }
 

@@ -34,7 +34,6 @@ mod utility;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    pin::pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -331,7 +330,7 @@ impl Session {
     ) -> Result<Prepared, SqlError> {
         self.begin_clock();
         let levels = stack::syntax(statement.levels());
-        Roomy::new(levels, pin!(self.prepare_in_room(statement, param_types))).await
+        Roomy::new(levels, Box::pin(self.prepare_in_room(statement, param_types))).await
     }
 
     async fn prepare_in_room(
@@ -421,7 +420,7 @@ impl Session {
         self.shared.with_settings(settings::Settings::begin);
         self.shared.set_statement(Some(prepared.0.statement.sql().into()));
         let levels = stack::syntax(prepared.0.statement.levels());
-        let result = Roomy::new(levels, pin!(self.dispatch(prepared, &params))).await;
+        let result = Roomy::new(levels, Box::pin(self.dispatch(prepared, &params))).await;
         self.shared.set_statement(None);
         if result.is_err() {
             self.fail_block().await;

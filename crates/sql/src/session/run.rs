@@ -382,7 +382,7 @@ impl Session {
             last_commit: commit,
             last_read: read,
         };
-        Roomy::new(plan.levels, pin!(exec::run(plan, params, environment))).await
+        Roomy::new(plan.levels, Box::pin(exec::run(plan, params, environment))).await
     }
 
     /// Runs a schema change: at once, in transactions of its own.
