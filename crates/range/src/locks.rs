@@ -217,10 +217,13 @@ pub enum WoundResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockLimits {
     /// Locks held and wanted, counted per key or span. Once others hold so many, a request is
-    /// [`Refusal::Overloaded`]. One that finds room is taken whole, however much it wants: what one
-    /// transaction writes is bounded by the size of its log entry, what it locks at read time by
-    /// its gateway. Intents are entered without limit: they are there already.
+    /// [`Refusal::Overloaded`]; but no transaction counts for more than half, so that one alone,
+    /// however much it holds, keeps nobody out. One that finds room is taken whole, however much it
+    /// wants: what one transaction writes is bounded by the size of its log entry, what it locks at
+    /// read time by its gateway. Intents are entered without limit: they are there already.
     pub locks: usize,
+    /// The same for the keys of these locks and the ends of their spans, in bytes.
+    pub bytes: usize,
     /// Requests and readers that wait. Beyond: [`Refusal::Overloaded`].
     pub waiting: usize,
     /// Wounded transactions remembered. Beyond: the one wounded first is forgotten.
@@ -229,7 +232,7 @@ pub struct LockLimits {
 
 impl Default for LockLimits {
     fn default() -> LockLimits {
-        LockLimits { locks: 1 << 18, waiting: 1 << 13, wounded: 1 << 13 }
+        LockLimits { locks: 1 << 18, bytes: 64 << 20, waiting: 1 << 13, wounded: 1 << 13 }
     }
 }
 

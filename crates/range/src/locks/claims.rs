@@ -113,6 +113,40 @@ impl Claim {
     }
 }
 
+/// What claims take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// How many they are.
+    pub locks: usize,
+    /// Bytes of their keys, or of the ends of their spans.
+    pub bytes: usize,
+}
+
+impl Usage {
+    fn of(lock: &Lock) -> Usage {
+        let bytes = match lock {
+            Lock::Exclusive(key) | Lock::Point(key) => key.len(),
+            Lock::Span(span) => span.start.len() + span.end.len(),
+        };
+        Usage { locks: 1, bytes }
+    }
+
+    fn plus(self, other: Usage) -> Usage {
+        Usage { locks: self.locks + other.locks, bytes: self.bytes + other.bytes }
+    }
+
+    /// # Panics
+    /// If the other is more.
+    fn minus(self, other: Usage) -> Usage {
+        assert!(other.locks <= self.locks && other.bytes <= self.bytes, "{other:?} > {self:?}");
+        Usage { locks: self.locks - other.locks, bytes: self.bytes - other.bytes }
+    }
+
+    fn at_most(self, most: Usage) -> Usage {
+        Usage { locks: self.locks.min(most.locks), bytes: self.bytes.min(most.bytes) }
+    }
+}
+
 /// All claims of a range.
 #[derive(Clone, Debug)]
 pub(super) struct Claims {
@@ -121,11 +155,45 @@ pub(super) struct Claims {
     spans: Intervals<Claim>,
     /// Claims in `keys`.
     points: usize,
+    /// More than this of a transaction does not count.
+    share: Usage,
+    /// What each transaction's claims take. Never nothing.
+    by_txn: BTreeMap<TxnId, Usage>,
+    /// The sum of `by_txn`, each at most `share`.
+    counted: Usage,
 }
 
 impl Claims {
-    pub fn new() -> Claims {
-        Claims { keys: BTreeMap::new(), spans: Intervals::new(), points: 0 }
+    /// None yet. Of what a transaction's claims take, at most `share` will count.
+    pub fn new(share: Usage) -> Claims {
+        Claims {
+            keys: BTreeMap::new(),
+            spans: Intervals::new(),
+            points: 0,
+            share,
+            by_txn: BTreeMap::new(),
+            counted: Usage::default(),
+        }
+    }
+
+    /// What the claims of all other transactions count for.
+    pub fn counted_beside(&self, txn: TxnId) -> Usage {
+        self.counted.minus(self.counted_of(txn))
+    }
+
+    fn counted_of(&self, txn: TxnId) -> Usage {
+        self.by_txn.get(&txn).copied().unwrap_or_default().at_most(self.share)
+    }
+
+    /// Notes that a transaction's claims take something else now.
+    fn count(&mut self, txn: TxnId, change: impl FnOnce(Usage) -> Usage) {
+        let before = self.counted_of(txn);
+        let usage = self.by_txn.entry(txn).or_default();
+        *usage = change(*usage);
+        if usage.locks == 0 {
+            self.by_txn.remove(&txn);
+        }
+        self.counted = self.counted.minus(before).plus(self.counted_of(txn));
     }
 
     /// How many there are.
@@ -141,11 +209,13 @@ impl Claims {
                 if let Err(place) = claims.binary_search(&claim) {
                     claims.insert(place, claim);
                     self.points += 1;
+                    self.count(claim.age.txn, |usage| usage.plus(Usage::of(lock)));
                 }
             }
             Lock::Span(span) => {
                 if !self.spans.contains(span, claim) {
                     self.spans.insert(span.clone(), claim);
+                    self.count(claim.age.txn, |usage| usage.plus(Usage::of(lock)));
                 }
             }
         }
@@ -162,10 +232,13 @@ impl Claims {
                     if claims.is_empty() {
                         self.keys.remove(key);
                     }
+                    self.count(claim.age.txn, |usage| usage.minus(Usage::of(lock)));
                 }
             }
             Lock::Span(span) => {
-                self.spans.remove(span, claim);
+                if self.spans.remove(span, claim) {
+                    self.count(claim.age.txn, |usage| usage.minus(Usage::of(lock)));
+                }
             }
         }
     }
@@ -253,6 +326,12 @@ impl Claims {
                 }
             }
         }
+    }
+
+    /// What each transaction's claims take, and what that counts for, for tests.
+    #[cfg(test)]
+    pub fn usage(&self) -> (&BTreeMap<TxnId, Usage>, Usage) {
+        (&self.by_txn, self.counted)
     }
 
     /// Visits every claim that touches a span, for tests.

@@ -12,7 +12,7 @@ use kv::{Conflict, ConflictKind, LockWait, TxnMeta};
 use super::{
     Acquired, LockEffects, LockLimits, LockRequest, MAX_REPORTED, Refusal, RequestId, WantPush,
     WoundResult, Wounded,
-    claims::{Age, Claim, Claims, Lock, State},
+    claims::{Age, Claim, Claims, Lock, State, Usage},
 };
 
 /// The lock table of a range, in the memory of its leader. See the [module](super).
@@ -80,9 +80,11 @@ impl LockTable {
     /// An empty table.
     #[must_use]
     pub fn new(limits: LockLimits) -> LockTable {
+        // Of two that hold all they can, neither keeps a third one out alone.
+        let share = Usage { locks: limits.locks / 2, bytes: limits.bytes / 2 };
         LockTable {
             limits,
-            claims: Claims::new(),
+            claims: Claims::new(share),
             holders: BTreeMap::new(),
             waiting: BTreeMap::new(),
             waiting_of: BTreeSet::new(),
@@ -112,8 +114,9 @@ impl LockTable {
         let wants = self.missing(&txn, shared, exclusive);
         // What one transaction writes is bounded by its log entry, and it must fit into a table that
         // is empty but for it: so the limit is for what others hold already.
-        let own = self.holders.get(&txn.id).map_or(0, |holder| holder.held.len());
-        if !wants.is_empty() && self.claims.len() - own >= self.limits.locks {
+        let others = self.claims.counted_beside(txn.id);
+        let full = others.locks >= self.limits.locks || others.bytes >= self.limits.bytes;
+        if full && !wants.is_empty() {
             let cause = format!("a range holds {} locks", self.claims.len());
             return Acquired::Refused(Refusal::Overloaded(cause));
         }

@@ -5,14 +5,18 @@ mod liveness;
 mod scripts;
 mod twin;
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
 use kv::{LockWait, TxnMeta};
 
 use super::{
-    Acquired, LockEffects, LockLimits, LockRequest, LockTable, Refusal, RequestId, claims::Claim,
+    Acquired, LockEffects, LockLimits, LockRequest, LockTable, Refusal, RequestId,
+    claims::{Claim, Lock},
     table::age,
 };
 
@@ -62,6 +66,7 @@ impl LockTable {
             }
         }
         assert_eq!(self.claims.len(), claims.len());
+        self.assert_counted(&claims);
         for (lock, claim) in &claims {
             let mut found = false;
             let whole = Span::new(lock.span().start, lock.span().end);
@@ -78,22 +83,71 @@ impl LockTable {
     }
 }
 
-/// One statement may change more rows than the table holds locks of all others.
+fn ask(table: &mut LockTable, name: u64, keys: Vec<Key>) -> Acquired {
+    let (id, txn, shared) = (request(name), meta(name, 0), Vec::new());
+    let request = LockRequest { id, txn, shared, exclusive: keys, wait: LockWait::Wait };
+    table.acquire(request, &mut LockEffects::default())
+}
+
+fn many(of: u64, keys: usize) -> Vec<Key> {
+    let key = |n: u64| Key::from_vec([of.to_be_bytes(), n.to_be_bytes()].concat());
+    (0..keys as u64).map(key).collect()
+}
+
+/// One statement may change more rows than the table holds locks of all others, and keeps nobody
+/// out; a second one of the kind does.
 #[test]
 fn a_large_request_is_taken_whole_where_there_is_room() {
     let mut table = LockTable::new(LockLimits::default());
     let limit = LockLimits::default().locks;
-    let ask = |table: &mut LockTable, name: u64, keys: Vec<Key>| {
-        let (id, txn, shared) = (request(name), meta(name, 0), Vec::new());
-        let request = LockRequest { id, txn, shared, exclusive: keys, wait: LockWait::Wait };
-        table.acquire(request, &mut LockEffects::default())
-    };
-    let many = (0..limit as u64 + 100).map(|key| Key::from(&key.to_be_bytes()));
-    assert_eq!(ask(&mut table, 1, many.collect()), Acquired::Granted);
-    let full = ask(&mut table, 2, vec![Key::from("another")]);
+    assert_eq!(ask(&mut table, 1, many(1, limit + 100)), Acquired::Granted);
+    assert_eq!(ask(&mut table, 2, many(2, 100)), Acquired::Granted);
+    assert_eq!(ask(&mut table, 3, many(3, limit / 2)), Acquired::Granted);
+    let full = ask(&mut table, 4, many(4, 1));
     assert!(matches!(full, Acquired::Refused(Refusal::Overloaded(_))), "{full:?}");
     table.release(txn(1, 0), &mut LockEffects::default());
-    assert_eq!(ask(&mut table, 2, vec![Key::from("another")]), Acquired::Granted);
+    assert_eq!(ask(&mut table, 4, many(4, 1)), Acquired::Granted);
+}
+
+/// Few locks on long keys fill a table as well, and the same holds for them.
+#[test]
+fn long_keys_fill_a_table() {
+    let bytes = LockLimits::default().bytes;
+    let mut table = LockTable::new(LockLimits { bytes: bytes / 64, ..LockLimits::default() });
+    let long = |of: u8| -> Vec<Key> {
+        let key = |n: u8| Key::from_vec([vec![of, n], vec![0; 1 << 14]].concat());
+        (0..64).map(key).collect()
+    };
+    assert_eq!(ask(&mut table, 1, long(1)), Acquired::Granted);
+    assert_eq!(ask(&mut table, 2, many(2, 1)), Acquired::Granted);
+    assert_eq!(ask(&mut table, 3, long(3)), Acquired::Granted);
+    let full = ask(&mut table, 4, many(4, 1));
+    assert!(matches!(full, Acquired::Refused(Refusal::Overloaded(_))), "{full:?}");
+    table.release(txn(3, 0), &mut LockEffects::default());
+    assert_eq!(ask(&mut table, 4, many(4, 1)), Acquired::Granted);
+    table.assert_consistent();
+}
+
+impl LockTable {
+    /// Asserts that what claims count for is what there is, at most half of the table for each.
+    fn assert_counted(&self, claims: &BTreeSet<(Lock, Claim)>) {
+        let mut of: BTreeMap<TxnId, (usize, usize)> = BTreeMap::new();
+        for (lock, claim) in claims {
+            let bytes = match lock {
+                Lock::Exclusive(key) | Lock::Point(key) => key.len(),
+                Lock::Span(span) => span.start.len() + span.end.len(),
+            };
+            let usage = of.entry(claim.age.txn).or_default();
+            *usage = (usage.0 + 1, usage.1 + bytes);
+        }
+        let (by_txn, counted) = self.claims.usage();
+        let kept: BTreeMap<TxnId, (usize, usize)> =
+            by_txn.iter().map(|(txn, usage)| (*txn, (usage.locks, usage.bytes))).collect();
+        assert_eq!(kept, of);
+        let (locks, bytes) = (self.limits.locks / 2, self.limits.bytes / 2);
+        assert_eq!(counted.locks, of.values().map(|usage| usage.0.min(locks)).sum::<usize>());
+        assert_eq!(counted.bytes, of.values().map(|usage| usage.1.min(bytes)).sum::<usize>());
+    }
 }
 
 /// A request's name.

@@ -18,7 +18,7 @@ fn scripts() -> std::io::Result<()> {
     assert!(!paths.is_empty(), "no scripts");
     for path in paths {
         println!("{}", path.display());
-        let table = LockTable::new(LockLimits { locks: 20, waiting: 4, wounded: 2 });
+        let table = LockTable::new(LockLimits { locks: 20, bytes: 60, waiting: 4, wounded: 2 });
         goldenscript::run(&mut Script { table, right: None }, path)?;
     }
     Ok(())

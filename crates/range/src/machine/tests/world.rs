@@ -106,7 +106,7 @@ pub fn config() -> Config {
         push_timeout: ms(20),
         housekeeping: ms(20),
         recent_writes: 3,
-        locks: LockLimits { locks: 64, waiting: 64, wounded: 64 },
+        locks: LockLimits { locks: 64, bytes: 1 << 14, waiting: 64, wounded: 64 },
         ..Config::default()
     }
 }
