@@ -127,12 +127,18 @@ fn not_nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<KvError>
     thread_local! {
         static INSIDE: Cell<bool> = const { Cell::new(false) };
     }
+    /// Whoever leaves, be it by a panic that is caught elsewhere, is inside no longer.
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            INSIDE.set(false);
+        }
+    }
     if INSIDE.replace(true) {
         return Err(D::Error::custom("a wait inside a wait"));
     }
-    let error = KvError::deserialize(deserializer);
-    INSIDE.set(false);
-    error.map(Box::new)
+    let _leave = Leave;
+    KvError::deserialize(deserializer).map(Box::new)
 }
 
 impl KvError {

@@ -18,9 +18,9 @@ use std::{
 
 use clock::{ClockOutOfBounds, Timestamp};
 use futures::future::BoxFuture;
-use keys::{NodeId, SchemaVersion};
+use keys::{NodeId, RangeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
-use net::{Frame, Transport};
+use net::{Frame, SendError, Transport};
 use timer::timeout;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -472,7 +472,7 @@ impl Shared {
         news
     }
 
-    fn send(&self, to: NodeId, message: NodeMessage) -> Result<(), net::SendError> {
+    fn send(&self, to: NodeId, message: NodeMessage) -> Result<(), SendError> {
         let frame = NodeFrame { clock: self.clock.stamp(), messages: vec![message] };
         self.transport.send(to, frame.encode())
     }
@@ -512,8 +512,9 @@ impl Shared {
             return Err(KvError::Overloaded(format!("{MAX_CALLS} requests are under way")));
         };
         let _guard = CallGuard::new(&self.requests, id);
+        let range = request.range;
         self.send(to, NodeMessage::Request(id, request))
-            .map_err(|error| lost(to, &error.to_string()))?;
+            .map_err(|error| unsent(to, range, &error))?;
         let cancel = CancelOnDrop { shared: self, to, call: id };
         let answer = timeout(patience, answer).await;
         cancel.disarm();
@@ -551,6 +552,19 @@ impl Drop for CancelOnDrop<'_> {
             drop(shared.store.try_send(StoreInput::Cancel(call)));
         } else {
             shared.send_or_lose(to, NodeMessage::Cancel(call));
+        }
+    }
+}
+
+/// Why a request was not sent. One that no message holds would not be sent the next time either.
+fn unsent(to: NodeId, range: RangeId, error: &SendError) -> KvError {
+    match error {
+        SendError::TooLarge(bytes) => {
+            let limit = net::MESSAGE_LIMIT_BYTES as u64;
+            KvError::TooLarge { range, bytes: *bytes as u64, limit }
+        }
+        SendError::NoSuchPeer(_) | SendError::NotConnected(_) | SendError::QueueFull(_) => {
+            lost(to, &error.to_string())
         }
     }
 }
@@ -595,3 +609,6 @@ impl RangeSender for Gateway {
         self.shared.clock.observed()
     }
 }
+
+#[cfg(test)]
+mod tests;
