@@ -33,10 +33,19 @@ pub(crate) struct Entry {
 }
 
 /// Fixed part of what an entry counts towards the limit, for what it takes beside its bytes.
-const ENTRY_BYTES: u64 = 64;
+pub(crate) const ENTRY_BYTES: u64 = 64;
 
 fn cost(key: &Key, entry: &Entry) -> u64 {
     (key.len() + entry.value.as_ref().map_or(0, Bytes::len)) as u64 + ENTRY_BYTES
+}
+
+/// How much room a write finds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Bytes that count although they are not in the buffer: those of locks.
+    pub taken: u64,
+    /// Bytes of a transaction, all in all.
+    pub limit: u64,
 }
 
 /// What a key held before a write that may be taken back.
@@ -70,7 +79,7 @@ impl WriteBuffer {
         key: Key,
         value: Option<Bytes>,
         since: Timestamp,
-        limit: u64,
+        room: Room,
     ) -> Result<(), TxnError> {
         let before = self.entries.get(&key);
         let since = before.map_or(since, |entry| entry.since);
@@ -78,9 +87,10 @@ impl WriteBuffer {
         let freed = before.map_or(0, |entry| cost(&key, entry));
         let size = self.bytes - freed + cost(&key, &entry);
         let undo_size = if self.savepoints.is_empty() { 0 } else { freed + ENTRY_BYTES };
-        if size + self.undo_bytes + undo_size > limit {
-            let size = size + self.undo_bytes + undo_size;
-            return Err(TxnError::TooLarge { what: "bytes written", size, limit });
+        let all = size + self.undo_bytes + undo_size + room.taken;
+        if all > room.limit {
+            let (what, limit) = ("bytes written and locked", room.limit);
+            return Err(TxnError::TooLarge { what, size: all, limit });
         }
         self.bytes = size;
         if self.savepoints.is_empty() {
@@ -96,6 +106,11 @@ impl WriteBuffer {
     /// What was written to a key: `Some(None)` is a deletion.
     pub fn get(&self, key: &Key) -> Option<&Option<Bytes>> {
         self.entries.get(key).map(|entry| &entry.value)
+    }
+
+    /// What is buffered, as far as it counts towards the limit.
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.undo_bytes
     }
 
     /// Whether nothing is buffered.

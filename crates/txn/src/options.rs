@@ -63,7 +63,8 @@ pub struct Config {
     /// anything for it, and nobody could tell its outcome. Later statements and its commit are
     /// refused here (40001).
     pub max_age: Duration,
-    /// Keys and values a transaction may write, in bytes. Beyond: 54000.
+    /// Keys and values a transaction may write and keys it may lock at read time, in bytes. Beyond:
+    /// 54000.
     pub max_txn_bytes: u64,
     /// Bytes of one key that is written or locked: what a range takes. Beyond: 54000.
     pub max_key_bytes: usize,

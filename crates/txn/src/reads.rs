@@ -9,6 +9,16 @@ use std::collections::BTreeMap;
 
 use keys::{Key, Span};
 
+/// A span at least as wide whose ends have at most `most` bytes: ranges validate no others, and what
+/// was looked for may be longer than any key there can be. The end of a key that is just as long as
+/// a key may be is a byte longer itself. Only ends of 0xff throughout have no such successor; a
+/// key begins with its table.
+pub(crate) fn shortened(span: Span, most: usize) -> Span {
+    let cut = |key: Key| if key.len() > most { Key(key.0.slice(..most)) } else { key };
+    let end = if span.end.len() > most { cut(span.end).prefix_end() } else { span.end };
+    Span { start: cut(span.start), end }
+}
+
 /// Spans read at one snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct ReadSet {

@@ -35,12 +35,13 @@ use trace::{Kind, Span as TraceSpan};
 
 use crate::{
     Access, CommitInfo, Coordinator, Isolation, ReadStats, Scan, ScanRows, TxnError, TxnOptions,
-    buffer::WriteBuffer,
+    buffer::{Room, WriteBuffer},
     heartbeat::Heartbeat,
-    reads::ReadSet,
+    reads::{ReadSet, shortened},
     router::{Budget, ReadPlan},
     rules::Rule,
 };
+use lock::Locks;
 
 /// A transaction at its gateway. See the module's head.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub struct Txn {
     snapshot: Option<Timestamp>,
     buffer: WriteBuffer,
     reads: ReadSet,
-    locks: BTreeMap<Key, LockState>,
+    locks: Locks,
     anchor: Option<Key>,
     heartbeat: Option<Heartbeat>,
     /// The commit timestamp lies below this.
@@ -72,18 +73,6 @@ pub struct Txn {
     /// their stead.
     lock_wait: Duration,
     phase: Phase,
-}
-
-/// What is known of a lock asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LockState {
-    /// No answer came, or a refusal: it may be held, and is released at the end.
-    Asked,
-    /// Granted, and no version above `since` existed then.
-    Granted {
-        /// The snapshot it was asked with, or the newest version if that is above it.
-        since: Timestamp,
-    },
 }
 
 /// How far a transaction has come.
@@ -120,7 +109,7 @@ impl Txn {
             snapshot: None,
             buffer: WriteBuffer::default(),
             reads: ReadSet::default(),
-            locks: BTreeMap::new(),
+            locks: Locks::default(),
             anchor: None,
             heartbeat: None,
             not_after: Timestamp::MAX,
@@ -364,7 +353,8 @@ impl Txn {
         let config = self.coordinator.config();
         config.check_key(&key)?;
         config.check_value(value.as_ref().map_or(0, Bytes::len))?;
-        self.buffer.write(key, value, since, config.max_txn_bytes)
+        let room = Room { taken: self.locks.bytes(), limit: config.max_txn_bytes };
+        self.buffer.write(key, value, since, room)
     }
 
     /// The snapshot, taken if need be.
@@ -509,8 +499,9 @@ impl Txn {
         {
             return;
         }
-        let span = without(&scan.span, resume, scan.reverse);
-        self.reads.add(span, self.coordinator.config().max_read_spans);
+        let config = self.coordinator.config();
+        let span = shortened(without(&scan.span, resume, scan.reverse), config.max_key_bytes);
+        self.reads.add(span, config.max_read_spans);
     }
 
     fn count(&mut self, budget: &Budget) {

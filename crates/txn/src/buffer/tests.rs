@@ -7,9 +7,13 @@ use clock::Timestamp;
 use keys::{Key, Span};
 use proptest::prelude::*;
 
-use super::{ENTRY_BYTES, WriteBuffer, cost};
+use super::{ENTRY_BYTES, Room, WriteBuffer, cost};
 
 const LIMIT: u64 = 1 << 20;
+
+fn room(limit: u64) -> Room {
+    Room { taken: 0, limit }
+}
 
 fn key(n: u8) -> Key {
     Key::from_vec(vec![b'a' + n])
@@ -71,7 +75,9 @@ fn apply(buffer: &mut WriteBuffer, step: &Step) -> bool {
     let name = |n: &u8| n.to_string();
     match step {
         Step::Write(k, v) => {
-            buffer.write(key(*k), v.map(value), Timestamp::ZERO, LIMIT).expect("below the limit");
+            buffer
+                .write(key(*k), v.map(value), Timestamp::ZERO, room(LIMIT))
+                .expect("below the limit");
             true
         }
         Step::Savepoint(n) => {
@@ -124,7 +130,7 @@ proptest! {
             rows.range(start..end).map(|(k, v)| (*k, *v)).collect();
         let mut theirs: Vec<_> = expected.iter().map(|(k, v)| (key(*k), value(*v))).collect();
         for (k, v) in &own {
-            buffer.write(key(*k), v.map(value), Timestamp::ZERO, LIMIT).expect("below the limit");
+            buffer.write(key(*k), v.map(value), Timestamp::ZERO, room(LIMIT)).expect("below the limit");
             if (start..end).contains(k) {
                 match v {
                     Some(v) => expected.insert(*k, *v),
@@ -145,13 +151,13 @@ proptest! {
 fn a_write_beyond_the_limit_is_refused_and_changes_nothing() {
     let mut buffer = WriteBuffer::default();
     let limit = 2 * ENTRY_BYTES + 100;
-    buffer.write(key(0), Some(value(90)), Timestamp::ZERO, limit).expect("fits");
-    let error = buffer.write(key(1), Some(value(90)), Timestamp::ZERO, limit).unwrap_err();
+    buffer.write(key(0), Some(value(90)), Timestamp::ZERO, room(limit)).expect("fits");
+    let error = buffer.write(key(1), Some(value(90)), Timestamp::ZERO, room(limit)).unwrap_err();
     assert_eq!(error.sqlstate(), "54000");
     assert!(buffer.get(&key(1)).is_none());
     check_sizes(&buffer);
-    buffer.write(key(0), None, Timestamp::ZERO, limit).expect("smaller than before");
-    buffer.write(key(1), Some(value(90)), Timestamp::ZERO, limit).expect("fits now");
+    buffer.write(key(0), None, Timestamp::ZERO, room(limit)).expect("smaller than before");
+    buffer.write(key(1), Some(value(90)), Timestamp::ZERO, room(limit)).expect("fits now");
 }
 
 #[test]
@@ -159,9 +165,9 @@ fn the_first_write_of_a_key_sets_its_snapshot() {
     let mut buffer = WriteBuffer::default();
     let (early, late) = (Timestamp::from_wall(1), Timestamp::from_wall(2));
     let since = |buffer: &WriteBuffer| buffer.iter().next().map(|(_, entry)| entry.since);
-    buffer.write(key(0), Some(value(1)), early, LIMIT).expect("fits");
+    buffer.write(key(0), Some(value(1)), early, room(LIMIT)).expect("fits");
     buffer.savepoint("s");
-    buffer.write(key(0), Some(value(2)), late, LIMIT).expect("fits");
+    buffer.write(key(0), Some(value(2)), late, room(LIMIT)).expect("fits");
     assert_eq!(since(&buffer), Some(early));
     buffer.rollback_to("s").expect("set");
     assert_eq!(since(&buffer), Some(early));

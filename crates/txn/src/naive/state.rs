@@ -12,6 +12,7 @@ use kv::{
 };
 
 use super::NaiveClock;
+use crate::Config;
 
 /// Versions of a key, by timestamp; `None` is a deletion.
 pub(super) type Versions = BTreeMap<Timestamp, Option<Bytes>>;
@@ -167,7 +168,7 @@ impl State {
             let cause = "the node is down".to_owned();
             return Step::Answer(Err(KvError::AnswerLost { node: to, cause }));
         }
-        if let Err(error) = self.check(to, asked) {
+        if let Err(error) = self.check(to, asked).and_then(|()| check_keys(asked)) {
             return Step::Answer(Err(error));
         }
         let range = asked.range;
@@ -530,6 +531,33 @@ impl State {
 }
 
 /// The spans a request is about.
+/// No key that a transaction names is longer than ranges take by default.
+fn check_keys(asked: &RangeRequest) -> Result<(), KvError> {
+    let (reads, writes): (&[Validate], &[Write]) = match &asked.request {
+        Request::Prepare(prepare) => (&prepare.reads, &prepare.writes),
+        Request::Commit(commit) => (&commit.reads, &commit.writes),
+        Request::Read(_)
+        | Request::Lock(_)
+        | Request::Resolve(_)
+        | Request::Push(_)
+        | Request::Heartbeat(_)
+        | Request::Release { .. }
+        | Request::Split { .. }
+        | Request::TransferLeader { .. }
+        | Request::Status
+        | Request::Locks
+        | Request::Checksum { .. } => return Ok(()),
+    };
+    let ends = reads.iter().flat_map(|read| [&read.span.start, &read.span.end]);
+    let longest = ends.chain(writes.iter().map(|write| &write.key)).map(|key| key.len()).max();
+    let (bytes, limit) = (longest.unwrap_or(0) as u64, Config::default().max_key_bytes as u64);
+    if bytes <= limit {
+        Ok(())
+    } else {
+        Err(KvError::TooLarge { range: asked.range, bytes, limit })
+    }
+}
+
 fn touched(request: &Request) -> Vec<Span> {
     let point = |key: &Key| Span::point(key.clone());
     let of = |reads: &[Validate], writes: &[Write]| {

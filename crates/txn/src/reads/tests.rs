@@ -3,7 +3,7 @@
 use keys::{Key, Span};
 use proptest::prelude::*;
 
-use super::ReadSet;
+use super::{ReadSet, shortened};
 
 /// Points are keys of two bytes, so that spans can touch, nest and lie apart.
 fn key(n: u16) -> Key {
@@ -52,4 +52,22 @@ fn the_narrowest_gaps_are_closed_first() {
             Span::point("u".into()),
         ],
     );
+}
+
+proptest! {
+    /// Cut to few bytes, a span holds at least what it held.
+    #[test]
+    fn a_shortened_span_is_no_narrower(
+        a in proptest::collection::vec(prop_oneof![Just(0), Just(1), Just(0xff)], 0..9),
+        b in proptest::collection::vec(prop_oneof![Just(0), Just(1), Just(0xff)], 0..9),
+        most in 2..6_usize,
+    ) {
+        // As every key does, it begins with what is no 0xff.
+        let key = |tail: &[u8]| Key::from_vec([&[1], tail].concat());
+        let span = Span::new(key(&a).min(key(&b)), key(&a).max(key(&b)));
+        let short = shortened(span.clone(), most);
+        prop_assert!(short.covers(&span) && short.start.len() <= most && short.end.len() <= most);
+        let fits = span.start.len() <= most && span.end.len() <= most;
+        prop_assert!(!fits || short == span, "{short} for {span}");
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use keys::{NodeId, RangeId};
-use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply, Request};
+use kv::{Descriptor, KvError, Push, PushKind, RangeRequest, RangeSender, Reply, Request};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use timer::{Instant, sleep_until, timeout_at};
@@ -112,7 +112,7 @@ impl Carrier {
         loop {
             let node = self.next(&mut tour, deadline).await;
             let begun = Instant::now();
-            if begun >= deadline || begun >= leaderless + self.config.leaderless_patience {
+            if begun >= deadline || begun.duration_since(leaderless) >= self.patience(request) {
                 return Sent { result: Err(heard.unavailable(range)), lost, blocked_nanos };
             }
             let end = deadline.min(begun + self.config.attempt_timeout);
@@ -182,6 +182,16 @@ impl Carrier {
     async fn pace(&self, begun: Instant, deadline: Instant) {
         if begun.elapsed() < self.config.attempt_timeout / 2 {
             self.pause(0, deadline).await;
+        }
+    }
+
+    /// How long nobody may lead. What became of a commit is asked for to the end: whoever asks would
+    /// have to say that it is unknown (X8).
+    fn patience(&self, request: &Request) -> Duration {
+        if let Request::Push(Push { kind: PushKind::Owner, .. }) = request {
+            Duration::MAX
+        } else {
+            self.config.leaderless_patience
         }
     }
 

@@ -7,10 +7,11 @@ use kv::{Validate, Write};
 use timer::timeout;
 use tokio::task::JoinHandle;
 
-use super::{LockState, Phase, Txn};
+use super::{Phase, Txn, lock::LockState};
 use crate::{
     CommitInfo, Isolation, TxnError,
     commit::{Committer, Farewell, Proposal, Traces},
+    reads::shortened,
     rules::Rule,
 };
 
@@ -67,7 +68,7 @@ impl Txn {
             meta: self.anchor.is_some().then(|| self.meta()),
             keys: self.buffer.iter().map(|(key, _)| key.clone()).collect(),
             spans: self.reads.iter().collect(),
-            locked: self.locks.keys().cloned().collect(),
+            locked: self.locks.keys(),
         };
         self.coordinator.behind(traces.settle(self.coordinator.clone(), farewell))
     }
@@ -94,7 +95,7 @@ impl Txn {
             start: self.start,
             reads,
             writes: self.buffer.iter().map(|(key, entry)| write(key, &entry.value)).collect(),
-            locked: self.locks.keys().cloned().collect(),
+            locked: self.locks.keys(),
             above: self.snapshot.expect("writing takes a snapshot"),
             not_after: self.not_after,
             deadline: self.current_deadline(),
@@ -102,8 +103,8 @@ impl Txn {
     }
 
     fn written_and_locked(&self) -> Vec<Validate> {
-        let granted = |lock: Option<&LockState>| match lock {
-            Some(LockState::Granted { since }) => Some(*since),
+        let granted = |lock: Option<LockState>| match lock {
+            Some(LockState::Granted { since }) => Some(since),
             Some(LockState::Asked) | None => None,
         };
         let written = self.buffer.iter().map(|(key, entry)| {
@@ -114,7 +115,10 @@ impl Txn {
         let only_locked = only_locked.filter_map(|(key, lock)| Some((key, granted(Some(lock))?)));
         let mut keys: Vec<_> = written.chain(only_locked).collect();
         keys.sort_unstable();
-        let validate = |(key, since): (&Key, _)| Validate { span: Span::point(key.clone()), since };
+        // The end of a key's span is a byte longer than the key.
+        let most = self.coordinator.config().max_key_bytes;
+        let span = |key: &Key| shortened(Span::point(key.clone()), most);
+        let validate = |(key, since): (&Key, _)| Validate { span: span(key), since };
         keys.into_iter().map(validate).collect()
     }
 }

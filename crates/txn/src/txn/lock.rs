@@ -1,15 +1,85 @@
 //! Locks at read time (X6): `SELECT ... FOR UPDATE`, and what a retry locks before it reads.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use clock::Timestamp;
 use futures::future::join_all;
 use keys::Key;
-use kv::{ConflictKind, KvError, Lock, LockReply, LockWait, Reply, Request};
+use kv::{ConflictKind, Descriptor, KvError, Lock, LockReply, LockWait, Reply, Request};
 use timer::Instant;
 
-use super::{LockState, Txn};
-use crate::{Access, Isolation, TxnError, heartbeat::Heartbeat, router::Partition};
+use super::Txn;
+use crate::{
+    Access, Isolation, TxnError, buffer::ENTRY_BYTES, heartbeat::Heartbeat, router::Partition,
+};
+
+/// Keys of one request, in bytes: far below what a message holds, and the answer names at most the
+/// same keys. More become several requests.
+const REQUEST_BYTES: usize = 4 << 20;
+
+/// What is known of a lock asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LockState {
+    /// No answer came, or a refusal: it may be held, and is released at the end.
+    Asked,
+    /// Granted, and no version above `since` existed then.
+    Granted {
+        /// The snapshot it was asked with, or the newest version if that is above it.
+        since: Timestamp,
+    },
+}
+
+/// The locks asked for. They count towards a transaction's bytes as writes do.
+#[derive(Debug, Default)]
+pub(super) struct Locks {
+    states: BTreeMap<Key, LockState>,
+    /// The sum of [`cost`] over all keys.
+    bytes: u64,
+}
+
+fn cost(key: &Key) -> u64 {
+    key.len() as u64 + ENTRY_BYTES
+}
+
+impl Locks {
+    /// Notes what is known of a lock.
+    fn set(&mut self, key: Key, state: LockState) {
+        let cost = cost(&key);
+        if self.states.insert(key, state).is_none() {
+            self.bytes += cost;
+        }
+    }
+
+    /// What is known of a lock; `None`: it was never asked for.
+    pub fn get(&self, key: &Key) -> Option<LockState> {
+        self.states.get(key).copied()
+    }
+
+    /// What they count towards the limit.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    /// All of them in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, LockState)> {
+        self.states.iter().map(|(key, state)| (key, *state))
+    }
+
+    /// The keys, in order.
+    pub fn keys(&self) -> Vec<Key> {
+        self.states.keys().cloned().collect()
+    }
+
+    /// All were let go.
+    pub fn clear(&mut self) {
+        *self = Locks::default();
+    }
+}
 
 /// How locks are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -85,17 +155,12 @@ impl Txn {
             return Ok(());
         }
         keys.iter().try_for_each(|key| self.coordinator.config().check_key(key))?;
-        let (size, limit) =
-            (self.locks.len() + keys.len(), self.coordinator.config().max_locked_keys);
-        if size > limit {
-            let (size, limit) = (size as u64, limit as u64);
-            return Err(TxnError::TooLarge { what: "keys locked", size, limit });
-        }
+        self.check_room(&keys)?;
         let deadline = self.current_deadline();
         self.name_anchor(&keys, deadline).await?;
         self.start_heartbeat();
         for key in &keys {
-            self.locks.insert(key.clone(), LockState::Asked);
+            self.locks.set(key.clone(), LockState::Asked);
         }
         for moves in 0..=self.coordinator.router().config().max_moves {
             let ask = Ask { since, wait, deadline, moves };
@@ -107,6 +172,26 @@ impl Txn {
         let range = self.coordinator.router().range_of(&keys[0], deadline).await?.id;
         let missing = format!("it does not own {}, and who does was not found", keys[0]);
         Err(TxnError::Unavailable { range, missing })
+    }
+
+    /// Whether so many further locks are within a transaction's limits.
+    fn check_room(&self, keys: &[Key]) -> Result<(), TxnError> {
+        let config = self.coordinator.config();
+        let mut size = self.locks.states.len() as u64;
+        let mut bytes = self.locks.bytes() + self.buffer.bytes();
+        for key in keys.iter().filter(|key| self.locks.get(key).is_none()) {
+            size += 1;
+            bytes += cost(key);
+        }
+        let limit = config.max_locked_keys as u64;
+        if size > limit {
+            return Err(TxnError::TooLarge { what: "keys locked", size, limit });
+        }
+        if bytes > config.max_txn_bytes {
+            let (what, limit) = ("bytes written and locked", config.max_txn_bytes);
+            return Err(TxnError::TooLarge { what, size: bytes, limit });
+        }
+        Ok(())
     }
 
     /// Asks every range for the locks of its keys, all at once. Answers the keys whose ranges
@@ -124,7 +209,7 @@ impl Txn {
             let (_, group) = parts.at(&router, &key, deadline).await?;
             group.push(key);
         }
-        let groups = parts.into_groups();
+        let groups = requests(parts.into_groups());
         let asked = groups.iter().map(|(range, keys)| {
             let (txn, keys) = (self.meta(), keys.clone());
             let request = Request::Lock(Lock { txn, keys, since, wait });
@@ -159,11 +244,11 @@ impl Txn {
 
     fn granted(&mut self, keys: &[Key], since: Timestamp, reply: &LockReply) {
         for key in keys {
-            self.locks.insert(key.clone(), LockState::Granted { since });
+            self.locks.set(key.clone(), LockState::Granted { since });
         }
         for (key, at) in &reply.moved {
             assert!(*at > since, "{key} moved at {at}, not after {since}");
-            self.locks.insert(key.clone(), LockState::Granted { since: *at });
+            self.locks.set(key.clone(), LockState::Granted { since: *at });
             self.floor = self.floor.max(*at);
         }
     }
@@ -193,4 +278,22 @@ impl Txn {
             self.heartbeat = Some(Heartbeat::start(router, txn, interval));
         }
     }
+}
+
+/// Divides the keys of each range among requests of at most [`REQUEST_BYTES`].
+fn requests(groups: Vec<(Arc<Descriptor>, Vec<Key>)>) -> Vec<(Arc<Descriptor>, Vec<Key>)> {
+    let mut requests: Vec<(Arc<Descriptor>, Vec<Key>)> = Vec::with_capacity(groups.len());
+    for (range, keys) in groups {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for key in keys {
+            if bytes + key.len() > REQUEST_BYTES && !page.is_empty() {
+                requests.push((range.clone(), std::mem::take(&mut page)));
+                bytes = 0;
+            }
+            bytes += key.len();
+            page.push(key);
+        }
+        requests.push((range, page));
+    }
+    requests
 }

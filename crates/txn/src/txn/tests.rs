@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keys::{Key, NodeId, RangeId, Span};
-use kv::LockWait;
+use kv::{KvError, LockWait, Push, PushKind, Request};
 use timer::Instant;
 
 use crate::{
@@ -349,6 +349,23 @@ async fn a_range_without_a_leader_is_given_up_after_a_fail_over() {
     assert!(begun.elapsed() < patience + patience / 4, "{:?}", begun.elapsed());
 }
 
+/// What became of a commit is asked for as long as its asker has, not only as long as a fail-over
+/// takes: an answer that comes late is better than none (X8).
+#[tokio::test(start_paused = true)]
+async fn an_outcome_is_asked_for_until_the_deadline() {
+    let (cluster, coordinator) = cluster();
+    let mut txn = coordinator.begin(TxnOptions::default());
+    txn.lock(vec![key("b")], LockWait::Wait).await.unwrap();
+    let push = Push { txn: txn.meta(), kind: PushKind::Owner };
+    (1..=3).for_each(|node| cluster.crash(NodeId(node)));
+    let begun = Instant::now();
+    let patience = crate::RouterConfig::default().leaderless_patience * 3;
+    let router = coordinator.router();
+    let asked = router.send_to_key(&key("b"), Request::Push(push), begun + patience).await;
+    assert!(matches!(asked, Err(KvError::Unavailable { .. })), "{asked:?}");
+    assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn contended_increments_all_happen() {
     let (cluster, coordinator) = cluster();
@@ -454,4 +471,74 @@ async fn a_transaction_too_old_to_be_decided_is_refused_here() {
     let mut txn = coordinator.begin(TxnOptions::default());
     assert_eq!(txn.commit().await.unwrap_err().sqlstate(), "40001");
     assert!(txn.is_finished());
+}
+
+fn long(byte: u8, len: usize) -> Key {
+    Key::from_vec([vec![b'b', byte], vec![b'x'; len - 2]].concat())
+}
+
+/// Locks take memory as writes do, at the gateway and in the ranges.
+#[tokio::test(start_paused = true)]
+async fn locks_count_towards_the_bytes_of_a_transaction() {
+    let (cluster, _) = cluster();
+    let config = crate::Config { max_txn_bytes: 100_000, ..crate::Config::default() };
+    let coordinator = cluster.coordinator_with(config, crate::RouterConfig::default());
+    let mut txn = coordinator.begin(TxnOptions::default());
+    let keys: Vec<Key> = (0..5).map(|n| long(n, 16_000)).collect();
+    txn.lock(keys.clone(), LockWait::Wait).await.unwrap();
+    txn.lock(keys, LockWait::Wait).await.unwrap();
+    let more = (5..8).map(|n| long(n, 16_000)).collect();
+    assert_eq!(txn.lock(more, LockWait::Wait).await.unwrap_err().sqlstate(), "54000");
+    let error = txn.put(key("c"), Bytes::from(vec![0; 30_000])).unwrap_err();
+    assert_eq!(error.sqlstate(), "54000", "{error}");
+    txn.put(key("c"), Bytes::from(vec![0; 10_000])).unwrap();
+    txn.lock(vec![key("d")], LockWait::Wait).await.unwrap();
+    txn.rollback().await;
+    settled(&cluster).await;
+}
+
+/// More than one message holds is asked for in several.
+#[tokio::test(start_paused = true)]
+async fn many_long_keys_are_locked_in_pages() {
+    let (cluster, coordinator) = cluster();
+    let keys: Vec<Key> = (0..=u8::MAX)
+        .flat_map(|a| (0..4).map(move |b| (a, b)))
+        .map(|(a, b)| Key::from_vec([vec![b'b', a, b], vec![b'x'; 10_000]].concat()))
+        .collect();
+    let mut txn = coordinator.begin(TxnOptions::default());
+    txn.lock(keys.clone(), LockWait::Wait).await.unwrap();
+    let mut other = coordinator.begin(TxnOptions::default());
+    for key in [&keys[0], &keys[keys.len() / 2], &keys[keys.len() - 1]] {
+        let busy = other.lock(vec![key.clone()], LockWait::NoWait).await.unwrap_err();
+        assert_eq!(busy.sqlstate(), "55P03");
+    }
+    other.rollback().await;
+    txn.rollback().await;
+    settled(&cluster).await;
+}
+
+/// What was looked for may be longer than any key there is: nothing is there, and that is validated
+/// like anything else. So is a key that is just as long as a key may be.
+#[tokio::test(start_paused = true)]
+async fn reads_of_keys_too_long_to_exist_do_not_hinder_the_commit() {
+    let (_, coordinator) = cluster();
+    let longest = crate::Config::default().max_key_bytes;
+    for isolation in [Isolation::Serializable, Isolation::RepeatableRead, Isolation::ReadCommitted]
+    {
+        let mut txn = coordinator.begin(at(isolation));
+        let asked = [long(0, longest + 4_000), long(1, longest), long(2, longest + 1)];
+        txn.get(&asked).await.unwrap();
+        txn.read(vec![Scan::all(Span::new(asked[0].clone(), asked[2].clone()))]).await.unwrap();
+        txn.put(asked[1].clone(), value("1")).unwrap();
+        txn.put(key("q"), value("1")).unwrap();
+        txn.commit().await.unwrap();
+    }
+    let mut txn = coordinator.begin(TxnOptions::default());
+    txn.get(&[long(1, longest + 4_000)]).await.unwrap();
+    let mut other = coordinator.begin(TxnOptions::default());
+    other.put(long(1, longest), value("2")).unwrap();
+    other.commit().await.unwrap();
+    txn.put(key("q"), value("2")).unwrap();
+    let result = txn.commit().await;
+    assert!(result.as_ref().is_err_and(|error| error.sqlstate() == "40001"), "{result:?}");
 }
