@@ -1,7 +1,10 @@
 //! Which entries of an index are odd: looked for page by page, from both sides.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use keys::{IndexId, Key, layout as places};
+use txn::{Txn, TxnError};
 
 use super::{Check, MAX_PROBLEMS, Pages, note};
 use crate::{
@@ -37,8 +40,9 @@ impl Check<'_> {
                 }
             }
             let keys: Vec<Key> = wanted.iter().map(|(_, entry)| entry.key.clone()).collect();
-            for ((row, wanted), found) in wanted.into_iter().zip(self.get(&keys).await?) {
-                let Some(found) = found else {
+            let mut found = Found::default();
+            for (at, (row, wanted)) in wanted.into_iter().enumerate() {
+                let Some(found) = found.next(self.txn, &keys[at..]).await? else {
                     note(problems, "the row has no entry", &row);
                     continue;
                 };
@@ -82,8 +86,9 @@ impl Check<'_> {
                 }
             }
             let keys: Vec<Key> = of_rows.iter().map(|(_, row)| row.clone()).collect();
-            for ((key, row), found) in of_rows.into_iter().zip(self.get(&keys).await?) {
-                let Some(found) = found else {
+            let mut found = Found::default();
+            for (at, (key, row)) in of_rows.into_iter().enumerate() {
+                let Some(found) = found.next(self.txn, &keys[at..]).await? else {
                     note(problems, "an entry for a row that is not there", &key);
                     continue;
                 };
@@ -98,11 +103,28 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
 
-    async fn get(&mut self, keys: &[Key]) -> Outcome<Vec<Option<Bytes>>> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
+/// What lies under keys, fetched some at a time: what is found may be far longer than the entries
+/// that led there.
+#[derive(Default)]
+struct Found {
+    fetched: VecDeque<Option<Bytes>>,
+    /// How many fit lately; 0: all were asked for so far.
+    fit: usize,
+}
+
+impl Found {
+    /// What lies under the first of these keys, all that are left.
+    async fn next(&mut self, txn: &mut Txn, keys: &[Key]) -> Outcome<Option<Bytes>> {
+        while self.fetched.is_empty() {
+            let ask = if self.fit == 0 { keys.len() } else { self.fit.min(keys.len()) };
+            match txn.get(&keys[..ask]).await {
+                Err(TxnError::ReadBudget { .. }) if ask > 1 => self.fit = ask / 2,
+                Err(error) => return Err(error.into()),
+                Ok(found) => self.fetched = found.into(),
+            }
         }
-        Ok(self.txn.get(keys).await?)
+        Ok(self.fetched.pop_front().expect("a key has an answer"))
     }
 }

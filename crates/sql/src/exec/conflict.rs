@@ -9,7 +9,8 @@
 //!
 //! ```text
 //!   1. all unique keys of all proposed rows                          one round
-//!   2. rows that are met through a secondary unique index            one round, if there are any
+//!   2. rows that are met through a secondary unique index            one round, if there are any;
+//!      both again while READ COMMITTED finds that they moved
 //!      the fates, row by row, in memory
 //!   3. keys that updates came to and nobody proposed                 one round, if there are any
 //! ```
@@ -96,6 +97,17 @@ struct Upsert<'t> {
     written: Vec<Row>,
 }
 
+/// An entry of a unique index that a proposed row meets.
+struct Met<'t> {
+    index: &'t Index,
+    /// The entry's key.
+    key: Key,
+    /// What of the row the entry holds.
+    row: Row,
+    /// The key of the row itself.
+    row_key: Key,
+}
+
 impl<'t> Upsert<'t> {
     fn new(
         exec: &Exec<'_>,
@@ -125,7 +137,10 @@ impl<'t> Upsert<'t> {
         self.targets.is_empty() || self.targets.contains(&index.id)
     }
 
-    /// Reads what the proposed rows may meet.
+    /// Reads what the proposed rows may meet. Entries and the rows that they stand for are of one
+    /// snapshot: where locking the rows came to a later one, the entries are looked at again. A lock
+    /// on an entry may be gone by then, to an older transaction or with its leader, and the row with
+    /// it.
     async fn look_up(
         &mut self,
         exec: &mut Exec<'_>,
@@ -136,43 +151,60 @@ impl<'t> Upsert<'t> {
         };
         let wanted: Vec<(&Index, Key)> = proposals.iter().flat_map(wanted).collect();
         let keys: Vec<Key> = wanted.iter().map(|(_, key)| key.clone()).collect();
-        lock::lock_keys(exec, keys.clone()).await?;
-        let found = super::existing(exec, self.table, &keys).await?;
+        for _ in 0..lock::MAX_ROUNDS {
+            lock::lock_keys(exec, keys.clone()).await?;
+            let found = super::existing(exec, self.table, &keys).await?;
+            let met = self.met(&wanted, &found)?;
+            let elsewhere = met.iter().filter(|met| met.index.id != IndexId::PRIMARY);
+            let rows = elsewhere.map(|met| met.row_key.clone()).collect();
+            if lock::lock_keys(exec, rows).await? {
+                continue;
+            }
+            self.fetch(exec, met).await?;
+            for (key, found) in keys.into_iter().zip(found) {
+                self.claims.know(key, found);
+            }
+            let there = self.there.values().map(Vec::as_slice);
+            self.strangers = writer::strangers(exec, self.table, there).await?;
+            return Ok(());
+        }
+        Err(lock::kept_changing().into())
+    }
+
+    /// The entries among those found whose rows may be updated.
+    fn met(&self, wanted: &[(&'t Index, Key)], found: &[Option<Bytes>]) -> Outcome<Vec<Met<'t>>> {
+        let all: Vec<u32> = (0..).take(self.table.columns.len()).collect();
         let mut met = Vec::new();
-        for ((index, key), found) in wanted.into_iter().zip(found) {
-            if let Some(value) = &found
+        for ((index, key), found) in wanted.iter().zip(found) {
+            if let Some(value) = found
                 && self.update.is_some()
                 && self.counts(index)
             {
-                met.push((index, key.clone(), value.clone()));
+                let row = layout(self.table, index, &all).decode(key, value)?;
+                let row_key = primary_key(self.table, &row);
+                met.push(Met { index, key: key.clone(), row, row_key });
             }
-            self.claims.know(key, found);
         }
-        self.fetch(exec, met).await?;
-        let there = self.there.values().map(Vec::as_slice);
-        self.strangers = writer::strangers(exec, self.table, there).await?;
-        Ok(())
+        Ok(met)
     }
 
     /// Reads the rows that these entries of unique indexes stand for.
-    async fn fetch(&mut self, exec: &mut Exec<'_>, met: Vec<(&Index, Key, Bytes)>) -> Outcome<()> {
+    async fn fetch(&mut self, exec: &mut Exec<'_>, met: Vec<Met<'t>>) -> Outcome<()> {
         let table = self.table;
         let all: Vec<u32> = (0..).take(table.columns.len()).collect();
         let mut entries = Vec::new();
-        for (index, key, value) in met {
-            let row = layout(table, index, &all).decode(&key, &value)?;
-            if index.id == IndexId::PRIMARY {
-                exec.budget.row(&row)?;
-                self.there.insert(key, row);
+        for met in met {
+            if met.index.id == IndexId::PRIMARY {
+                exec.budget.row(&met.row)?;
+                self.there.insert(met.key, met.row);
             } else {
-                entries.push((index, key, primary_key(table, &row)));
+                entries.push(met);
             }
         }
-        let keys: Vec<Key> = entries.iter().map(|(_, _, row)| row.clone()).collect();
-        lock::lock_keys(exec, keys.clone()).await?;
+        let keys: Vec<Key> = entries.iter().map(|met| met.row_key.clone()).collect();
         let values = super::existing(exec, table, &keys).await?;
         let layout = layout(table, &table.primary, &all);
-        for ((index, key, row_key), value) in entries.into_iter().zip(values) {
+        for (Met { index, key, row_key, .. }, value) in entries.into_iter().zip(values) {
             let value = value.ok_or_else(|| no_row(index, &row_key))?;
             let row = layout.decode(&row_key, &value)?;
             exec.budget.row(&row)?;

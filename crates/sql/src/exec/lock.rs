@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How often rows are read again because they moved.
-const MAX_ROUNDS: usize = 20;
+pub(super) const MAX_ROUNDS: usize = 20;
 
 /// The rows of a FOR UPDATE.
 pub(super) async fn rows(exec: &mut Exec<'_>, lock: &LockRows) -> Outcome<Vec<Row>> {
@@ -49,8 +49,12 @@ pub(super) async fn locked_rows(
         }
         exec.env.txn.begin_statement().await?;
     }
-    Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, "rows kept changing while they were locked")
-        .into())
+    Err(kept_changing().into())
+}
+
+/// The rounds are over.
+pub(super) fn kept_changing() -> SqlError {
+    SqlError::new(SqlState::SERIALIZATION_FAILURE, "rows kept changing while they were locked")
 }
 
 /// The rows that a statement is going to write.
@@ -66,17 +70,18 @@ pub(super) async fn rows_to_write(
 }
 
 /// Locks keys that are about to be written where the level asks for it; afterwards the snapshot shows
-/// them as they are.
-pub(super) async fn lock_keys(exec: &mut Exec<'_>, mut keys: Vec<Key>) -> Outcome<()> {
+/// them as they are. Answers whether that is another snapshot than before.
+pub(super) async fn lock_keys(exec: &mut Exec<'_>, mut keys: Vec<Key>) -> Outcome<bool> {
     if exec.env.txn.isolation() != Isolation::ReadCommitted || keys.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     keys.sort();
     keys.dedup();
-    if !lock(exec, keys, LockWait::Wait).await?.is_empty() {
+    let moved = !lock(exec, keys, LockWait::Wait).await?.is_empty();
+    if moved {
         exec.env.txn.begin_statement().await?;
     }
-    Ok(())
+    Ok(moved)
 }
 
 /// Locks keys within `lock_timeout`; answers those that changed since the snapshot.

@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// A catalog that may be used now, waited for as long as the statement may take.
-    async fn usable_catalog(&self) -> Outcome<Arc<Catalog>> {
+    pub(super) async fn usable_catalog(&self) -> Outcome<Arc<Catalog>> {
         let deadline = self.deadline();
         let reading = self.database.catalog_until(Some(deadline));
         guarded(&self.shared, deadline, reading).await

@@ -329,7 +329,7 @@ impl Session {
         bound: Timestamp,
     ) -> Result<(), Failure> {
         if txn.has_writes() {
-            let catalog = self.database.catalog().await?;
+            let catalog = self.usable_catalog().await?;
             let current = is_current(used, &catalog);
             let bound = if current { self.database.not_after(&catalog) } else { bound };
             if bound <= self.database.0.coordinator.clock().now().latest_timestamp() {

@@ -173,6 +173,26 @@ async fn every_damage_is_named_from_every_node() {
     }
 }
 
+/// Entries are short, so many make a page; the rows they stand for need not fit into one.
+#[tokio::test(start_paused = true)]
+async fn long_rows_behind_short_entries_are_checked_some_at_a_time() {
+    let limits = txn::Config { max_read_bytes: 20_000, ..txn::Config::default() };
+    let world = World::with_limits(sql::Config { seed: 7, ..sql::Config::default() }, limits);
+    let mut session = session(&world, 0).await;
+    ok(&mut session, "CREATE TABLE t (k INT PRIMARY KEY, u INT UNIQUE, v TEXT)").await;
+    for k in 0..40 {
+        let row = format!("INSERT INTO t VALUES ({k}, {k}, repeat('v', 5000))");
+        ok(&mut session, &row).await;
+    }
+    let below = below(&world);
+    let table = table(&below).await;
+    let row = |k| vec![expr::Datum::Int(k), expr::Datum::Int(k), expr::Datum::text("v")];
+    let primary = entry(&table, &table.primary, &row(33));
+    damage(&below, vec![(primary.key, None)]).await;
+    let found = problems(&mut session, "CHECK TABLE t").await;
+    assert_eq!(found, ["t_u_key: an entry for a row that is not there: t/t_u_key/[33]"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn rows_that_break_constraints_are_named() {
     let world = World::new();

@@ -47,6 +47,11 @@ impl World {
 
     /// The same with limits of the caller's.
     pub fn with(config: Config) -> World {
+        World::with_limits(config, txn::Config::default())
+    }
+
+    /// The same with limits of transactions as well.
+    pub fn with_limits(config: Config, limits: txn::Config) -> World {
         let factory = Arc::new(expr::pushdown::Programs);
         let naive = NaiveCluster::new(3, &[], Some(factory));
         let gateways = Arc::new(Mutex::new(Vec::new()));
@@ -54,7 +59,7 @@ impl World {
         for number in 1..=3_u32 {
             let node = NodeId(number);
             let here = naive.at(node);
-            let coordinator = here.coordinator();
+            let coordinator = here.coordinator_with(limits.clone(), RouterConfig::default());
             let sender: Arc<dyn RangeSender> = here.clone();
             let seed = u64::from(number);
             let router = Router::new(sender, here.clock(), RouterConfig::default(), seed);

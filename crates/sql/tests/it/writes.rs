@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use keys::{IndexId, Key, NodeId, codec::Direction};
+use keys::{IndexId, Key, NodeId, RangeId, codec::Direction};
 use kv::LockWait;
 use sql::{
     Config, Datum,
@@ -113,4 +113,83 @@ async fn a_function_of_the_cluster_may_stand_wherever_an_expression_may() {
         ok(&mut session, &sql).await;
     }
     assert_eq!(ok(&mut session, "SELECT * FROM t").await, ["[1, 3]", "[3, NULL]"]);
+}
+
+/// What a transaction read and did not find may be longer than a key can be.
+#[tokio::test(start_paused = true)]
+async fn a_read_of_a_key_too_long_to_exist_does_not_hinder_the_commit() {
+    let world = World::new();
+    let mut session = session(&world, 0);
+    ok(&mut session, "CREATE TABLE t (k TEXT PRIMARY KEY, u TEXT UNIQUE, v TEXT)").await;
+    for level in ["SERIALIZABLE", "REPEATABLE READ", "READ COMMITTED"] {
+        ok(&mut session, &format!("BEGIN ISOLATION LEVEL {level}")).await;
+        for condition in [
+            "k = repeat('x', 20000)",
+            "u = repeat('x', 20000)",
+            "k > repeat('x', 20000)",
+            "u < repeat('x', 20000)",
+        ] {
+            let rows = ok(&mut session, &format!("SELECT v FROM t WHERE {condition}")).await;
+            assert!(rows.is_empty(), "{rows:?}");
+        }
+        ok(&mut session, "INSERT INTO t VALUES ('z', 'z', 'v')").await;
+        ok(&mut session, "COMMIT").await;
+        ok(&mut session, "DELETE FROM t").await;
+    }
+}
+
+/// The key of a table's index with this number, in front of all its entries.
+async fn index_start(below: &Arc<Coordinator>, index: IndexId) -> Key {
+    let mut txn = below.begin(TxnOptions::default());
+    let catalog = store::load(&mut txn).await.expect("the catalog can be read");
+    keys::layout::index_span(catalog.table("t").expect("it was made").id, index).start
+}
+
+/// An upsert in READ COMMITTED has read an entry when an older transaction takes its lock there and
+/// changes entry and row, which lie in two ranges. The upsert, which waits for the row, must not
+/// tell of an index that contradicts its table, nor update a row it does not meet any more.
+#[tokio::test(start_paused = true)]
+async fn an_upsert_that_lost_its_entry_looks_again() {
+    for (change, left) in [
+        ("DELETE FROM t WHERE k = 1", vec!["[9, 5, new]"]),
+        ("UPDATE t SET u = 6 WHERE k = 1", vec!["[1, 6, old]", "[9, 5, new]"]),
+        ("UPDATE t SET v = 'other' WHERE k = 1", vec!["[1, 5, updated]"]),
+    ] {
+        let world = World::new();
+        let (mut older, mut upsert) = (session(&world, 0), session(&world, 1));
+        ok(&mut older, "CREATE TABLE t (k INT PRIMARY KEY, u INT UNIQUE, v TEXT)").await;
+        ok(&mut older, "INSERT INTO t VALUES (1, 5, 'old')").await;
+        let below = world.naive.at(NodeId(9)).coordinator();
+        world.naive.split(&index_start(&below, IndexId(2)).await, RangeId(900));
+        let mut txn = below.begin(TxnOptions::default());
+        let catalog = store::load(&mut txn).await.expect("the catalog can be read");
+        let table = catalog.table("t").expect("it was made").clone();
+        let row = [Datum::Int(1), Datum::Int(5), Datum::text("old")];
+        let row = entry(&table, &table.primary, &row).key;
+        let mut blocker = below.begin(TxnOptions::default());
+        blocker.lock(vec![row], LockWait::Wait).await.expect("it is free");
+        ok(&mut older, "BEGIN").await;
+        ok(&mut older, change).await;
+        timer::sleep(Duration::from_millis(1)).await;
+        ok(&mut upsert, "SET default_transaction_isolation = 'read committed'").await;
+        let insert =
+            "INSERT INTO t VALUES (9, 5, 'new') ON CONFLICT (u) DO UPDATE SET v = 'updated'";
+        let (upserted, committed, ()) = tokio::join!(
+            run(&mut upsert, insert),
+            async {
+                timer::sleep(Duration::from_millis(50)).await;
+                run(&mut older, "COMMIT").await
+            },
+            async {
+                timer::sleep(Duration::from_millis(100)).await;
+                blocker.rollback().await;
+            }
+        );
+        assert!(committed.is_ok(), "{change}: {committed:?}");
+        assert!(upserted.is_ok(), "{change}: {upserted:?}");
+        let rows = ok(&mut older, "SELECT k || ', ' || u || ', ' || v FROM t ORDER BY k").await;
+        let rows: Vec<String> = rows.iter().map(|row| row.replace(['"', '\''], "")).collect();
+        assert_eq!(rows, left, "{change}");
+        world.check().await;
+    }
 }
