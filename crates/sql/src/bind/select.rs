@@ -151,24 +151,13 @@ impl Binder<'_> {
             }
             ast::SetExpr::Query(query) => self.query(query),
             ast::SetExpr::Values(values) => self.values(values),
-            ast::SetExpr::Table(table) if table.schema_name.is_none() => {
-                let name = table.table_name.clone().unwrap_or_default();
-                let text = format!("SELECT * FROM {name}");
-                let parsed = crate::parse::parse(&text)?;
-                match parsed.first().map(crate::Statement::kind) {
-                    Some(crate::parse::Kind::Ast(statement)) => match &**statement {
-                        ast::Statement::Query(query) => self.query(query),
-                        _ => Err(SqlError::syntax("TABLE takes a name")),
-                    },
-                    _ => Err(SqlError::syntax("TABLE takes a name")),
-                }
-            }
+            // A name alone was spelled out as a SELECT before.
+            ast::SetExpr::Table(_) => Err(SqlError::syntax("TABLE takes a name and nothing else")),
             ast::SetExpr::SetOperation { .. } => self.set_operations(body),
             ast::SetExpr::Insert(_)
             | ast::SetExpr::Update(_)
             | ast::SetExpr::Delete(_)
-            | ast::SetExpr::Merge(_)
-            | ast::SetExpr::Table(_) => {
+            | ast::SetExpr::Merge(_) => {
                 Err(SqlError::unsupported("a data-modifying statement in a query"))
             }
         }

@@ -122,36 +122,8 @@ impl Binder<'_> {
 /// for all of them: too many readers cost a copy of the rows, no more.
 fn readers(query: &ast::Query) -> BTreeMap<String, usize> {
     struct Count(BTreeMap<String, usize>);
-    impl Count {
-        fn table_commands(&mut self, body: &ast::SetExpr) {
-            let mut rest = body;
-            loop {
-                rest = match rest {
-                    ast::SetExpr::SetOperation { left, right, .. } => {
-                        self.table_command(right);
-                        left
-                    }
-                    other => return self.table_command(other),
-                }
-            }
-        }
-
-        /// `TABLE name`: sqlparser takes the name for no relation.
-        fn table_command(&mut self, body: &ast::SetExpr) {
-            if let ast::SetExpr::Table(table) = body {
-                let name = table.table_name.clone().unwrap_or_default().to_lowercase();
-                // Read once, but counted so that it is shared: the text is parsed again.
-                *self.0.entry(name).or_default() += 2;
-            }
-        }
-    }
     impl ast::Visitor for Count {
         type Break = ();
-
-        fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
-            self.table_commands(&query.body);
-            ControlFlow::Continue(())
-        }
 
         fn pre_visit_relation(&mut self, relation: &ast::ObjectName) -> ControlFlow<()> {
             if let Some(ident) = relation.0.last().and_then(|part| part.as_ident()) {

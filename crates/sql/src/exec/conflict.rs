@@ -47,6 +47,7 @@ pub(super) async fn run(
     let mut proposals = Vec::with_capacity(proposed.len());
     let none = Strangers::default();
     for row in proposed {
+        exec.tick(writer::steps(table)).await;
         let moves = writer::moves(exec, table, &none, (None, Some(&row)))?;
         proposals.push((row, moves));
     }
@@ -67,7 +68,7 @@ pub(super) async fn run(
     match failed {
         Some(failure) => Err(failure),
         None => {
-            writer::write(exec, moves)?;
+            writer::write(exec, moves).await?;
             Ok(written)
         }
     }
@@ -154,6 +155,7 @@ impl<'t> Upsert<'t> {
         for _ in 0..lock::MAX_ROUNDS {
             lock::lock_keys(exec, keys.clone()).await?;
             let found = super::existing(exec, self.table, &keys).await?;
+            exec.tick(2 * wanted.len()).await;
             let met = self.met(&wanted, &found)?;
             let elsewhere = met.iter().filter(|met| met.index.id != IndexId::PRIMARY);
             let rows = elsewhere.map(|met| met.row_key.clone()).collect();
@@ -194,6 +196,7 @@ impl<'t> Upsert<'t> {
         let all: Vec<u32> = (0..).take(table.columns.len()).collect();
         let mut entries = Vec::new();
         for met in met {
+            exec.tick(2 + all.len()).await;
             if met.index.id == IndexId::PRIMARY {
                 exec.budget.row(&met.row)?;
                 self.there.insert(met.key, met.row);
@@ -205,6 +208,7 @@ impl<'t> Upsert<'t> {
         let values = super::existing(exec, table, &keys).await?;
         let layout = layout(table, &table.primary, &all);
         for (Met { index, key, row_key, .. }, value) in entries.into_iter().zip(values) {
+            exec.tick(2 + all.len()).await;
             let value = value.ok_or_else(|| no_row(index, &row_key))?;
             let row = layout.decode(&row_key, &value)?;
             exec.budget.row(&row)?;

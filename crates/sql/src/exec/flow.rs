@@ -10,7 +10,7 @@ use std::sync::Arc;
 use expr::{Datum, Expr, SqlError};
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{Count, Exec, aggregate, join, lock, pace::steps, rows, scan};
+use super::{Count, Exec, aggregate, join, lock, pace::steps, row_memory, rows, scan};
 use crate::{
     error::Outcome,
     plan::{Node, SetOp},
@@ -20,6 +20,19 @@ use crate::{
 
 /// Rows that go on their way together, about.
 pub(super) const BATCH: usize = 1_024;
+
+/// Bytes of new values that go on their way together, about: a batch of large ones is shorter.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Expressions over rows that come in batches.
+pub(crate) struct Projection<'p> {
+    input: Flow<'p>,
+    exprs: Vec<Expr>,
+    /// Steps that one row takes.
+    steps: usize,
+    /// Rows of the input that were not looked at yet.
+    rows: std::vec::IntoIter<Row>,
+}
 
 /// Rows that come in batches.
 pub(crate) enum Flow<'p> {
@@ -31,8 +44,8 @@ pub(crate) enum Flow<'p> {
     Series(Option<i64>, i64, i64),
     /// Rows that fulfil conditions, which take so many steps.
     Filter(Box<Flow<'p>>, Vec<Expr>, usize),
-    /// New rows of expressions, which take so many steps.
-    Project(Box<Flow<'p>>, Vec<Expr>, usize),
+    /// New rows of expressions.
+    Project(Box<Projection<'p>>),
     /// Pairs.
     Join(Box<join::Pairs<'p>>),
     /// So many rows, behind so many.
@@ -49,7 +62,7 @@ impl Flow<'_> {
             Flow::Filter(input, ..) | Flow::Limit(input, ..) => input.is_counted(),
             Flow::Shared(..)
             | Flow::Series(..)
-            | Flow::Project(..)
+            | Flow::Project(_)
             | Flow::Join(_)
             | Flow::Append(..) => false,
         }
@@ -105,8 +118,8 @@ impl<'a> Exec<'a> {
             Node::Project { input, exprs } => {
                 let input = self.open(input).await?;
                 let exprs = self.all_ready(exprs);
-                let steps = steps(&exprs);
-                Ok(Flow::Project(Box::new(input), exprs, steps))
+                let (steps, rows) = (steps(&exprs), Vec::new().into_iter());
+                Ok(Flow::Project(Box::new(Projection { input, exprs, steps, rows })))
             }
             Node::Join(join) => Ok(Flow::Join(Box::new(join::open(self, join).await?))),
             Node::Aggregate(aggregate) => ready(aggregate::rows(self, aggregate).await?),
@@ -169,15 +182,7 @@ impl<'a> Exec<'a> {
                 self.filter(&mut batch, conditions, *steps).await?;
                 Ok(Some(batch))
             }
-            Flow::Project(input, exprs, steps) => {
-                let Some(batch) = self.next(input).await? else { return Ok(None) };
-                let mut out = Vec::with_capacity(batch.len());
-                for row in batch {
-                    self.tick(*steps).await;
-                    out.push(self.evaluate(&row, exprs)?);
-                }
-                Ok(Some(out))
-            }
+            Flow::Project(projection) => self.projected(projection).await,
             Flow::Join(pairs) => join::next(self, pairs).await,
             Flow::Limit(input, left, offset) => {
                 if *left == 0 {
@@ -196,6 +201,31 @@ impl<'a> Exec<'a> {
                 self.next(first).await
             }
         }
+    }
+
+    /// The next rows of a projection. They count while the batch is made, and no longer once it is
+    /// passed on: whoever holds them counts them.
+    async fn projected(&mut self, projection: &mut Projection<'_>) -> Outcome<Option<Vec<Row>>> {
+        let Projection { input, exprs, steps, rows } = projection;
+        if rows.len() == 0 {
+            let Some(batch) = self.next(input).await? else { return Ok(None) };
+            *rows = batch.into_iter();
+        }
+        let mut out = Vec::with_capacity(rows.len());
+        let mut bytes = 0;
+        for row in rows {
+            self.tick(*steps).await;
+            let row = self.evaluate(&row, exprs)?;
+            let taken = row_memory(&row);
+            self.budget.bytes(taken)?;
+            bytes += taken;
+            out.push(row);
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        self.budget.give_back(bytes);
+        Ok(Some(out))
     }
 
     /// `generate_series` over integers.

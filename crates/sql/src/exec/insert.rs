@@ -27,7 +27,7 @@ pub(super) async fn run(exec: &mut Exec<'_>, insert: &Insert) -> Outcome<Done> {
     let count = written.len() as u64;
     let rows = match &insert.returning {
         None => None,
-        Some(exprs) => Some(exec.project(written, exprs)?),
+        Some(exprs) => Some(exec.project(written, exprs).await?),
     };
     Ok(Done { rows, count })
 }

@@ -183,7 +183,7 @@ impl Pairs<'_> {
                 return Ok(());
             }
             left.tried += 1;
-            if exec.pace.due(self.steps) {
+            if exec.is_due(self.steps) {
                 exec.pause().await;
             }
             left.both.truncate(left.width);

@@ -40,6 +40,7 @@ pub(super) async fn locked_rows(
         let rows = exec.rows(input).await?;
         let mut keys: Vec<Key> = Vec::with_capacity(rows.len());
         for row in &rows {
+            exec.tick(2 + row.len()).await;
             keys.push(primary_key(table, &row[offset..offset + table.columns.len()]));
         }
         keys.sort();

@@ -67,8 +67,8 @@ pub(crate) struct Done {
     pub count: u64,
 }
 
-/// Memory that rows take at the gateway, counted as they come and not given back before the end of
-/// the statement.
+/// Memory that rows take at the gateway, counted as they come. What is collected is not given back
+/// before the end of the statement.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: usize,
@@ -82,7 +82,12 @@ impl Budget {
 
     /// Takes the memory of a row.
     pub fn row(&mut self, row: &Row) -> Result<(), SqlError> {
-        self.bytes(row.iter().map(Datum::memory).sum::<usize>() + size_of::<Row>())
+        self.bytes(row_memory(row))
+    }
+
+    /// Gives back what was taken and is held no more.
+    pub fn give_back(&mut self, bytes: usize) {
+        self.left += bytes;
     }
 
     /// Takes so many bytes.
@@ -97,6 +102,11 @@ impl Budget {
                 .with_hint("Read less at once: add a condition or a LIMIT.")),
         }
     }
+}
+
+/// About the memory of a row.
+fn row_memory(row: &[Datum]) -> usize {
+    row.iter().map(Datum::memory).sum::<usize>() + size_of::<Row>()
 }
 
 /// A running statement.

@@ -2,8 +2,8 @@
 //!
 //! A session is a task among many on few threads. Whatever loops over rows counts its steps here
 //! and, after some, gives the thread back: that is where others are served, and where whoever runs
-//! the statement looks whether it was cancelled or its time is over. Steps are counted, not
-//! measured, so a run in virtual time pauses at the same places each time.
+//! the statement looks whether it was cancelled or its time is over. Long work within one row (a
+//! power of long numbers, a search in a long text) counts as well. All that is counted, not measured, so a run in virtual time pauses at the same places each time.
 
 use expr::Expr;
 
@@ -12,6 +12,8 @@ use super::Exec;
 /// Steps between two pauses: some 200 microseconds of work in a release build. A step is about the
 /// evaluation of one node of an expression, or the copy of a row.
 const STEPS: usize = 4_000;
+/// What expressions note as work is about a nanosecond each; so much of it is a step.
+const WORK_OF_A_STEP: usize = 50;
 
 /// Steps since the last pause.
 #[derive(Debug, Default)]
@@ -37,9 +39,15 @@ impl Exec<'_> {
         tokio::task::yield_now().await;
     }
 
+    /// Counts steps, and what expressions worked since; whether it is time for a pause.
+    pub fn is_due(&mut self, steps: usize) -> bool {
+        let work = self.env.context.take_work() / WORK_OF_A_STEP;
+        self.pace.due(steps.saturating_add(work))
+    }
+
     /// Counts steps, and pauses where it is time.
     pub async fn tick(&mut self, steps: usize) {
-        if self.pace.due(steps) {
+        if self.is_due(steps) {
             self.pause().await;
         }
     }

@@ -68,10 +68,12 @@ impl Exec<'_> {
     }
 
     /// New rows of these expressions.
-    pub(super) fn project(&mut self, rows: Vec<Row>, exprs: &[Expr]) -> Outcome<Vec<Row>> {
+    pub(super) async fn project(&mut self, rows: Vec<Row>, exprs: &[Expr]) -> Outcome<Vec<Row>> {
         let exprs = self.all_ready(exprs);
+        let each = steps(&exprs);
         let mut out = Vec::with_capacity(rows.len());
         for row in rows {
+            self.tick(each).await;
             let projected = self.evaluate(&row, &exprs)?;
             self.budget.row(&projected)?;
             out.push(projected);

@@ -43,12 +43,14 @@ pub(super) async fn update(exec: &mut Exec<'_>, update: &Update) -> Outcome<Done
     let rows = match &update.returning {
         None => None,
         Some(exprs) => {
-            let new = changes.iter().zip(others).map(|(change, others)| {
+            let mut new = Vec::with_capacity(changes.len());
+            for (change, others) in changes.iter().zip(others) {
+                exec.tick(width).await;
                 let mut row = change.new.clone().expect("an update has a new row");
                 row.extend(others);
-                row
-            });
-            Some(exec.project(new.collect(), exprs)?)
+                new.push(row);
+            }
+            Some(exec.project(new, exprs).await?)
         }
     };
     Ok(Done { rows, count: changes.len() as u64 })
@@ -65,7 +67,7 @@ pub(super) async fn delete(exec: &mut Exec<'_>, delete: &Delete) -> Outcome<Done
     let count = rows.len() as u64;
     let rows = match &delete.returning {
         None => None,
-        Some(exprs) => Some(exec.project(rows, exprs)?),
+        Some(exprs) => Some(exec.project(rows, exprs).await?),
     };
     Ok(Done { rows, count })
 }
@@ -75,6 +77,7 @@ pub(super) async fn truncate(exec: &mut Exec<'_>, tables: &[Arc<Table>]) -> Outc
     let scans = tables.iter().map(|table| Scan::all(layout::table_span(table.id))).collect();
     for page in exec.env.txn.read(scans).await? {
         for (key, value) in page.rows {
+            exec.tick(2).await;
             exec.budget.bytes(key.len() + value.len())?;
             exec.env.txn.delete(key)?;
         }

@@ -159,6 +159,14 @@ impl Move<'_> {
 /// Entries of rows that are another row's: the entry's key, and the primary key of the row.
 pub(super) type Strangers = FxHashSet<(Key, Key)>;
 
+/// Steps of one change of one index, each time it is looked at.
+const MOVE: usize = 10;
+
+/// Steps of making a row's entries.
+pub(super) fn steps(table: &Table) -> usize {
+    (MOVE + table.columns.len()) * (1 + table.secondary.len())
+}
+
 /// What a change means for every index.
 pub(super) fn moves<'t>(
     exec: &mut Exec<'_>,
@@ -207,17 +215,20 @@ pub(super) async fn strangers(
         |index: &&Index| index.unique.is_unique() && !matches!(index.state, IndexState::Public(_));
     let all: Vec<u32> = (0..).take(table.columns.len()).collect();
     for index in table.indexes().filter(incomplete) {
-        let asked: Vec<(Key, Key)> = rows
-            .clone()
-            .map(|row| (entry(table, index, row), row))
-            .filter(|(entry, _)| entry.exclusive)
-            .map(|(entry, row)| (entry.key, primary_key(table, row)))
-            .collect();
+        let mut asked: Vec<(Key, Key)> = Vec::new();
+        for row in rows.clone() {
+            exec.tick(MOVE + row.len()).await;
+            let entry = entry(table, index, row);
+            if entry.exclusive {
+                asked.push((entry.key, primary_key(table, row)));
+            }
+        }
         let keys: Vec<Key> = asked.iter().map(|(key, _)| key.clone()).collect();
         lock::lock_keys(exec, keys.clone()).await?;
         let values = super::existing(exec, table, &keys).await?;
         let layout = layout(table, index, &all);
         for ((key, own), value) in asked.into_iter().zip(values) {
+            exec.tick(MOVE + all.len()).await;
             let Some(value) = value else { continue };
             let holder = layout.decode(&key, &value)?;
             if primary_key(table, &holder) != own {
@@ -234,11 +245,13 @@ pub(super) async fn apply(exec: &mut Exec<'_>, table: &Table, changes: &[Change]
     let strangers = strangers(exec, table, old_rows).await?;
     let mut all = Vec::with_capacity(changes.len());
     for change in changes {
+        exec.tick(steps(table)).await;
         let sides = (change.old.as_deref(), change.new.as_deref());
         all.push(moves(exec, table, &strangers, sides)?);
     }
     let mut claims = Claims::default();
     for step in all.iter().flatten() {
+        exec.tick(MOVE).await;
         if let Some(key) = step.left() {
             claims.leave(key);
         } else if !matches!(step.index.state, IndexState::Public(_))
@@ -248,12 +261,19 @@ pub(super) async fn apply(exec: &mut Exec<'_>, table: &Table, changes: &[Change]
             claims.keep(key);
         }
     }
-    let clash = all.iter().enumerate().find_map(|(row, steps)| claim(&mut claims, row, steps));
+    let mut clash = None;
+    for (row, steps) in all.iter().enumerate() {
+        exec.tick(MOVE * steps.len()).await;
+        clash = claim(&mut claims, row, steps);
+        if clash.is_some() {
+            break;
+        }
+    }
     if let Some(clash) = claims.prove(exec, table).await?.or(clash) {
         let row = changes[clash.row].new.as_ref().expect("it wants a key");
         return Err(duplicate(exec, table, clash.index, row).into());
     }
-    write(exec, all.into_iter().flatten().collect())
+    write(exec, all.into_iter().flatten().collect()).await
 }
 
 /// Takes the unique keys that a row comes to; answers with the first one that another row has.
@@ -273,15 +293,17 @@ pub(super) async fn delete(exec: &mut Exec<'_>, table: &Table, rows: &[&[Datum]]
     let strangers = strangers(exec, table, rows.iter().copied()).await?;
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
+        exec.tick(steps(table)).await;
         all.extend(moves(exec, table, &strangers, (Some(row), None))?);
     }
-    write(exec, all)
+    write(exec, all).await
 }
 
 /// Buffers what is to be written: all deletions first, so that a key may pass from one row to
 /// another.
-pub(super) fn write(exec: &mut Exec<'_>, moves: Vec<Move<'_>>) -> Outcome<()> {
+pub(super) async fn write(exec: &mut Exec<'_>, moves: Vec<Move<'_>>) -> Outcome<()> {
     for step in &moves {
+        exec.tick(MOVE).await;
         if let Some(old) = &step.old
             && !step.stays()
         {
@@ -289,6 +311,7 @@ pub(super) fn write(exec: &mut Exec<'_>, moves: Vec<Move<'_>>) -> Outcome<()> {
         }
     }
     for step in moves {
+        exec.tick(MOVE).await;
         let same = step.stays()
             && step.old.as_ref().map(|old| &old.value) == step.new.as_ref().map(|new| &new.value);
         // The row itself is written even if nothing in it changed, so that who changes it meanwhile

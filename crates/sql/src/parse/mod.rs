@@ -17,6 +17,7 @@ pub(crate) mod knobs;
 mod lex;
 mod shape;
 mod statements;
+mod table;
 mod text;
 mod trace;
 mod utility;
@@ -207,7 +208,7 @@ fn kind(source: &str, tokens: &[TokenWithSpan]) -> Result<Kind, SqlError> {
     }
     statements::refuse(&cursor)?;
     let (plain, as_of) = take_as_of(source, tokens)?;
-    let plain = statements::plain(plain);
+    let plain = table::spelled_out(statements::plain(plain));
     let read = with_parser(source, plain, |parser| parser.parse_statement());
     let statement = read.map_err(|error| match named_clause(tokens, &error) {
         Some(feature) => SqlError::unsupported(feature),

@@ -108,8 +108,7 @@ pub(super) fn refuse(cursor: &Cursor<'_>) -> Result<(), SqlError> {
     }
 }
 
-/// The tokens without what says nothing here: `ONLY` before a table, as no table inherits; and with
-/// `TABLE name` as the query that it is short for.
+/// The tokens without what says nothing here: `ONLY` before a table, as no table inherits.
 pub(super) fn plain(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let is = |token: Option<&TokenWithSpan>, words: &[&str]| {
         matches!(token.map(|token| &token.token), Some(Token::Word(word))
@@ -123,11 +122,6 @@ pub(super) fn plain(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             tokens.remove(at);
         }
         at += 1;
-    }
-    if is(tokens.first(), &["table"]) {
-        let span = tokens[0].span;
-        let query = [Token::make_word("select", None), Token::Mul, Token::make_word("from", None)];
-        tokens.splice(0..1, query.map(|token| TokenWithSpan::new(token, span)));
     }
     tokens
 }

@@ -11,8 +11,15 @@ use crate::support::World;
 
 /// The stack of tokio's workers.
 const STACK: usize = 2 << 20;
-/// How deep a test goes.
+/// How deep a test goes, with `MERIDIAN_LONG=1`.
 const LEVELS: [usize; 4] = [10, 100, 1_000, 10_000];
+/// How deep it goes otherwise: to what must work, and far beyond.
+const FEW_LEVELS: [usize; 2] = [100, 3_000];
+
+fn levels() -> &'static [usize] {
+    if std::env::var_os("MERIDIAN_LONG").is_some() { &LEVELS } else { &FEW_LEVELS }
+}
+
 /// Whatever nests must work to here.
 const HONEST_NESTING: usize = 100;
 /// Whatever is flat must work to here.
@@ -377,7 +384,7 @@ fn all_of(constructs: fn() -> Vec<Construct>) {
             run(&mut session, "CREATE TABLE t (a int)").await.expect("a table");
             let mut faults = Vec::new();
             for construct in constructs() {
-                for depth in LEVELS {
+                for &depth in levels() {
                     if std::env::var_os("DEPTH_TRACE").is_some() {
                         eprintln!("{} at {depth}", construct.name);
                     }
@@ -442,7 +449,7 @@ fn stored_expressions_are_no_deeper_than_whoever_reads_them_expects() {
             let world = World::new();
             let options = SessionOptions::default();
             let mut session = world.databases[0].session(options).expect("few");
-            for (number, depth) in LEVELS.into_iter().enumerate() {
+            for (number, &depth) in levels().iter().enumerate() {
                 let check = format!("CHECK ({}a > 0)", "NOT NOT ".repeat(depth / 2));
                 let default = format!("{}1{}", "abs(".repeat(depth), ")".repeat(depth));
                 let long = format!("CHECK (a > 0{})", " AND a > 0".repeat(depth));

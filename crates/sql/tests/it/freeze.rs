@@ -183,3 +183,74 @@ async fn a_join_that_is_counted_is_not_held() {
     let error = run(&mut session, sorted).await.expect_err("it is held");
     assert_eq!(error.sqlstate.code(), "53200");
 }
+
+/// Rows that are passed on count while they are made: a batch of large ones is short.
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_large_rows_is_short() {
+    let (_world, mut session, _light) = world().await;
+    let counted = "SELECT count(*) FROM (SELECT repeat('x', 4000000 + g) AS t
+        FROM generate_series(1, 200) g) AS s WHERE t > ''";
+    assert_eq!(run(&mut session, counted).await.expect("a row"), ["[200]"]);
+    for sql in [
+        "SELECT repeat('x', 60000000 + g) FROM generate_series(1, 1000) g",
+        "SELECT (g::text)::char(10000000) FROM generate_series(1, 1000) g",
+    ] {
+        let error = run(&mut session, sql).await.expect_err(sql);
+        assert_eq!(error.sqlstate.code(), "53200", "{sql}: {error:?}");
+    }
+    let columns = vec!["g::text::char(10000000)"; 1_000].join(", ");
+    let wide = format!("SELECT {columns} FROM generate_series(1, 1) g");
+    let error = run(&mut session, &wide).await.expect_err("a wide row");
+    assert_eq!(error.sqlstate.code(), "53200", "{error:?}");
+}
+
+/// Long work within rows pauses as many rows do: others are served in the midst of it.
+#[tokio::test(start_paused = true)]
+async fn rows_that_take_long_and_writes_of_many_let_others_run() {
+    let (_world, mut heavy, mut light) = world().await;
+    let table = "CREATE TABLE many (k int PRIMARY KEY, v int UNIQUE);
+        INSERT INTO many SELECT g, g FROM generate_series(1, 4000) AS g;";
+    run(&mut heavy, table).await.expect("a table");
+    let array = vec!["1"; 100_000].join(",");
+    for (name, sql, times) in [
+        (
+            "powers",
+            "SELECT count(*) FROM (SELECT pow(1.1::numeric, g + 0.5) AS p
+             FROM generate_series(1, 200) g) AS s WHERE p > 0"
+                .to_owned(),
+            50,
+        ),
+        (
+            "elements of an array",
+            format!("SELECT count(*) FROM generate_series(2, 100) g WHERE g = ANY ('{{{array}}}')"),
+            50,
+        ),
+        ("an update", "UPDATE many SET v = v + 1 RETURNING v".to_owned(), 50),
+        ("a delete", "DELETE FROM many RETURNING v".to_owned(), 20),
+    ] {
+        let served = std::cell::Cell::new(0);
+        let others = async {
+            loop {
+                run(&mut light, "SELECT v FROM point WHERE k = 1").await.expect("a row");
+                served.set(served.get() + 1);
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = run(&mut heavy, &sql) => drop(ended.expect(name)),
+            () = others => {}
+        }
+        assert!(served.get() >= times, "{name}: others were served {} times", served.get());
+    }
+}
+
+/// A search cannot be stopped in its midst: it is fast, or it is not begun.
+#[tokio::test(start_paused = true)]
+async fn searches_in_long_texts_are_fast_or_refused() {
+    let (_world, mut session, _light) = world().await;
+    let like = "SELECT repeat('a', 8000000) LIKE '%' || repeat('a', 4000000) || 'b'";
+    assert_eq!(run(&mut session, like).await.expect("an answer"), ["[false]"]);
+    let regex = "SELECT repeat('a', 60000000) ~ repeat('(a|b)?', 1000)";
+    let error = run(&mut session, regex).await.expect_err("too long");
+    assert_eq!(error.sqlstate.code(), "54000", "{error:?}");
+}
