@@ -53,8 +53,12 @@ fn documents(workspace: &Workspace) -> Command {
 /// dependencies, and so compile half of them twice.
 pub fn test(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     setup::run(&[setup::Need::Clients])?;
-    // Where nobody requires them, the tests with drivers make do with what is there.
-    if std::env::var_os("MERIDIAN_REQUIRE_DRIVERS").is_some_and(|on| on == "1") {
+    // Where nobody requires them, tests make do with what is there.
+    let required = |name| std::env::var_os(name).is_some_and(|on| on == "1");
+    if required("MERIDIAN_REQUIRE_POSTGRES") {
+        setup::run(&[setup::Need::Server])?;
+    }
+    if required("MERIDIAN_REQUIRE_DRIVERS") {
         setup::run(&[setup::Need::Python, setup::Need::Npm])?;
     }
     rocksdb::provide(workspace)?;

@@ -24,6 +24,8 @@ pub enum Need {
     Libclang,
     /// psql and isolationtester, which tests drive a node with.
     Clients,
+    /// PostgreSQL 15 itself, the oracle of SQL.
+    Server,
     /// Python that can make an environment of its own, for the tests with Python's drivers.
     Python,
     /// npm, for the test with its driver.
@@ -41,6 +43,7 @@ impl Need {
             Need::Compiler => runs("c++") && runs("ar"),
             Need::Libclang => clang_sys::load().is_ok(),
             Need::Clients => runs("psql") && has_isolationtester(),
+            Need::Server => Path::new("/usr/lib/postgresql/15/bin/initdb").exists(),
             Need::Python => runs_with("python3", &["-c", "import ensurepip, venv"]),
             Need::Npm => runs("npm") && runs("node"),
             Need::Debootstrap => runs("debootstrap"),
@@ -53,6 +56,7 @@ impl Need {
             Need::Compiler => "g++",
             Need::Libclang => "libclang-dev",
             Need::Clients => "postgresql-client",
+            Need::Server => "postgresql-15",
             Need::Python => "python3-venv",
             Need::Npm => "npm",
             Need::Debootstrap => "debootstrap",
