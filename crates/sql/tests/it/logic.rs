@@ -102,6 +102,12 @@ fn parse(text: &str) -> (bool, Vec<Record>) {
     (file_ours, records)
 }
 
+/// What a file runs, in its order.
+pub fn statements(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).expect("the file is readable");
+    parse(&text).1.into_iter().map(|record| record.sql).collect()
+}
+
 fn judge(record: &Record, outcome: &Outcome) -> Result<(), String> {
     match (&record.want, outcome) {
         (Want::Ok, Outcome::Rows(_) | Outcome::Tag(_)) => Ok(()),

@@ -4,6 +4,7 @@ mod check;
 mod depth;
 mod features;
 mod freeze;
+mod fuzz;
 mod logic;
 mod oracle;
 mod past;
