@@ -6,6 +6,8 @@
 //! their answers are heard all the same: they change nothing but what the guard knows, and only by
 //! them does a node learn that it is the one that is wrong ([`crate::guard`]).
 
+mod loss;
+
 use std::{
     collections::BTreeSet,
     fmt,
@@ -18,7 +20,7 @@ use std::{
 
 use clock::{ClockOutOfBounds, Timestamp};
 use futures::future::BoxFuture;
-use keys::{NodeId, RangeId, SchemaVersion};
+use keys::{NodeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
 use net::{Frame, SendError, Transport};
 use timer::timeout;
@@ -33,6 +35,7 @@ use crate::{
     store::{PeerMessage, StoreInput},
     time::NodeClock,
 };
+use loss::{lost, unsent};
 
 /// Beyond a request's own deadline, how much longer its answer is waited for: the replica's answer
 /// that it could not do it is worth more than our guess.
@@ -554,23 +557,6 @@ impl Drop for CancelOnDrop<'_> {
             shared.send_or_lose(to, NodeMessage::Cancel(call));
         }
     }
-}
-
-/// Why a request was not sent. One that no message holds would not be sent the next time either.
-fn unsent(to: NodeId, range: RangeId, error: &SendError) -> KvError {
-    match error {
-        SendError::TooLarge(bytes) => {
-            let limit = net::MESSAGE_LIMIT_BYTES as u64;
-            KvError::TooLarge { range, bytes: *bytes as u64, limit }
-        }
-        SendError::NoSuchPeer(_) | SendError::NotConnected(_) | SendError::QueueFull(_) => {
-            lost(to, &error.to_string())
-        }
-    }
-}
-
-fn lost(node: NodeId, cause: &str) -> KvError {
-    KvError::AnswerLost { node, cause: cause.to_owned() }
 }
 
 impl RangeSender for Gateway {
