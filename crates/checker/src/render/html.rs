@@ -68,7 +68,7 @@ impl Verdict {
             escape(anomaly.kind.meaning()),
             escape(&anomaly.explanation)
         );
-        let _ = write!(page, "<div class=\"wide\">{}</div>\n", self.render_svg(anomaly));
+        let _ = writeln!(page, "<div class=\"wide\">{}</div>", self.render_svg(anomaly));
         page.push_str("<div class=\"wide\"><table>");
         for (at, op) in anomaly.witness.ops.iter().enumerate() {
             let extra: Vec<String> = stamps(op).into_iter().chain(op.note.clone()).collect();
