@@ -240,7 +240,9 @@ pub const MODES: &[Spec] = &[
         about: "a participant's refusal is reported as an abort, the record unasked",
         within: 20,
         what: What::Txn(&[txn::Rule::AskTheRecord]),
-        stage: |_| {},
+        stage: |options| {
+            options.workloads = vec![Workload::Bank, Workload::Register, Workload::Append];
+        },
     },
     #[cfg(feature = "broken-rules")]
     Spec {

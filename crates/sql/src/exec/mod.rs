@@ -290,6 +290,7 @@ pub(crate) async fn existing(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
+    exec.in_time()?;
     // Named only where somebody traces.
     let named = if trace::context().is_some() { MAX_NAMED_SPANS + 1 } else { 0 };
     let points: Vec<Span> = keys.iter().take(named).cloned().map(Span::point).collect();

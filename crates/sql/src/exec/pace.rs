@@ -3,11 +3,14 @@
 //! A session is a task among many on few threads. Whatever loops over rows counts its steps here
 //! and, after some, gives the thread back: that is where others are served, and where whoever runs
 //! the statement looks whether it was cancelled or its time is over. Long work within one row (a
-//! power of long numbers, a search in a long text) counts as well. All that is counted, not measured, so a run in virtual time pauses at the same places each time.
+//! power of long numbers, a search in a long text) counts as well. All that is counted, not measured,
+//! so a run in virtual time pauses at the same places each time.
 
-use expr::Expr;
+use expr::{Expr, SqlError};
+use timer::Instant;
 
 use super::Exec;
+use crate::session::timed_out;
 
 /// Steps between two pauses: some 200 microseconds of work in a release build. A step is about the
 /// evaluation of one node of an expression, or the copy of a row.
@@ -37,6 +40,15 @@ impl Exec<'_> {
     pub async fn pause(&mut self) {
         self.pace.0 = 0;
         tokio::task::yield_now().await;
+    }
+
+    /// A statement whose time ran out while it computed asks no range any more: that none answers in
+    /// no time says nothing of the range.
+    ///
+    /// # Errors
+    /// `57014`
+    pub fn in_time(&self) -> Result<(), SqlError> {
+        if Instant::now() < self.env.deadline { Ok(()) } else { Err(timed_out()) }
     }
 
     /// Counts steps, and what expressions worked since; whether it is time for a pause.

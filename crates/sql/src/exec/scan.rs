@@ -300,6 +300,7 @@ async fn raw(exec: &mut Exec<'_>, settled: &Settled<'_>) -> Outcome<Vec<ScanRows
         .into_iter()
         .map(|span| TxnScan { span: span.clone(), reverse, limit: None, program: None })
         .collect();
+    exec.in_time()?;
     Ok(exec.env.txn.read(scans).await?)
 }
 
@@ -339,6 +340,7 @@ pub(crate) async fn run_program(
             }
         })
         .collect();
+    exec.in_time()?;
     let results = exec.env.txn.read(scans).await?;
     let mut out = Vec::new();
     for (result, local) in results.into_iter().zip(here) {

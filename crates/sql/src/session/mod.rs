@@ -55,6 +55,7 @@ pub(crate) use held::Account;
 pub use held::Held;
 pub(crate) use knobs::unknown_setting;
 pub use shared::Shared;
+pub(crate) use shared::timed_out;
 use transaction::{Block, Open};
 
 /// The one database there is.
