@@ -29,7 +29,7 @@ pub fn is_aggregate(name: &str) -> bool {
 }
 
 /// Finds the aggregate of this name (in lower case) for arguments of these types; `count(*)` is
-/// [`AggCall::count_rows`].
+/// `AggCall::count_rows`.
 ///
 /// # Errors
 /// There is none: `42883`; several, and none is best: `42725`.

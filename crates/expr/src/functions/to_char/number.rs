@@ -10,7 +10,7 @@
 //!
 //! First the template's patterns are counted ([`Plan`]), then the number is rounded to the digits
 //! there are, then the patterns are gone through once more and take the digits one by one
-//! ([`Writer`]). A number that is too large shows as `#`.
+//! (`Writer`). A number that is too large shows as `#`.
 
 mod plan;
 mod writer;
