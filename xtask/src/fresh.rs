@@ -124,8 +124,9 @@ struct Root {
 
 impl Root {
     fn make(workspace: &Workspace, packages: &[String]) -> Result<Root> {
-        let folder = workspace.cache.join(format!("fresh-{}", std::process::id()));
-        let root = Root { folder, toolchain: toolchain()? };
+        let root = Root { folder: workspace.cache.join("fresh"), toolchain: toolchain()? };
+        // What a run that was killed left behind. Nothing is mounted there: its namespace is gone.
+        root.remove()?;
         fs::create_dir_all(&root.folder)?;
         let (release, mirror) = (release()?, mirror()?);
         eprintln!("a bare Debian {release} in {}", root.folder.display());
@@ -146,6 +147,10 @@ impl Root {
                 .arg(root.folder.join("srv/meridian")),
         )?;
         Ok(root)
+    }
+
+    fn remove(&self) -> Result<()> {
+        workspace::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&self.folder))
     }
 
     /// Packages and crates come from where this machine has them.
@@ -210,10 +215,8 @@ impl Root {
 impl Drop for Root {
     fn drop(&mut self) {
         // Nothing is mounted there outside the namespace of a step, which has ended.
-        let removed =
-            Command::new("rm").args(["-rf", "--one-file-system"]).arg(&self.folder).status();
-        if !removed.is_ok_and(|status| status.success()) {
-            eprintln!("{} could not be removed", self.folder.display());
+        if let Err(error) = self.remove() {
+            eprintln!("{error:#}");
         }
     }
 }
