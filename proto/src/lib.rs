@@ -10,5 +10,5 @@
     reason = "generated: documented in the .proto files"
 )]
 pub mod v1 {
-    tonic::include_proto!("meridian.v1");
+    include!("v1.generated");
 }

@@ -80,10 +80,10 @@ async fn one(
 }
 
 /// One step that changes a table, adopted everywhere.
-async fn step<T>(
+async fn step<T: Send>(
     database: &Database,
     name: &str,
-    change: impl Fn(&mut Table) -> Result<T, SqlError>,
+    change: impl Fn(&mut Table) -> Result<T, SqlError> + Send + Sync,
 ) -> Result<T, SqlError> {
     let published = publish(database, |catalog, draft| {
         let table = catalog.table(name).ok_or_else(|| undefined_table(name))?;

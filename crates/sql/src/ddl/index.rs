@@ -81,7 +81,7 @@ pub(super) async fn build(
     session: &Session,
     table: &str,
     if_not_exists: bool,
-    define: impl Fn(&Table, &dyn Fn(&str) -> bool) -> Result<Index, SqlError>,
+    define: impl Fn(&Table, &dyn Fn(&str) -> bool) -> Result<Index, SqlError> + Send + Sync,
 ) -> Result<(), SqlError> {
     let database = session.database();
     let first = publish(database, |catalog, draft| {

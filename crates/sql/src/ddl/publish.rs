@@ -44,10 +44,24 @@ pub(crate) struct Published<T> {
 }
 
 /// Runs `change` over the catalog as it is and writes what it drafts, again after conflicts.
-pub(crate) async fn publish<T>(
+pub(crate) async fn publish<T: Send>(
     database: &Database,
-    change: impl Fn(&Catalog, &mut Draft) -> Result<T, SqlError>,
+    change: impl Fn(&Catalog, &mut Draft) -> Result<T, SqlError> + Send + Sync,
 ) -> Result<Published<T>, SqlError> {
+    let mut value = None;
+    let mut keep = |catalog: &Catalog, draft: &mut Draft| {
+        value = Some(change(catalog, draft)?);
+        Ok(())
+    };
+    let version = write(database, &mut keep).await?;
+    Ok(Published { value: value.expect("what was written was drafted"), version })
+}
+
+/// What drafts a step, as often as it takes.
+type Change<'a> = dyn FnMut(&Catalog, &mut Draft) -> Result<(), SqlError> + Send + 'a;
+
+/// [`publish`] but for what the change answers; returns the catalog's version.
+async fn write(database: &Database, change: &mut Change<'_>) -> Result<SchemaVersion, SqlError> {
     let deadline = database.deadline(None);
     let coordinator = &database.0.coordinator;
     let options = TxnOptions { after: coordinator.last_commit(), ..TxnOptions::default() };
@@ -55,8 +69,8 @@ pub(crate) async fn publish<T>(
     loop {
         let mut txn = attempts.begin();
         txn.set_deadline(Some(deadline));
-        let failure = match attempt(database, &mut txn, &change).await {
-            Ok(published) => return Ok(published),
+        let failure = match attempt(database, &mut txn, change).await {
+            Ok(version) => return Ok(version),
             Err(failure) => failure,
         };
         let again = match failure.txn_error() {
@@ -72,17 +86,17 @@ pub(crate) async fn publish<T>(
     }
 }
 
-async fn attempt<T>(
+async fn attempt(
     database: &Database,
     txn: &mut Txn,
-    change: &impl Fn(&Catalog, &mut Draft) -> Result<T, SqlError>,
-) -> Outcome<Published<T>> {
+    change: &mut Change<'_>,
+) -> Outcome<SchemaVersion> {
     let catalog = store::load(txn).await?;
     let mut draft = Draft::default();
-    let value = change(&catalog, &mut draft)?;
+    change(&catalog, &mut draft)?;
     if draft.is_empty() {
         txn.rollback().await;
-        return Ok(Published { value, version: catalog.version });
+        return Ok(catalog.version);
     }
     let version = SchemaVersion(catalog.version.0 + 1);
     for name in &draft.freed_names {
@@ -109,7 +123,7 @@ async fn attempt<T>(
     store::put_version(txn, version)?;
     let info = txn.commit().await?;
     learn(database, &catalog, &draft, version, info.at);
-    Ok(Published { value, version })
+    Ok(version)
 }
 
 /// The catalog as of the commit is what was read and what was written: no need to read it again.

@@ -40,6 +40,7 @@ use std::{
 
 use clock::Timestamp;
 use expr::{ByteaOutput, Datum, EvalContext, SqlError, SqlState, Type, stack};
+use futures::future::BoxFuture;
 use txn::CommitInfo;
 
 use crate::{
@@ -331,53 +332,57 @@ impl Session {
     ) -> Result<Prepared, SqlError> {
         self.begin_clock();
         let levels = stack::syntax(statement.levels());
-        Roomy::new(levels, Box::pin(self.prepare_in_room(statement, param_types))).await
+        Roomy::new(levels, self.prepare_in_room(statement, param_types)).await
     }
 
-    async fn prepare_in_room(
-        &mut self,
-        statement: &Statement,
-        param_types: &[Option<Type>],
-    ) -> Result<Prepared, SqlError> {
-        let failed = self.status() == TxnStatus::Failed;
-        if failed && !transaction::ends_block(statement) {
-            return Err(transaction::aborted());
-        }
-        // Planning may read the catalog, which a node that must not serve cannot.
-        self.refuse_if_stopped(statement)?;
-        let mut plan = None;
-        let (params, columns) = match statement.kind() {
-            Kind::Utility(utility) => {
-                let columns = self.utility_columns(statement, utility).await?;
-                match &**utility {
-                    Utility::AsOf(as_of, inner) => {
-                        let part = statement.part((**inner).clone());
-                        let inner = self.plan(&part, param_types).await;
-                        let mut params =
-                            inner.map_err(|error| error.into_sql(None))?.params.clone();
-                        crate::bind::count_as_of(as_of, param_types, &mut params);
-                        (params, columns)
+    /// Boxed behind a plain function, so that what it is made of is compiled here, once, and not in
+    /// every crate that awaits it.
+    fn prepare_in_room<'a>(
+        &'a mut self,
+        statement: &'a Statement,
+        param_types: &'a [Option<Type>],
+    ) -> BoxFuture<'a, Result<Prepared, SqlError>> {
+        Box::pin(async move {
+            let failed = self.status() == TxnStatus::Failed;
+            if failed && !transaction::ends_block(statement) {
+                return Err(transaction::aborted());
+            }
+            // Planning may read the catalog, which a node that must not serve cannot.
+            self.refuse_if_stopped(statement)?;
+            let mut plan = None;
+            let (params, columns) = match statement.kind() {
+                Kind::Utility(utility) => {
+                    let columns = self.utility_columns(statement, utility).await?;
+                    match &**utility {
+                        Utility::AsOf(as_of, inner) => {
+                            let part = statement.part((**inner).clone());
+                            let inner = self.plan(&part, param_types).await;
+                            let mut params =
+                                inner.map_err(|error| error.into_sql(None))?.params.clone();
+                            crate::bind::count_as_of(as_of, param_types, &mut params);
+                            (params, columns)
+                        }
+                        _ => (Vec::new(), columns),
                     }
-                    _ => (Vec::new(), columns),
                 }
-            }
-            Kind::Ast(_) if crate::ddl::is_ddl(statement) => (Vec::new(), None),
-            Kind::Ast(_) => {
-                let made = self.plan(statement, param_types).await;
-                let made = made.map_err(|error| error.into_sql(None))?;
-                let columns = (!made.columns.is_empty()).then(|| made.columns.clone());
-                plan = Some(made.clone());
-                (made.params.clone(), columns)
-            }
-        };
-        Ok(Prepared(Arc::new(PreparedInner {
-            statement: statement.clone(),
-            declared: param_types.to_vec(),
-            params,
-            columns,
-            plan: Mutex::new(plan),
-            held: OnceLock::new(),
-        })))
+                Kind::Ast(_) if crate::ddl::is_ddl(statement) => (Vec::new(), None),
+                Kind::Ast(_) => {
+                    let made = self.plan(statement, param_types).await;
+                    let made = made.map_err(|error| error.into_sql(None))?;
+                    let columns = (!made.columns.is_empty()).then(|| made.columns.clone());
+                    plan = Some(made.clone());
+                    (made.params.clone(), columns)
+                }
+            };
+            Ok(Prepared(Arc::new(PreparedInner {
+                statement: statement.clone(),
+                declared: param_types.to_vec(),
+                params,
+                columns,
+                plan: Mutex::new(plan),
+                held: OnceLock::new(),
+            })))
+        })
     }
 
     /// The same for a client that waits: within the statement's time, and until it is cancelled.
@@ -421,7 +426,7 @@ impl Session {
         self.shared.with_settings(settings::Settings::begin);
         self.shared.set_statement(Some(prepared.0.statement.sql().into()));
         let levels = stack::syntax(prepared.0.statement.levels());
-        let result = Roomy::new(levels, Box::pin(self.dispatch(prepared, &params))).await;
+        let result = Roomy::new(levels, self.dispatch(prepared, &params)).await;
         self.shared.set_statement(None);
         if result.is_err() {
             self.fail_block().await;
@@ -479,24 +484,28 @@ impl Session {
         self.rollback_open().await;
     }
 
-    /// Runs one statement, whatever it is.
-    async fn dispatch(
-        &mut self,
-        prepared: &Prepared,
-        params: &[Datum],
-    ) -> Result<Execution, SqlError> {
-        let statement = prepared.0.statement.clone();
-        if self.open.as_ref().is_some_and(|open| open.failed)
-            && !transaction::ends_block(&statement)
-        {
-            return Err(transaction::aborted());
-        }
-        self.refuse_if_stopped(&statement)?;
-        match statement.kind() {
-            Kind::Utility(utility) => self.utility(&statement, utility, params).await,
-            Kind::Ast(_) if crate::ddl::is_ddl(&statement) => self.change_schema(&statement).await,
-            Kind::Ast(_) => self.run(prepared, params).await,
-        }
+    /// Runs one statement, whatever it is; boxed as [`Session::prepare_in_room`] is.
+    fn dispatch<'a>(
+        &'a mut self,
+        prepared: &'a Prepared,
+        params: &'a [Datum],
+    ) -> BoxFuture<'a, Result<Execution, SqlError>> {
+        Box::pin(async move {
+            let statement = prepared.0.statement.clone();
+            if self.open.as_ref().is_some_and(|open| open.failed)
+                && !transaction::ends_block(&statement)
+            {
+                return Err(transaction::aborted());
+            }
+            self.refuse_if_stopped(&statement)?;
+            match statement.kind() {
+                Kind::Utility(utility) => self.utility(&statement, utility, params).await,
+                Kind::Ast(_) if crate::ddl::is_ddl(&statement) => {
+                    self.change_schema(&statement).await
+                }
+                Kind::Ast(_) => self.run(prepared, params).await,
+            }
+        })
     }
 
     /// What an expression may know at this moment.

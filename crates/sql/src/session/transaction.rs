@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use clock::Timestamp;
 use expr::{SqlError, SqlState};
+use futures::future::BoxFuture;
 use keys::{SchemaVersion, TableId};
 use txn::{Access, CommitInfo, Isolation, Txn, TxnOptions};
 
@@ -298,26 +299,28 @@ impl Session {
     }
 
     /// Commits the open transaction; it is closed whatever comes of it.
-    pub(super) async fn commit_open(&mut self) -> Result<(), SqlError> {
-        let mut open = self.open.take().expect("a transaction is open");
-        open.txn.set_deadline(Some(self.deadline()));
-        let commit = self.commit_txn(&mut open.txn, &open.used, open.bound);
-        let result = trace::within(&open.trace, pin!(commit)).await;
-        if result.is_err() && !open.txn.is_finished() {
-            open.txn.rollback().await;
-        }
-        self.shared.end_txn();
-        self.shared.with_settings(|settings| match result {
-            Ok(()) => settings.commit(),
-            Err(_) => settings.rollback(),
-        });
-        let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
-        let result = result.map_err(|failure| failure.into_sql(catalog.as_deref()));
-        match &result {
-            Ok(()) => open.trace.note("answer", || "COMMIT"),
-            Err(error) => open.trace.note("error", || error),
-        }
-        result
+    pub(super) fn commit_open(&mut self) -> BoxFuture<'_, Result<(), SqlError>> {
+        Box::pin(async move {
+            let mut open = self.open.take().expect("a transaction is open");
+            open.txn.set_deadline(Some(self.deadline()));
+            let commit = self.commit_txn(&mut open.txn, &open.used, open.bound);
+            let result = trace::within(&open.trace, pin!(commit)).await;
+            if result.is_err() && !open.txn.is_finished() {
+                open.txn.rollback().await;
+            }
+            self.shared.end_txn();
+            self.shared.with_settings(|settings| match result {
+                Ok(()) => settings.commit(),
+                Err(_) => settings.rollback(),
+            });
+            let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
+            let result = result.map_err(|failure| failure.into_sql(catalog.as_deref()));
+            match &result {
+                Ok(()) => open.trace.note("answer", || "COMMIT"),
+                Err(error) => open.trace.note("error", || error),
+            }
+            result
+        })
     }
 
     /// Commits a transaction that used these tables. If one of them is being changed, whoever changes
@@ -360,15 +363,17 @@ impl Session {
     }
 
     /// Rolls back the open transaction, if there is one.
-    pub(super) async fn rollback_open(&mut self) {
-        if let Some(mut open) = self.open.take() {
-            open.trace.note("answer", || "ROLLBACK");
-            if !open.txn.is_finished() {
-                trace::within(&open.trace, pin!(open.txn.rollback())).await;
+    pub(super) fn rollback_open(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Some(mut open) = self.open.take() {
+                open.trace.note("answer", || "ROLLBACK");
+                if !open.txn.is_finished() {
+                    trace::within(&open.trace, pin!(open.txn.rollback())).await;
+                }
+                self.shared.end_txn();
+                self.shared.with_settings(settings::Settings::rollback);
             }
-            self.shared.end_txn();
-            self.shared.with_settings(settings::Settings::rollback);
-        }
+        })
     }
 
     /// `SET`, for the session or the transaction.
@@ -391,22 +396,24 @@ impl Session {
 
     /// A statement failed: so did the block it is in. Without a savepoint to go back to, the
     /// transaction's locks are released at once.
-    pub(super) async fn fail_block(&mut self) {
-        self.in_company = false;
-        let Some(open) = &mut self.open else {
-            return self.shared.with_settings(settings::Settings::rollback);
-        };
-        if open.block == Block::Implicit {
-            self.rollback_open().await;
-            return;
-        }
-        open.failed = true;
-        open.dead |= open.txn.is_finished();
-        if open.savepoints.is_empty() && !open.dead {
-            open.txn.rollback().await;
-            open.dead = true;
-            self.shared.end_txn();
-        }
+    pub(super) fn fail_block(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.in_company = false;
+            let Some(open) = &mut self.open else {
+                return self.shared.with_settings(settings::Settings::rollback);
+            };
+            if open.block == Block::Implicit {
+                self.rollback_open().await;
+                return;
+            }
+            open.failed = true;
+            open.dead |= open.txn.is_finished();
+            if open.savepoints.is_empty() && !open.dead {
+                open.txn.rollback().await;
+                open.dead = true;
+                self.shared.end_txn();
+            }
+        })
     }
 
     /// `SAVEPOINT`.
