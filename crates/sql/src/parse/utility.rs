@@ -492,7 +492,8 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Utility, SqlError> {
     cursor.expect_words(&["AS"])?;
     let source = cursor.source();
     let tokens = cursor.rest();
-    if tokens.is_empty() {
+    // What ran another by its name could come to run itself.
+    if tokens.is_empty() || cursor.word("EXECUTE") {
         return Err(cursor.unexpected());
     }
     Ok(Utility::Prepare(name, types, Box::new(nested(source, tokens)?)))

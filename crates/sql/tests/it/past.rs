@@ -1,5 +1,7 @@
 //! `AS OF SYSTEM TIME`: where it may stand, and what may name the snapshot.
 
+use std::time::Duration;
+
 use crate::{
     sessions::{ok, run, session, state},
     support::World,
@@ -57,4 +59,40 @@ async fn the_snapshot_may_be_a_parameter() {
     ok(&mut session, "PREPARE past AS SELECT v FROM t AS OF SYSTEM TIME $1").await;
     assert_eq!(ok(&mut session, &format!("EXECUTE past('{at}')")).await, ["[1]"]);
     assert_eq!(state(&mut session, "SELECT v FROM t AS OF SYSTEM TIME $1").await, "42P02");
+}
+
+/// The parameter is an int as it was declared, whatever the column's type would make of it.
+#[tokio::test(start_paused = true)]
+async fn parameters_have_the_types_that_were_declared() {
+    let world = World::new();
+    let mut session = session(&world, 0);
+    ok(&mut session, "CREATE TABLE p (k numeric PRIMARY KEY); INSERT INTO p VALUES (5)").await;
+    timer::sleep(Duration::from_secs(2)).await;
+    let prepare = "PREPARE q(int) AS SELECT k, $1 FROM p AS OF SYSTEM TIME '-1s' WHERE k = $1";
+    ok(&mut session, prepare).await;
+    let rows = ok(&mut session, "EXECUTE q(5)").await;
+    assert_eq!(rows, ["[5, 5]"]);
+    world.check().await;
+}
+
+/// What a client was told about the columns holds, or the statement fails.
+#[tokio::test(start_paused = true)]
+async fn a_result_of_other_columns_than_were_told_is_refused() {
+    let world = World::new();
+    let mut session = session(&world, 0);
+    ok(&mut session, "CREATE TABLE p (k int PRIMARY KEY); PREPARE q AS SELECT * FROM p").await;
+    for sql in ["SELECT * FROM p AS OF SYSTEM TIME '-1s'", "EXECUTE q"] {
+        timer::sleep(Duration::from_secs(2)).await;
+        let statement = session.parse(sql).expect(sql).swap_remove(0);
+        let prepared = session.prepare(&statement, &[]).await.expect(sql);
+        let before = session.execute(&prepared, Vec::new()).await;
+        before.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let change = "ALTER TABLE p ADD COLUMN v int; DEALLOCATE ALL; PREPARE q AS SELECT * FROM p";
+        ok(&mut session, change).await;
+        timer::sleep(Duration::from_secs(2)).await;
+        let error = session.execute(&prepared, Vec::new()).await.expect_err(sql);
+        assert_eq!(error.sqlstate.to_string(), "0A000", "{sql}: {}", error.message);
+        ok(&mut session, "ALTER TABLE p DROP COLUMN v; DEALLOCATE ALL; PREPARE q AS TABLE p").await;
+    }
+    world.check().await;
 }
