@@ -94,6 +94,7 @@ pub fn data_row(
     context: &EvalContext,
 ) -> Result<(), SqlError> {
     assert_eq!(row.len(), columns.len(), "a row is as wide as its columns");
+    assert_eq!(row.len(), formats.len(), "each value has a format");
     answers.try_message(b'D', |body| {
         let count = u16::try_from(row.len()).expect("its columns were described");
         body.extend_from_slice(&count.to_be_bytes());

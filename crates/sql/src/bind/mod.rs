@@ -122,6 +122,8 @@ fn plan_in_room(
         ast::Statement::Truncate(truncate) => binder.truncate(truncate)?,
         other => return Err(unsupported_statement(other)),
     };
+    // Also what RETURNING and VALUES list: said before anything is done.
+    select::check_width(&columns)?;
     for subquery in &mut binder.subqueries {
         let width = optimize::width(&subquery.node) as usize;
         optimize::finish(&mut subquery.node, width);

@@ -30,6 +30,17 @@ use crate::{
 /// The most columns of a result.
 const MAX_RESULT_COLUMNS: usize = 1_664;
 
+/// `54011` if a result is wider than a client may be sent.
+pub(super) fn check_width(columns: &[ResultColumn]) -> Result<(), SqlError> {
+    if columns.len() > MAX_RESULT_COLUMNS {
+        return Err(SqlError::new(
+            SqlState::TOO_MANY_COLUMNS,
+            format!("target lists can have at most {MAX_RESULT_COLUMNS} entries"),
+        ));
+    }
+    Ok(())
+}
+
 /// What stands around a SELECT.
 struct Around<'q> {
     order: &'q [ast::OrderByExpr],
@@ -259,12 +270,7 @@ impl Binder<'_> {
             .iter()
             .map(|item| ResultColumn { name: item.name.clone(), ty: item.bound.ty })
             .collect();
-        if columns.len() > MAX_RESULT_COLUMNS {
-            return Err(SqlError::new(
-                SqlState::TOO_MANY_COLUMNS,
-                format!("target lists can have at most {MAX_RESULT_COLUMNS} entries"),
-            ));
-        }
+        check_width(&columns)?;
         let exprs: Vec<Expr> = items.into_iter().map(|item| item.bound.expr).collect();
         let project = |node| Node::Project { input: Box::new(node), exprs: exprs.clone() };
         let mut keys = Vec::with_capacity(order.len());

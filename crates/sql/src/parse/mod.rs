@@ -256,7 +256,7 @@ pub(crate) fn with_parser<T>(
     tokens: Vec<TokenWithSpan>,
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T, SqlError> {
-    let dialect = Postgres::default();
+    let dialect = Postgres::over(&tokens);
     let end = tokens.last().and_then(|token| offset(token.span.end)).unwrap_or(source.len());
     // What sqlparser leaves free by itself is less than the frames of one level of nested joins take
     // without optimization.

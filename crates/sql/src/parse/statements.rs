@@ -115,14 +115,12 @@ pub(super) fn plain(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             if word.quote_style.is_none() && words.contains(&word.value.as_str()))
     };
     let before = ["from", "join", "update", "table", "truncate"];
-    let mut at = 1;
-    while at < tokens.len() {
+    let says_nothing = |at: usize| {
         let named = matches!(tokens.get(at + 1).map(|next| &next.token), Some(Token::Word(_)));
-        if is(tokens.get(at), &["only"]) && is(tokens.get(at - 1), &before) && named {
-            tokens.remove(at);
-        }
-        at += 1;
-    }
+        at > 0 && is(tokens.get(at), &["only"]) && is(tokens.get(at - 1), &before) && named
+    };
+    let mut kept = (0..tokens.len()).map(|at| !says_nothing(at)).collect::<Vec<_>>().into_iter();
+    tokens.retain(|_| kept.next().expect("one for each token"));
     tokens
 }
 

@@ -56,8 +56,15 @@ fn is_query(tokens: &[TokenWithSpan], at: usize) -> bool {
 
 /// Whether these end with `INSERT INTO name`.
 fn is_insert(tokens: &[TokenWithSpan]) -> bool {
-    let into = tokens.iter().rposition(|token| is_one_of(&token.token, &["INTO"]));
-    into.is_some_and(|into| name(&tokens[into + 1..]) == Some(tokens.len() - into - 1))
+    let mut rest = tokens;
+    while let [before @ .., TokenWithSpan { token: Token::Word(_), .. }] = rest {
+        match before {
+            [more @ .., TokenWithSpan { token: Token::Period, .. }] => rest = more,
+            [.., into] => return is_one_of(&into.token, &["INTO"]),
+            [] => return false,
+        }
+    }
+    false
 }
 
 /// Whether these begin with a name and nothing that would make it more than that.

@@ -490,6 +490,10 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Utility, SqlError> {
         }
     }
     cursor.expect_words(&["AS"])?;
+    // What ran another by its name could come to run itself.
+    if cursor.clone().word("EXECUTE") {
+        return Err(cursor.unexpected());
+    }
     let source = cursor.source();
     let tokens = cursor.rest();
     if tokens.is_empty() {

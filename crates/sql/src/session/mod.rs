@@ -197,6 +197,21 @@ impl Prepared {
         self.0.columns.as_ref()
     }
 
+    /// `0A000` if its rows are to be others than those that were told: a client reads them by what
+    /// it was told.
+    pub(super) fn expect_columns(
+        &self,
+        columns: Option<&Arc<[ResultColumn]>>,
+    ) -> Result<(), SqlError> {
+        if self.columns().map(|told| &**told).unwrap_or_default()
+            == columns.map(|found| &**found).unwrap_or_default()
+        {
+            return Ok(());
+        }
+        let message = "cached plan must not change result type";
+        Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message))
+    }
+
     /// It is kept from here on, and this is its memory.
     ///
     /// # Panics
@@ -352,7 +367,7 @@ impl Session {
             let mut plan = None;
             let (params, columns) = match statement.kind() {
                 Kind::Utility(utility) => {
-                    let columns = self.utility_columns(statement, utility).await?;
+                    let columns = self.utility_columns(statement, utility, param_types).await?;
                     match &**utility {
                         Utility::AsOf(as_of, inner) => {
                             let part = statement.part((**inner).clone());
@@ -423,6 +438,7 @@ impl Session {
                 ),
             ));
         }
+        self.begin_clock();
         self.shared.with_settings(settings::Settings::begin);
         self.shared.set_statement(Some(prepared.0.statement.sql().into()));
         let levels = stack::syntax(prepared.0.statement.levels());
@@ -499,7 +515,7 @@ impl Session {
             }
             self.refuse_if_stopped(&statement)?;
             match statement.kind() {
-                Kind::Utility(utility) => self.utility(&statement, utility, params).await,
+                Kind::Utility(utility) => self.utility(prepared, utility, params).await,
                 Kind::Ast(_) if crate::ddl::is_ddl(&statement) => {
                     self.change_schema(&statement).await
                 }
@@ -536,6 +552,7 @@ impl Session {
         &mut self,
         statement: &Statement,
         utility: &Utility,
+        param_types: &[Option<Type>],
     ) -> Result<Option<Arc<[ResultColumn]>>, SqlError> {
         Ok(match utility {
             Utility::Show(show) => Some(show::columns(show)),
@@ -547,7 +564,8 @@ impl Session {
             }
             Utility::AsOf(_, inner) => {
                 let part = statement.part((**inner).clone());
-                let plan = self.plan(&part, &[]).await.map_err(|error| error.into_sql(None))?;
+                let plan =
+                    self.plan(&part, param_types).await.map_err(|error| error.into_sql(None))?;
                 Some(plan.columns.clone())
             }
             _ => None,

@@ -123,9 +123,9 @@ impl Session {
         }
         let inner = &prepared.0;
         let plan = self.plan_for(&inner.statement, &inner.declared, catalog).await?;
-        let columns = inner.columns.as_deref().unwrap_or_default();
-        if *plan.columns != *columns || plan.params != inner.params {
-            let message = "cached plan must not change result type";
+        prepared.expect_columns(Some(&plan.columns))?;
+        if plan.params != inner.params {
+            let message = "cached plan must not change the types of its parameters";
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).into());
         }
         prepared.keep_plan(&plan);
@@ -150,7 +150,7 @@ impl Session {
     /// Runs a query at a past snapshot.
     pub(super) async fn run_as_of(
         &mut self,
-        statement: &Statement,
+        prepared: &Prepared,
         kind: &Kind,
         as_of: &crate::parse::AsOf,
         params: &[Datum],
@@ -163,28 +163,21 @@ impl Session {
         let context = self.context();
         let as_of = bind::as_of_given(as_of, params, &context)?;
         let snapshot = bind::snapshot(&as_of, &context)?;
-        let part = statement.part(kind.clone());
-        let prepared = self.prepare_part(&part, params).await?;
+        // The values are of the types that the statement was prepared with.
+        let types: Vec<_> = prepared.param_types().iter().copied().map(Some).collect();
+        let part = self.prepare(&prepared.statement().part(kind.clone()), &types).await?;
+        prepared.expect_columns(part.columns())?;
         let deadline = self.deadline();
         let at = match snapshot {
             Snapshot::At(at) => at,
             Snapshot::NotBefore(least) => {
-                let plan = self.current_plan(&prepared).await?;
+                let plan = self.current_plan(&part).await?;
                 past::newest_nearby(&self.database, &plan, least, deadline).await?
             }
         };
         let options =
             TxnOptions { access: Access::ReadOnly, as_of: Some(at), ..self.default_options() };
-        self.run_alone(&prepared, params, options, deadline).await
-    }
-
-    async fn prepare_part(
-        &mut self,
-        part: &Statement,
-        params: &[Datum],
-    ) -> Result<Prepared, SqlError> {
-        let prepared = self.prepare(part, &vec![None; params.len()]).await?;
-        Ok(prepared)
+        self.run_alone(&part, params, options, deadline).await
     }
 
     async fn run_in_open(

@@ -7,7 +7,7 @@ use expr::{Datum, SqlError, SqlState};
 use super::{Execution, Prepared, Session};
 use crate::{
     bind, explain,
-    parse::{ResetTarget, SetScope, SetValue, Statement, Utility},
+    parse::{Kind, ResetTarget, SetScope, SetValue, Statement, Utility},
     show,
 };
 
@@ -23,10 +23,11 @@ impl Session {
     /// Runs what is no query.
     pub(super) async fn utility(
         &mut self,
-        statement: &Statement,
+        prepared: &Prepared,
         utility: &Utility,
         params: &[Datum],
     ) -> Result<Execution, SqlError> {
+        let statement = prepared.statement();
         match utility {
             Utility::Begin(modes, tag) => self.begin(modes, *tag).await,
             Utility::Commit(chain) => self.commit(*chain).await,
@@ -47,14 +48,16 @@ impl Session {
                 let part = statement.part((**inner).clone());
                 self.prepare_named(name, types, &part).await
             }
-            Utility::Execute(name, arguments) => self.execute_named(name, arguments).await,
+            Utility::Execute(name, arguments) => {
+                self.execute_named(prepared, name, arguments).await
+            }
             Utility::Deallocate(name) => self.deallocate(name.as_deref()),
             Utility::Explain(mode, inner) => {
                 let part = statement.part((**inner).clone());
                 explain::run(self, *mode, &part, params).await
             }
             Utility::Check(what) => self.check_tables(what).await,
-            Utility::AsOf(as_of, inner) => self.run_as_of(statement, inner, as_of, params).await,
+            Utility::AsOf(as_of, inner) => self.run_as_of(prepared, inner, as_of, params).await,
             Utility::SplitTable(table, rows) => {
                 crate::ddl::split::split_table(self, table, rows).await
             }
@@ -198,12 +201,22 @@ impl Session {
         self.named.remove(name);
     }
 
+    /// Runs the statement with this name, which is not of the kind itself: one that comes to run
+    /// itself would never end.
     async fn execute_named(
         &mut self,
+        caller: &Prepared,
         name: &str,
         arguments: &[sqlparser::ast::Expr],
     ) -> Result<Execution, SqlError> {
         let prepared: Prepared = self.named.get(name).cloned().ok_or_else(|| no_statement(name))?;
+        if let Kind::Utility(utility) = prepared.statement().kind()
+            && matches!(**utility, Utility::Execute(..))
+        {
+            return Err(SqlError::unsupported("EXECUTE of a statement that is EXECUTE itself"));
+        }
+        // Another may have the name by now than the one whose columns were told.
+        caller.expect_columns(prepared.columns())?;
         let params = prepared.param_types().to_vec();
         if params.len() != arguments.len() {
             return Err(SqlError::syntax(format!(

@@ -8,6 +8,7 @@ mod fuzz;
 mod logic;
 mod oracle;
 mod past;
+mod prepared;
 mod sessions;
 mod support;
 mod twin;

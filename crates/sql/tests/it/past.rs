@@ -4,7 +4,7 @@ use crate::{
     sessions::{ok, run, session, state},
     support::World,
 };
-use sql::{Datum, Execution, Type};
+use sql::{Datum, Execution, Session, Type};
 
 #[tokio::test(start_paused = true)]
 async fn the_past_is_that_of_the_whole_statement_or_of_none() {
@@ -33,8 +33,7 @@ async fn the_snapshot_may_be_a_parameter() {
     let mut session = session(&world, 0);
     ok(&mut session, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)")
         .await;
-    let at = ok(&mut session, "SHOW COMMIT TIMESTAMP").await;
-    let at = at[0].trim_matches(['[', ']', '"']).to_owned();
+    let at = commit_timestamp(&mut session).await;
     ok(&mut session, "UPDATE t SET v = 2").await;
     let sql = "SELECT v FROM t AS OF SYSTEM TIME $2 WHERE id = $1";
     let statement = session.parse(sql).expect("it is SQL").remove(0);
@@ -57,4 +56,45 @@ async fn the_snapshot_may_be_a_parameter() {
     ok(&mut session, "PREPARE past AS SELECT v FROM t AS OF SYSTEM TIME $1").await;
     assert_eq!(ok(&mut session, &format!("EXECUTE past('{at}')")).await, ["[1]"]);
     assert_eq!(state(&mut session, "SELECT v FROM t AS OF SYSTEM TIME $1").await, "42P02");
+}
+
+/// The parameter is an int as it was declared, whatever the column's type would make of it.
+#[tokio::test(start_paused = true)]
+async fn parameters_have_the_types_that_were_declared() {
+    let world = World::new();
+    let mut session = session(&world, 0);
+    ok(&mut session, "CREATE TABLE p (k numeric PRIMARY KEY); INSERT INTO p VALUES (5)").await;
+    let at = commit_timestamp(&mut session).await;
+    let query = format!("SELECT k, $1 FROM p AS OF SYSTEM TIME '{at}' WHERE k = $1");
+    ok(&mut session, &format!("PREPARE q(int) AS {query}")).await;
+    assert_eq!(ok(&mut session, "EXECUTE q(5)").await, ["[5n, 5]"]);
+    world.check().await;
+}
+
+/// What a client was told about the columns holds, or the statement fails.
+#[tokio::test(start_paused = true)]
+async fn a_result_of_other_columns_than_were_told_is_refused() {
+    let world = World::new();
+    let mut session = session(&world, 0);
+    ok(&mut session, "CREATE TABLE p (k int PRIMARY KEY); INSERT INTO p VALUES (5)").await;
+    let past = format!("TABLE p AS OF SYSTEM TIME '{}'", commit_timestamp(&mut session).await);
+    for sql in [past.as_str(), "EXECUTE q"] {
+        ok(&mut session, "DEALLOCATE ALL; PREPARE q AS SELECT k FROM p").await;
+        let statement = session.parse(sql).expect(sql).swap_remove(0);
+        let prepared = session.prepare(&statement, &[]).await.expect(sql);
+        let before = session.execute(&prepared, Vec::new()).await;
+        assert_eq!(before.unwrap_or_else(|error| panic!("{sql}: {error:?}")).tag(), "SELECT 1");
+        let change = "ALTER TABLE p ADD COLUMN v int; DEALLOCATE ALL; PREPARE q AS TABLE p";
+        ok(&mut session, change).await;
+        let error = session.execute(&prepared, Vec::new()).await.expect_err(sql);
+        assert_eq!(error.sqlstate.to_string(), "0A000", "{sql}: {}", error.message);
+        assert_eq!(error.message, "cached plan must not change result type");
+        ok(&mut session, "ALTER TABLE p DROP COLUMN v").await;
+    }
+    world.check().await;
+}
+
+async fn commit_timestamp(session: &mut Session) -> String {
+    let rows = ok(session, "SHOW COMMIT TIMESTAMP").await;
+    rows[0].trim_matches(['[', ']', '"']).to_owned()
 }

@@ -8,8 +8,8 @@ use sqlparser::{
 };
 
 use super::{
-    COLLATE, COMPARISON, IS, NOT, OTHER, PATTERN, Parsed, SIGN, SYMMETRIC, UNDEFINED, UNSUPPORTED,
-    category, is_text, is_word, level,
+    COLLATE, COMPARISON, IS, NOT, OTHER, PATTERN, Parsed, Postgres, SIGN, SYMMETRIC, UNDEFINED,
+    UNSUPPORTED, brackets, category, is_text, is_word, level,
 };
 use crate::postgres::{self, Category};
 
@@ -160,6 +160,9 @@ fn word(parser: &mut Parser<'_>) -> Result<Option<Expr>, ParserError> {
         };
         return Ok(Some(Expr::Tuple(parts)));
     }
+    if is_word(ahead(0), "position") && *ahead(1) == Token::LParen {
+        return position(parser).map(Some);
+    }
     if is_word(ahead(0), "current") && is_word(ahead(1), "of") {
         return Err(unsupported("WHERE CURRENT OF"));
     }
@@ -216,6 +219,7 @@ fn interval(parser: &mut Parser<'_>) -> Parsed {
 /// What follows `left` at the next token, which binds with this level. What associates and is an
 /// operator as others are is sqlparser's to read, which need not copy `left` for it.
 pub(super) fn infix(
+    dialect: &Postgres,
     parser: &mut Parser<'_>,
     left: &Expr,
     of: u8,
@@ -228,13 +232,13 @@ pub(super) fn infix(
         && ["any", "all", "some"].iter().any(|word| is_word(next(1), word))
     {
         parser.advance_token();
-        return quantified(parser, Box::new(left.clone()), op).map(Some);
+        return quantified(parser, dialect.copied(left)?, op).map(Some);
     }
     match (of, op) {
         (COMPARISON, Some(op)) => {
             parser.advance_token();
             let right = Box::new(operand(parser, of)?);
-            Ok(Some(Expr::BinaryOp { left: Box::new(left.clone()), op, right }))
+            Ok(Some(Expr::BinaryOp { left: dialect.copied(left)?, op, right }))
         }
         (IS, _) if is_word(&token, "is") => {
             let word = if is_word(next(1), "not") { next(2) } else { next(1) };
@@ -242,11 +246,11 @@ pub(super) fn infix(
                 return Ok(None);
             }
             parser.advance_token();
-            is(parser, Box::new(left.clone())).map(Some)
+            is(parser, dialect.copied(left)?).map(Some)
         }
         (IS | PATTERN | COLLATE, _) => {
             parser.advance_token();
-            keyword_infix(parser, Box::new(left.clone()), &token).map(Some)
+            keyword_infix(dialect, parser, dialect.copied(left)?, &token).map(Some)
         }
         _ => Ok(None),
     }
@@ -266,7 +270,12 @@ fn quantified(parser: &mut Parser<'_>, left: Box<Expr>, compare_op: BinaryOperat
 }
 
 /// An operator that is a word, the word behind the cursor.
-fn keyword_infix(parser: &mut Parser<'_>, left: Box<Expr>, token: &Token) -> Parsed {
+fn keyword_infix(
+    dialect: &Postgres,
+    parser: &mut Parser<'_>,
+    left: Box<Expr>,
+    token: &Token,
+) -> Parsed {
     match token {
         token if is_word(token, "isnull") => Ok(Expr::IsNull(left)),
         token if is_word(token, "notnull") => Ok(Expr::IsNotNull(left)),
@@ -276,9 +285,9 @@ fn keyword_infix(parser: &mut Parser<'_>, left: Box<Expr>, token: &Token) -> Par
         }
         token if is_word(token, "not") => {
             let next = parser.next_token().token;
-            pattern(parser, left, &next, true)
+            pattern(dialect, parser, left, &next, true)
         }
-        token => pattern(parser, left, token, false),
+        token => pattern(dialect, parser, left, token, false),
     }
 }
 
@@ -306,28 +315,50 @@ fn is(parser: &mut Parser<'_>, left: Box<Expr>) -> Parsed {
 
 /// What follows IN. A query in brackets of its own may be the first of a list, and a part of it:
 /// `IN ((SELECT 1), 2)`, `IN ((SELECT 1) + 1)`.
-fn membership(parser: &mut Parser<'_>, expr: Box<Expr>, negated: bool) -> Parsed {
+fn membership(
+    dialect: &Postgres,
+    parser: &mut Parser<'_>,
+    expr: Box<Expr>,
+    negated: bool,
+) -> Parsed {
     if [0, 1].iter().any(|at| parser.peek_nth_token_ref(*at).token != Token::LParen) {
         return parser.parse_in(*expr, negated);
     }
+    // Tried as a query first, and as a list if it is none, lists within lists would be read twice,
+    // four times, eight times.
+    let is_query = brackets::hold_a_query(parser, &dialect.ends);
     parser.expect_token(&Token::LParen)?;
-    let whole = parser.maybe_parse(|parser| {
-        let query = parser.parse_query()?;
-        parser.expect_token(&Token::RParen)?;
-        Ok(query)
-    })?;
-    if let Some(subquery) = whole {
-        return Ok(Expr::InSubquery { expr, subquery, negated });
-    }
-    let list = parser.parse_comma_separated(Parser::parse_expr)?;
+    let membership = if is_query {
+        Expr::InSubquery { expr, subquery: parser.parse_query()?, negated }
+    } else {
+        let list = parser.parse_comma_separated(Parser::parse_expr)?;
+        Expr::InList { expr, list, negated }
+    };
     parser.expect_token(&Token::RParen)?;
-    Ok(Expr::InList { expr, list, negated })
+    Ok(membership)
+}
+
+/// `POSITION (part IN whole)`.
+fn position(parser: &mut Parser<'_>) -> Parsed {
+    parser.advance_token();
+    parser.expect_token(&Token::LParen)?;
+    let expr = Box::new(parser.parse_subexpr(PATTERN)?);
+    parser.expect_keyword_is(Keyword::IN)?;
+    let whole = Box::new(parser.parse_subexpr(PATTERN)?);
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Position { expr, r#in: whole })
 }
 
 /// BETWEEN, IN, LIKE and their like, the word behind the cursor.
-fn pattern(parser: &mut Parser<'_>, expr: Box<Expr>, word: &Token, negated: bool) -> Parsed {
+fn pattern(
+    dialect: &Postgres,
+    parser: &mut Parser<'_>,
+    expr: Box<Expr>,
+    word: &Token,
+    negated: bool,
+) -> Parsed {
     if is_word(word, "in") {
-        return membership(parser, expr, negated);
+        return membership(dialect, parser, expr, negated);
     }
     if is_word(word, "between") {
         return between(parser, expr, negated);

@@ -15,16 +15,17 @@
 //! is read with its operator's level ([`Parser::parse_subexpr`]), which ends before what binds no
 //! stronger.
 
+mod brackets;
 mod expressions;
 
-use std::any::TypeId;
+use std::{any::TypeId, cell::Cell, ops::ControlFlow};
 
 use sqlparser::{
-    ast::Expr,
+    ast::{Expr, visit_expressions},
     dialect::{Dialect, PostgreSqlDialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::Token,
+    tokenizer::{Token, TokenWithSpan},
 };
 
 use crate::postgres::{self, Category};
@@ -54,9 +55,64 @@ pub(super) const UNDEFINED: &str = "undefined operator: ";
 /// The word before the lower bound of `BETWEEN SYMMETRIC`, kept as that bound's prefix.
 pub(crate) const SYMMETRIC: &str = "SYMMETRIC";
 
-/// PostgreSQL's dialect.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Postgres(PostgreSqlDialect);
+/// How often an operand or an operator may be looked for, for each token and for all of them. Where
+/// sqlparser cannot know what an opening bracket begins it tries one reading after the other, and
+/// readings within readings multiply; what people write takes a few looks for each token.
+const LOOKS: usize = 30;
+const MORE_LOOKS: usize = 1_000_000;
+
+/// How many nodes may be copied: sqlparser lends an operator its left operand, which has to be copied
+/// into the tree. The operands of comparisons are small, but those of a chain contain each other.
+const MAX_COPIES: usize = 2_000_000;
+
+/// PostgreSQL's dialect, for one text.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    base: PostgreSqlDialect,
+    /// The place of each bracket's end, by that of its beginning.
+    ends: Vec<usize>,
+    /// What is left of [`LOOKS`].
+    looks: Cell<usize>,
+    /// What is left of [`MAX_COPIES`].
+    copies: Cell<usize>,
+}
+
+impl Postgres {
+    /// For these tokens.
+    pub fn over(tokens: &[TokenWithSpan]) -> Postgres {
+        Postgres {
+            base: PostgreSqlDialect {},
+            ends: brackets::ends(tokens),
+            looks: Cell::new(tokens.len() * LOOKS + MORE_LOOKS),
+            copies: Cell::new(MAX_COPIES),
+        }
+    }
+
+    /// Counts a look: an error that ends the reading, not this attempt alone, once there were too
+    /// many.
+    fn look(&self) -> Result<(), ParserError> {
+        let left = self.looks.get().checked_sub(1).ok_or(ParserError::RecursionLimitExceeded)?;
+        self.looks.set(left);
+        Ok(())
+    }
+
+    /// A copy of an operand.
+    fn copied(&self, operand: &Expr) -> Result<Box<Expr>, ParserError> {
+        let mut left = self.copies.get();
+        let counted = visit_expressions(operand, |_| match left.checked_sub(1) {
+            Some(less) => {
+                left = less;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
+        });
+        self.copies.set(left);
+        match counted {
+            ControlFlow::Continue(()) => Ok(Box::new(operand.clone())),
+            ControlFlow::Break(()) => Err(ParserError::RecursionLimitExceeded),
+        }
+    }
+}
 
 type Parsed = Result<Expr, ParserError>;
 
@@ -67,11 +123,11 @@ impl Dialect for Postgres {
     }
 
     fn is_identifier_start(&self, c: char) -> bool {
-        self.0.is_identifier_start(c)
+        self.base.is_identifier_start(c)
     }
 
     fn is_identifier_part(&self, c: char) -> bool {
-        self.0.is_identifier_part(c)
+        self.base.is_identifier_part(c)
     }
 
     fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
@@ -101,22 +157,25 @@ impl Dialect for Postgres {
     }
 
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        if let Err(error) = self.look() {
+            return Some(Err(error));
+        }
         // Whether COLLATE belongs to the column that is defined, only sqlparser knows.
         if is_word(&parser.peek_token_ref().token, "collate") {
-            let here = self.0.get_next_precedence(parser).is_some();
+            let here = self.base.get_next_precedence(parser).is_some();
             return Some(Ok(if here { COLLATE } else { 0 }));
         }
         Some(Ok(level(parser)))
     }
 
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Parsed> {
-        expressions::prefix(parser).transpose()
+        self.look().and_then(|()| expressions::prefix(parser)).transpose()
     }
 
     fn parse_infix(&self, parser: &mut Parser<'_>, left: &Expr, level: u8) -> Option<Parsed> {
         match level {
             CAST | BRACKET | PERIOD => None,
-            _ => expressions::infix(parser, left, level).transpose(),
+            _ => expressions::infix(self, parser, left, level).transpose(),
         }
     }
 

@@ -79,7 +79,7 @@ pub(crate) struct Shortened {
 /// # Errors
 /// `42601`, `22025` or `22021` with the place of what is no token.
 pub(crate) fn lex(text: &str) -> Result<Lexed, SqlError> {
-    let mut lexer = Lexer { text, at: 0, out: Lexed::default() };
+    let mut lexer = Lexer { text, at: 0, signs: Signs::default(), out: Lexed::default() };
     while lexer.token()? {
         if lexer.out.tokens.len() > MAX_TOKENS {
             let message = format!("a query of more than {MAX_TOKENS} words and signs is too long");
@@ -93,7 +93,7 @@ pub(crate) fn lex(text: &str) -> Result<Lexed, SqlError> {
 /// The text of the token that begins here, as an error quotes it.
 pub(crate) fn token_at(text: &str, at: usize) -> &str {
     let rest = text.get(at..).unwrap_or_default();
-    let mut lexer = Lexer { text: rest, at: 0, out: Lexed::default() };
+    let mut lexer = Lexer { text: rest, at: 0, signs: Signs::default(), out: Lexed::default() };
     match lexer.token() {
         Ok(_) => &rest[..lexer.at],
         Err(_) => rest,
@@ -113,6 +113,8 @@ struct Lexer<'a> {
     text: &'a str,
     /// The next byte to read.
     at: usize,
+    /// The run of signs that was looked through last.
+    signs: Signs,
     out: Lexed,
 }
 
@@ -309,7 +311,30 @@ impl<'a> Lexer<'a> {
 
     /// An operator: as many signs as belong together.
     fn operator(&mut self) {
-        let (start, bytes) = (self.at, self.text.as_bytes());
+        let start = self.at;
+        if start >= self.signs.end {
+            self.signs = Signs::at(self.text.as_bytes(), start);
+        }
+        let end = if self.signs.whole { self.signs.end } else { self.signs.body.max(start + 1) };
+        self.at = end;
+        let token = operator_token(&self.text[start..end]);
+        self.emit(token, start);
+    }
+}
+
+/// A run of signs, which may be several operators; looked through once.
+#[derive(Default)]
+struct Signs {
+    /// Where it ends.
+    end: usize,
+    /// Where it ends but for any `+` and `-`.
+    body: usize,
+    /// Whether it is one operator, however it ends.
+    whole: bool,
+}
+
+impl Signs {
+    fn at(bytes: &[u8], start: usize) -> Signs {
         let mut end = start;
         while bytes.get(end).copied().is_some_and(is_operator) {
             let pair = bytes.get(end..end + 2);
@@ -322,14 +347,9 @@ impl<'a> Lexer<'a> {
         // `a>-5` is a comparison with -5. Only with one of these signs in it may an operator end
         // in + or -.
         let own = |byte: &u8| b"~!@#^&|`?%".contains(byte);
-        if !bytes[start..end].iter().any(own) {
-            while end - start > 1 && matches!(bytes[end - 1], b'+' | b'-') {
-                end -= 1;
-            }
-        }
-        self.at = end;
-        let token = operator_token(&self.text[start..end]);
-        self.emit(token, start);
+        let run = &bytes[start..end];
+        let signs = run.iter().rev().take_while(|byte| matches!(byte, b'+' | b'-')).count();
+        Signs { end, body: end - signs, whole: run.iter().any(own) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of reading texts.
 
 mod precedence;
+mod work;
 
 use expr::SqlState;
 
