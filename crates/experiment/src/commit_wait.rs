@@ -89,7 +89,7 @@ fn millis(duration: Duration) -> f64 {
 /// If a cluster does not start.
 pub fn run(options: &Options) -> Result<Findings, ExperimentError> {
     let topologies = options.topologies(&["one-region", "three-regions", "five-regions"])?;
-    let epsilons = options.epsilons_ms(&[0.0, 0.1, 1.0, 4.0, 7.0, 20.0, 60.0]);
+    let epsilons = options.epsilons_ms(&[0.0, 0.1, 1.0, 4.0, 7.0, 20.0, 30.0, 40.0, 60.0]);
     let mut measured = Vec::new();
     for topology in &topologies {
         for epsilon in &epsilons {
