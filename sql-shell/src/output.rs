@@ -1,10 +1,12 @@
 //! Results as tables, CSV or JSON.
 //!
-//! Tables are for people: they fit the terminal or stand on end ([`Layout::Auto`]), and nothing in
+//! Tables are for people: they fit the terminal, made narrower if need be ([`narrow`]), or stand on end
+//! ([`Layout::Auto`]), and nothing in
 //! them can move a terminal's cursor. CSV and JSON are for programs: what a value is, is kept, and
 //! the same statements give the same stream whatever the terminal is ([`data`]).
 
 mod data;
+mod narrow;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use unicode_width::UnicodeWidthStr;
@@ -30,7 +32,8 @@ pub enum Layout {
     Rows,
     /// A column is a line (`\x on`).
     Expanded,
-    /// The first of these that fits the terminal (`\x auto`); without a terminal, the first.
+    /// A row is a line if that fits the terminal, perhaps without what all rows have in common, which
+    /// is told beneath; else a column is (`\x auto`). Without a terminal, a row.
     Auto,
 }
 
@@ -84,21 +87,29 @@ fn rows(count: u64) -> String {
 fn drawn(answer: &Answer, columns: &[Column], style: Style) -> String {
     match style.layout {
         Layout::Expanded => expanded(answer, columns, style.width),
-        Layout::Rows => table(answer, columns),
-        Layout::Auto => {
-            let table = table(answer, columns);
-            let wide = table.lines().next().map_or(0, UnicodeWidthStr::width);
-            // A single column gains nothing from it, nor does a result without rows.
-            let worth = columns.len() > 1 && !answer.rows.is_empty();
-            match style.width {
-                Some(width) if wide > width && worth => expanded(answer, columns, style.width),
-                _ => table,
-            }
-        }
+        Layout::Rows => table(answer, columns, ""),
+        Layout::Auto => match style.width {
+            Some(width) => fitted(answer, columns, width),
+            None => table(answer, columns, ""),
+        },
     }
 }
 
-fn table(answer: &Answer, columns: &[Column]) -> String {
+/// The plainest form that a terminal of this width holds.
+fn fitted(answer: &Answer, columns: &[Column], width: usize) -> String {
+    let fits = |table: &str| table.lines().next().map_or(0, UnicodeWidthStr::width) <= width;
+    let whole = table(answer, columns, "");
+    // A single column gains nothing from another form, nor does a result without rows.
+    if fits(&whole) || columns.len() == 1 || answer.rows.is_empty() {
+        return whole;
+    }
+    let narrow = narrow::narrow(answer, columns, width);
+    let narrow = narrow.map(|narrow| table(&narrow.answer, &narrow.columns, &narrow.notes));
+    narrow.filter(|table| fits(table)).unwrap_or_else(|| expanded(answer, columns, Some(width)))
+}
+
+/// Rows as lines, `notes` and how many rows there are beneath.
+fn table(answer: &Answer, columns: &[Column], notes: &str) -> String {
     let counted = format!("({})\n", rows(answer.rows.len() as u64));
     if columns.is_empty() {
         return counted;
@@ -116,7 +127,7 @@ fn table(answer: &Answer, columns: &[Column]) -> String {
             }
         }));
     }
-    format!("{table}\n{counted}")
+    format!("{table}\n{notes}{counted}")
 }
 
 fn expanded(answer: &Answer, columns: &[Column], terminal: Option<usize>) -> String {

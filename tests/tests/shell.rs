@@ -250,7 +250,7 @@ async fn somebody_at_a_terminal() {
     terminal.types("SHOW CLOC\t");
     terminal.shows("SHOW CLOCKS").await;
     terminal.types(";\r");
-    terminal.shows("│ fixed(4ms)").await;
+    terminal.shows("source = fixed(4ms)").await;
     terminal.types("SELECT descr\t");
     terminal.shows("SELECT description").await;
     terminal.types("\x03");

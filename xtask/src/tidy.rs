@@ -12,12 +12,14 @@
 //! | what a node spawns goes through `clock::inherit` | else a frozen node goes on in part |
 //! | no ignored tests, no `todo!`, no `#[allow]` | what is there works; exceptions give reasons |
 //! | every path that a document names exists | a wrong path is worse than none |
+//! | the page of the numbered rules and the code agree ([`numbered`]) | whoever reads a number finds what it means |
 //! | no path of somebody's own machine | it means nothing to anybody else |
 //!
 //! A rule is a function from a file to complaints. Code is judged with comments and strings blanked
 //! out ([`scan`]), which is rough, but errs only where code is unreadable anyway.
 
 mod edges;
+mod numbered;
 mod rules;
 mod scan;
 
@@ -88,6 +90,7 @@ fn check(workspace: &Workspace, files: &[File]) -> Vec<Complaint> {
         complaints.extend(rules::no_private_paths(file));
     }
     complaints.extend(edges::unused(files));
+    complaints.extend(numbered::check(files));
     complaints
 }
 

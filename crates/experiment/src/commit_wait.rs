@@ -89,7 +89,7 @@ fn millis(duration: Duration) -> f64 {
 /// If a cluster does not start.
 pub fn run(options: &Options) -> Result<Findings, ExperimentError> {
     let topologies = options.topologies(&["one-region", "three-regions", "five-regions"])?;
-    let epsilons = options.epsilons_ms(&[0.0, 0.1, 1.0, 4.0, 7.0, 20.0, 60.0]);
+    let epsilons = options.epsilons_ms(&[0.0, 0.1, 1.0, 4.0, 7.0, 20.0, 30.0, 40.0, 60.0]);
     let mut measured = Vec::new();
     for topology in &topologies {
         for epsilon in &epsilons {
@@ -180,7 +180,8 @@ fn findings(
     found.say(
         "Replication varies with the links, the wait does not: it is 2ε. So what is left of it varies \
          as much as replication, the other way round, and a commit that waits takes as long as the \
-         next. Exposed waits are drawn where there are some; percentiles of all are in a CSV file.",
+         next. Exposed waits are drawn where there are some. Of more than seven ε the least are left \
+         out, but for the first; percentiles of all are in a CSV file.",
     );
     for topology in topologies {
         found.chart(&distribution(topology, measured, "commit latency", |it| &it.latency));
@@ -392,7 +393,8 @@ fn parts_chart(topology: &Topology, measured: &[Commits]) -> Bars {
     chart
 }
 
-/// The distributions in a topology: a panel per region, a line per ε.
+/// The distributions in a topology: a panel per region, a line per ε. There are as many lines as
+/// colours; of more ε the least are left out, but for the first, beside which they would lie.
 fn distribution(
     topology: &Topology,
     measured: &[Commits],
@@ -404,10 +406,14 @@ fn distribution(
         Axis::linear(name).unit("ms").tight(),
     );
     for region in &topology.regions {
-        let here = measured
+        let here: Vec<&Commits> = measured
             .iter()
-            .filter(|commits| commits.topology == topology.name && commits.region == region.name);
-        let samples = here.enumerate().map(|(nth, commits)| {
+            .filter(|commits| commits.topology == topology.name && commits.region == region.name)
+            .collect();
+        let left_out = here.len().saturating_sub(Hue::ALL.len());
+        let shown = here.into_iter().enumerate();
+        let shown = shown.filter(|(nth, _)| *nth == 0 || *nth > left_out);
+        let samples = shown.enumerate().map(|(nth, (_, commits))| {
             let name = format!("ε = {}", format_duration(commits.epsilon));
             (name, Hue::nth(nth), of(commits).clone())
         });

@@ -260,9 +260,9 @@ pub struct Push {
 /// How hard a push is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PushKind {
-    /// Tell the outcome if there is one; poison only if the transaction's heartbeat lapsed (X7b).
+    /// Tell the outcome if there is one; poison only if the transaction's heartbeat lapsed (X7).
     Query,
-    /// As `Query`, but a younger transaction is poisoned (X5, X7a).
+    /// As `Query`, but a younger transaction is poisoned (X5, X7).
     Wound {
         /// The waiter.
         pusher: TxnMeta,

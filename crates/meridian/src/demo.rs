@@ -1,6 +1,8 @@
 //! `meridian demo`: a whole cluster in this process, over the simulated wide-area network, with
 //! knobs that any client can turn ([`sim_regions::operator`]).
 
+mod banner;
+mod folder;
 mod front;
 
 use std::{
@@ -28,6 +30,8 @@ use crate::{
     live,
     tools::Workbench,
 };
+pub use folder::FolderLock;
+use folder::{Folder, check_layout};
 use front::Sockets;
 
 /// `meridian demo`.
@@ -146,12 +150,14 @@ pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<E
     topology.check_clocks(&layout).map_err(anyhow::Error::msg)?;
     remove_stale(options.ready_file.as_deref())?;
     let listeners = listen(&layout, options.sql_port).await?;
-    let folder = Folder::open(&options)?;
+    let temporary = std::env::temp_dir();
+    let folder = Folder::open(options.data.as_deref(), options.engine(), &temporary)?;
     if let Folder::Kept(path, _) = &folder {
         check_layout(path, &layout)?;
     }
-    let cluster_id = cluster_id(folder.path())?;
-    let (opener, root) = (Opener::new(options.engine()), folder.path().to_owned());
+    let cluster_id = folder.cluster_id()?;
+    let opener = Opener::new(options.engine());
+    let root = folder.path().unwrap_or(Path::new("")).to_owned();
     let port = options.sql_port;
     let (desk, orders) = operator::desk();
     let cluster = Cluster::start(ClusterOptions {
@@ -243,7 +249,8 @@ async fn serve(
     options: &Options,
     commit_wait: CommitWait,
 ) -> anyhow::Result<Ending> {
-    print!("{}", banner(operator.cluster(), options, commit_wait));
+    let cluster = operator.cluster();
+    print!("{}", banner::text(cluster.topology(), cluster.layout(), options, commit_wait));
     if let Some(file) = &options.ready_file {
         write_ready_file(operator.cluster(), options.sql_port, file)?;
     }
@@ -277,44 +284,6 @@ fn url(port: u16) -> String {
     format!("postgresql://root@127.0.0.1:{port}/meridian")
 }
 
-fn banner(cluster: &Cluster, options: &Options, commit_wait: CommitWait) -> String {
-    let topology = cluster.topology();
-    let layout = cluster.layout();
-    let mut text = format!(
-        "Meridian demo: {} nodes, topology {}, clock {}\n\n",
-        layout.len(),
-        topology.name,
-        topology.clock.uncertainty,
-    );
-    for region in &topology.regions {
-        let nodes = layout.iter().filter(|spec| spec.region == region.name);
-        let ports =
-            nodes.map(|spec| format!("n{}: {}", spec.id.0, sql_port(options.sql_port, spec.id)));
-        let ports: Vec<String> = ports.collect();
-        text += &format!("  {:<14} {}\n", region.name, ports.join("  "));
-    }
-    text += &match (&options.data, options.engine()) {
-        (Some(folder), _) => format!("\nData is kept in {}.\n", folder.display()),
-        (None, engine::Kind::Memory) => {
-            "\nData is kept in memory and gone at the end; --data DIR keeps it.\n".to_owned()
-        }
-        #[cfg(feature = "rocksdb")]
-        (None, engine::Kind::Rocksdb) => {
-            "\nData lies in a temporary folder and is gone at the end; --data DIR keeps it.\n"
-                .to_owned()
-        }
-    };
-    text += &format!(
-        "\nConnect in a region by its port:  psql {}\n\
-         or:                               meridian sql --url {0}\n",
-        url(options.sql_port)
-    );
-    if commit_wait == CommitWait::UnsafeOff {
-        text += "\nUNSAFE: commit-wait is off; external consistency does not hold.\n";
-    }
-    text + "\n"
-}
-
 /// Removes what an earlier run wrote: whoever waits for the file waits for this one.
 pub fn remove_stale(ready_file: Option<&Path>) -> anyhow::Result<()> {
     let Some(file) = ready_file else { return Ok(()) };
@@ -337,124 +306,6 @@ fn write_ready_file(cluster: &Cluster, first: u16, file: &Path) -> anyhow::Resul
     std::fs::write(&aside, lines)
         .and_then(|()| std::fs::rename(&aside, file))
         .with_context(|| format!("--ready-file {}", file.display()))
-}
-
-/// Where the demo's data lies; a temporary folder is removed with it.
-enum Folder {
-    Kept(PathBuf, #[expect(dead_code, reason = "held for its lock")] FolderLock),
-    Temporary(PathBuf),
-}
-
-impl Folder {
-    fn open(options: &Options) -> anyhow::Result<Folder> {
-        if let Some(path) = &options.data {
-            options.engine().check_keeps("--data")?;
-            std::fs::create_dir_all(path)
-                .with_context(|| format!("create the data folder {}", path.display()))?;
-            let lock = FolderLock::take(path)?;
-            return Ok(Folder::Kept(path.clone(), lock));
-        }
-        let name = format!("meridian-demo-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("create the temporary folder {}", path.display()))?;
-        Ok(Folder::Temporary(path))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Folder::Kept(path, _) | Folder::Temporary(path) => path,
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Folder::Temporary(path) = self
-            && let Err(error) = std::fs::remove_dir_all(&*path)
-        {
-            eprintln!("meridian: cannot remove {}: {error}", path.display());
-        }
-    }
-}
-
-/// Holds a data folder for this process alone.
-pub struct FolderLock(#[expect(dead_code, reason = "held for its lock")] std::fs::File);
-
-impl FolderLock {
-    /// Takes the folder, or says that another process has it.
-    pub fn take(folder: &Path) -> anyhow::Result<FolderLock> {
-        let path = folder.join("LOCK");
-        let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| format!("open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(FolderLock(file)),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                bail!("the data folder {} is in use by another process", folder.display())
-            }
-            Err(std::fs::TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("lock {}", path.display()))
-            }
-        }
-    }
-}
-
-/// The nodes that the data in a folder belong to, one per line: id, region, zone. Replicas lie where
-/// this says, so a cluster of other nodes over the same data would find ranges without a quorum.
-fn check_layout(folder: &Path, layout: &[NodeSpec]) -> anyhow::Result<()> {
-    let path = folder.join("layout");
-    let line = |spec: &NodeSpec| format!("{} {} {}\n", spec.id.0, spec.region, spec.zone);
-    let asked: String = layout.iter().map(line).collect();
-    match std::fs::read_to_string(&path) {
-        Ok(made) if made == asked => Ok(()),
-        Ok(made) => bail!(
-            "the data folder {} belongs to {}, not to {}: start it with the --topology and \
-             --nodes-per-region it was made with, or choose another folder",
-            folder.display(),
-            summary(&made),
-            summary(&asked),
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let aside = folder.join("layout.part");
-            std::fs::write(&aside, asked)
-                .and_then(|()| std::fs::rename(&aside, &path))
-                .with_context(|| format!("write {}", path.display()))
-        }
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-    }
-}
-
-/// A layout in few words: `3 nodes (us-east: 2, us-west: 1)`.
-fn summary(layout: &str) -> String {
-    let mut regions: Vec<(&str, usize)> = Vec::new();
-    for region in layout.lines().filter_map(|line| line.split(' ').nth(1)) {
-        match regions.iter_mut().find(|(known, _)| *known == region) {
-            Some((_, nodes)) => *nodes += 1,
-            None => regions.push((region, 1)),
-        }
-    }
-    let parts: Vec<String> =
-        regions.iter().map(|(region, nodes)| format!("{region}: {nodes}")).collect();
-    let nodes = layout.lines().count();
-    format!("{nodes} {} ({})", if nodes == 1 { "node" } else { "nodes" }, parts.join(", "))
-}
-
-/// The cluster's id, drawn once and kept beside the nodes' folders.
-fn cluster_id(folder: &Path) -> anyhow::Result<ClusterId> {
-    let path = folder.join("cluster-id");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let text = text.trim();
-            text.parse().with_context(|| format!("{}: no cluster id: {text}", path.display()))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let id = ClusterId(live::random());
-            std::fs::write(&path, format!("{id}\n"))
-                .with_context(|| format!("write {}", path.display()))?;
-            Ok(id)
-        }
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-    }
 }
 
 #[cfg(test)]

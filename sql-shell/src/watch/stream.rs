@@ -23,6 +23,15 @@ const FIGURES: [&str; 5] = ["commits_per_s", "p50_ms", "p99_ms", "hidden_p50_ms"
 /// Columns about a knob in CSV.
 const KNOB: [&str; 4] = ["knob", "scope", "from", "to"];
 
+/// The head of a table, but for the regions.
+const HEAD: &str = "    time commits/s  p50 ms  p99 ms hidden exposed";
+
+/// Columns that an ε in milliseconds takes at least: it is at most 250.0.
+const EPSILON_FIGURE: usize = 5;
+
+/// Columns of a plain terminal, which a table fits if there are no more than five regions.
+const WIDTH: usize = 80;
+
 /// When something was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -82,11 +91,7 @@ impl Stream {
     fn head(&self) -> String {
         let regions = self.regions.iter();
         match self.format {
-            Format::Table => {
-                let names: Vec<&str> = regions.map(String::as_str).collect();
-                let figures = "    time commits/s  p50 ms  p99 ms hidden exposed";
-                format!("{figures} ε {}\n", names.join(" "))
-            }
+            Format::Table => table_head(&self.regions),
             Format::Csv => {
                 let regions: Vec<String> =
                     regions.map(|name| format!("epsilon_ms_{name}")).collect();
@@ -110,10 +115,11 @@ impl Stream {
                 };
                 let cells = values.into_iter().zip([9, 7, 7, 6, 7]);
                 let cells: String = cells.map(|(value, width)| cell(value, width)).collect();
-                // Each under its region's name.
+                let (gap, widths) = epsilon_columns(&self.regions);
+                // Each under the end of its region's name.
                 let epsilons: String =
-                    epsilons.map(|(name, value)| cell(value, name.chars().count())).collect();
-                format!("{}{cells}  {epsilons}\n", at.clock)
+                    epsilons.zip(widths).map(|((_, value), width)| cell(value, width)).collect();
+                format!("{}{cells}{:gap$}{epsilons}\n", at.clock, "")
             }
             Format::Csv => {
                 let all = values.into_iter().chain(epsilons.map(|(_, value)| value));
@@ -154,6 +160,46 @@ impl Stream {
             }
         }
     }
+}
+
+/// The columns of ε in a table: blanks in front of them all, and the width of each. They are as wide
+/// as the regions' names if a line holds these, else as the figures.
+fn epsilon_columns(regions: &[String]) -> (usize, Vec<usize>) {
+    let names: Vec<usize> =
+        regions.iter().map(|name| name.chars().count().max(EPSILON_FIGURE)).collect();
+    let columns: usize = names.iter().map(|name| 1 + name).sum();
+    if HEAD.len() + "  ".len() + columns <= WIDTH {
+        ("  ".len(), names)
+    } else {
+        (" ".len(), vec![EPSILON_FIGURE; regions.len()])
+    }
+}
+
+/// The head of a table, of as many lines as the names of the regions need: each ends where its
+/// column ends, in the lowest line where it meets no other.
+///
+/// ```text
+///                                               ε us-east     eu-west      sydney
+///     time commits/s  p50 ms  p99 ms hidden exposed     us-west       tokyo
+/// ```
+fn table_head(regions: &[String]) -> String {
+    let (gap, widths) = epsilon_columns(regions);
+    // From the bottom up.
+    let mut lines = vec![HEAD.to_owned()];
+    let mut end = HEAD.len() + gap;
+    for (nth, (name, width)) in regions.iter().zip(widths).enumerate() {
+        end += 1 + width;
+        // The first tells what all of them are.
+        let text = if nth == 0 { format!("ε {name}") } else { name.clone() };
+        let begin = end.saturating_sub(text.chars().count());
+        let free = lines.iter().position(|line| line.chars().count() < begin);
+        let free = free.unwrap_or_else(|| {
+            lines.push(String::new());
+            lines.len() - 1
+        });
+        lines[free] = format!("{:begin$}{text}", lines[free]);
+    }
+    lines.iter().rev().map(|line| format!("{line}\n")).collect()
 }
 
 /// A figure to the microsecond, without digits that say nothing.

@@ -1,6 +1,6 @@
 //! Every rule is shown to complain, and to be obeyed here.
 
-use super::{File, check, edges, files, rules, scan};
+use super::{File, check, edges, files, numbered, rules, scan};
 use crate::workspace::Workspace;
 
 fn file(path: &str, text: &str) -> File {
@@ -155,6 +155,78 @@ fn edges_that_carry_nothing_are_found() {
     );
     let dev = format!("{all}[dev-dependencies]\nrand-chacha = \"1\"\ngone = \"1\"\n");
     assert_eq!(crates(&dev, used), ["crates/paxos/Cargo.toml:9: `paxos` does not use `gone`"]);
+}
+
+/// A page with one rule that is kept, in part, and one that is not; the code and tests it names.
+fn numbered_tree() -> Vec<File> {
+    let page = "# Rules\n\n### P3: a floor\n\nAbove `min_next`.\n\n\
+        - kept in: `crates/paxos/src/a.rs` (`report`)\n\
+        - asserted in: `crates/paxos/src/a.rs` (`assign`: above `SHOW X`)\n\
+        - attacked by: `crates/paxos/src/tests.rs` (`floor`, `dropped`); mode `floor-forgotten`\n\n\
+        ## Not kept yet\n\n- **P3, in part** More. Instead: less.\n- **X1a** Refresh. Instead: 40001.\n";
+    vec![
+        file("docs/RULES.md", page),
+        file(
+            "crates/paxos/src/a.rs",
+            "fn report() {} // P3, and X1a some day\nfn assign<T>() {}\n",
+        ),
+        file(
+            "crates/paxos/src/tests.rs",
+            "made! {\n    floor: Floor in scope,\n}\nfn dropped() {}\n",
+        ),
+        file("sim-regions/src/sim/mode.rs", "name: \"floor-forgotten\","),
+    ]
+}
+
+#[test]
+fn numbered_rules_and_their_page_agree() {
+    let complaints = |from: &str, to: &str| {
+        let mut files = numbered_tree();
+        for file in &mut files {
+            file.text = file.text.replace(from, to);
+        }
+        let complaints = numbered::check(&files);
+        complaints.iter().map(|complaint| complaint.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(complaints("", ""), [] as [&str; 0]);
+    for (from, to, expected) in [
+        ("// P3,", "// P3, R12,", "docs/RULES.md has no rule R12"),
+        ("// P3,", "// P33b or P3_3", "no comment of a core names P3"),
+        ("- kept in: ", "- kept: ", "P3: no \"kept in\""),
+        ("- asserted in: ", "- said in: ", "P3: no \"asserted in\""),
+        ("- attacked by: ", "- feared by: ", "P3: no \"attacked by\""),
+        ("src/a.rs` (`report", "src/b.rs` (`report", "there is no `crates/paxos/src/b.rs`"),
+        ("(`report`)", "(`rep`)", "`crates/paxos/src/a.rs` has no `rep`"),
+        ("`crates/paxos/src/a.rs` (`report`)", "`report`", "`report` is named without its file"),
+        ("; mode `floor-", "; mode `ceiling-", "the simulator has no mode `ceiling-forgotten`"),
+        ("(`floor`, `dropped`)", "(`flo`)", "`crates/paxos/src/tests.rs` has no `flo`"),
+        ("## Not", "### P3: again\n\n## Not", "P3 stands here twice"),
+        ("**P3, in part**", "**P3**", "P3 is kept, or is not, or is not kept \"in part\""),
+        ("**X1a**", "**X1a, in part**", "X1a is kept, or is not, or is not kept \"in part\""),
+        (" Instead: 40001", "", "what is there instead of X1a?"),
+    ] {
+        let found = complaints(from, to);
+        assert!(found.iter().any(|message| message == expected), "{from} -> {to}: {found:?}");
+    }
+    let by = ": `crates/paxos/src/tests.rs` (`floor`, `dropped`); mode `floor-forgotten`";
+    for toothless in
+        [": care", ": `crates/paxos/src/a.rs` (`report`)", ": `crates/paxos/src/tests.rs`"]
+    {
+        assert_eq!(complaints(by, toothless), ["P3: no test, script or mode attacks it"]);
+    }
+    let script = ": `crates/paxos/tests/scripts/floor`";
+    assert!(complaints(by, script)[0].contains("there is no"));
+    let mut files = numbered_tree();
+    files.push(file("crates/paxos/tests/scripts/floor", ""));
+    files[0].text = files[0].text.replace(by, script);
+    assert_eq!(numbered::check(&files), []);
+    let elsewhere = [file("crates/sql/src/a.rs", "// X99"), file("crates/node/src/a.md", "// X99")];
+    assert_eq!(numbered::check(&elsewhere), [], "other crates may speak of other things");
+    assert_eq!(
+        numbered::check(&numbered_tree()[1..]).len(),
+        2,
+        "without a page every number is one too many"
+    );
 }
 
 #[test]

@@ -43,7 +43,8 @@ impl Verdict {
             self.section(at + 1, anomaly, &mut page);
         }
         if !folded.is_empty() {
-            let _ = writeln!(page, "<details><summary>{} more witnesses</summary>", folded.len());
+            let noun = if folded.len() == 1 { "witness" } else { "witnesses" };
+            let _ = writeln!(page, "<details><summary>{} more {noun}</summary>", folded.len());
             for (at, anomaly) in folded.iter().enumerate() {
                 self.section(shown.len() + at + 1, anomaly, &mut page);
             }
@@ -74,7 +75,7 @@ impl Verdict {
             let extra: Vec<String> = stamps(op).into_iter().chain(op.note.clone()).collect();
             let _ = write!(
                 page,
-                "<tr><th>T{}</th><td>{}<br><small>{}</small></td><td><code>{}</code><br>\
+                "<tr><th>T{}</th><td class=\"when\">{}<br><small>{}</small></td><td><code>{}</code><br>\
                  <small>{}</small></td></tr>",
                 at + 1,
                 escape(&self.span(op)),
@@ -125,5 +126,5 @@ const STYLE: &str = ":root{color-scheme:light dark;--page:#fff;--text:#1f2937;--
     section{border-top:1px solid var(--line);margin-top:1.5rem}h2{font-size:1.1rem}\
     summary{cursor:pointer;margin-top:1.5rem}.meaning,small{color:var(--soft)}\
     .wide{overflow-x:auto}table{border-collapse:collapse;margin:.6rem 0}th,td{text-align:left;\
-    vertical-align:top;padding:.25rem .9rem .25rem 0}th{white-space:nowrap}\
+    vertical-align:top;padding:.25rem .9rem .25rem 0}th,.when{white-space:nowrap}\
     code{white-space:pre-wrap}";

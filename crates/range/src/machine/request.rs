@@ -256,6 +256,7 @@ impl Machine {
             leader,
             leading,
             applied: self.applied.slot.0,
+            // R4: beyond its lease end a leader may have to leave a snapshot to its successor.
             safe_time: match led {
                 Some(leader) => cx.now.tt.latest_timestamp().min(leader.lease_end.prev()),
                 None => self.closed,

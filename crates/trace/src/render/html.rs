@@ -1,7 +1,8 @@
 //! A timeline as one page with nothing to load: lanes in SVG, details on hovering, a table below.
 //!
 //! Beside each node runs its own clock: the band from `earliest` to `latest` at the beginning and
-//! end of everything it did, around the true time.
+//! end of everything it did, around the true time. On a narrow page the drawing does not shrink until
+//! nobody can read it: it scrolls.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -35,6 +36,7 @@ svg{display:block;width:100%;height:auto;font:11px system-ui,sans-serif}text{fil
 .transaction,.statement,.operation,.commit{fill:#7d8aa5}.call{fill:#9db4d8}.serve{fill:#4a7fc1}\
 .wait{fill:#e0a030}.replicate{fill:#3b9c8f}.accept{fill:#1f6f5c}.apply{fill:#a5cfc4}\
 .commit-wait{fill:#d1495b}.open{opacity:.5}\
+.wide{overflow-x:auto}.wide svg{min-width:1000px}\
 .key{display:inline-block;margin-right:14px;white-space:nowrap}.key svg{display:inline-block;width:12px;height:12px;vertical-align:-2px;margin-right:4px}\
 table{border-collapse:collapse;width:100%;font-size:12px}td,th{text-align:left;padding:2px 8px;border-bottom:1px solid var(--line);vertical-align:top}\
 td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}";
@@ -45,6 +47,7 @@ pub fn html(timeline: &Timeline) -> String {
     let title = timeline.root().map_or("trace", |root| root.name.as_str());
     let mut page =
         String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
+    page.push_str("<meta name=\"viewport\" content=\"width=device-width\">");
     let _ = write!(page, "<title>{}</title><style>{STYLE}</style></head><body>", escape(title));
     page.push_str(&heading(timeline, title));
     page.push_str(&drawing(timeline));
@@ -109,7 +112,8 @@ fn drawing(timeline: &Timeline) -> String {
         y += 6.0;
     }
     let height = y + 4.0;
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\">");
+    let mut svg = String::from("<div class=\"wide\">");
+    let _ = write!(svg, "<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\">");
     for (lane, top) in lanes.iter().zip(&tops) {
         let tall = HEAD + LINE * lane.spans.len() as f64;
         let _ = write!(
@@ -125,7 +129,7 @@ fn drawing(timeline: &Timeline) -> String {
             svg.push_str(&bar(timeline, &sheet, *depth, span));
         }
     }
-    svg + "</svg>"
+    svg + "</svg></div>"
 }
 
 fn ruler(timeline: &Timeline, sheet: &Sheet, height: f64) -> String {
