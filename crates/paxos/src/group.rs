@@ -175,6 +175,12 @@ impl Group {
         }
     }
 
+    /// Whether this can be a ballot of the group, as far as is known here.
+    #[must_use]
+    pub fn believes(&self, ballot: Ballot) -> bool {
+        self.leap(ballot.round).is_none()
+    }
+
     /// Proposes a command. Its slot is told; its fate comes as `Effects::chosen`: in that slot and
     /// first proposed under this ballot it happened, unless void; another entry in that slot, and
     /// it never will.

@@ -15,7 +15,7 @@
 //! What cannot be seen from here stays undetected: that a voter granted or accepted what it says it
 //! did. Paxos is not for peers that lie well.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use clock::{Now, Timestamp};
 use keys::NodeId;
@@ -26,10 +26,6 @@ use crate::{Ballot, Certificate, Message, Proposal, Refusal, Slot};
 /// No group holds so many elections while one of its replicas is away: an election takes a round
 /// trip, so this is centuries of them.
 const ROUND_LEAP: u64 = 1 << 36;
-
-/// How far ahead of the longest lease a timestamp of a peer may lie: what its host served or
-/// learned shortly before it stopped, and clocks that are off.
-const SLACK: Duration = Duration::from_secs(10);
 
 /// Why a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +101,7 @@ impl Group {
     fn future(&self, now: Now, message: &Message) -> Option<Contradiction> {
         let config = &self.core.config;
         let latest = now.tt.latest_timestamp().plus(config.max_lease);
-        let beyond = latest.plus(config.max_lease + config.horizon_slack + SLACK);
+        let beyond = config.furthest(now);
         // A lease asked for binds this voter, so it is looked at more closely.
         let asked = match message {
             Message::Accept { lead, .. } | Message::Heartbeat { lead } => Some(lead.until),
