@@ -28,6 +28,8 @@
 mod callers;
 mod input;
 mod knobs;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::{

@@ -226,7 +226,7 @@ impl Txn {
         for ((range, group), sent) in groups.into_iter().zip(answers) {
             let mut waited = sent.blocked_nanos;
             match sent.result {
-                Ok(Reply::Locked(reply)) if !answers(&reply, &group, since) => {
+                Ok(Reply::Locked(reply)) if !is_answer(&reply, &group, since) => {
                     // The locks may be held: they stay noted as asked for, and are let go with it.
                     let what = format!("{range} answered a lock with other keys: {reply:?}");
                     failed = Some(TxnError::Invalid(what));
@@ -289,7 +289,7 @@ impl Txn {
 }
 
 /// Whether a reply is one to this request: what moved was asked for, and moved since.
-fn answers(reply: &LockReply, asked: &[Key], since: Timestamp) -> bool {
+fn is_answer(reply: &LockReply, asked: &[Key], since: Timestamp) -> bool {
     if reply.moved.is_empty() {
         return true;
     }

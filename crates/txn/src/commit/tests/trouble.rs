@@ -47,6 +47,7 @@ impl RangeSender for Wire {
         let (cluster, bent) = (self.cluster.clone(), self.bent);
         async move {
             let asked = request.request.clone();
+            timer::sleep(Duration::from_millis(1)).await;
             (bent.before)(&asked);
             let mut answer = cluster.send(to, request).await;
             answer.iter_mut().for_each(|reply| (bent.after)(&asked, reply));
