@@ -137,7 +137,7 @@ impl Interval {
     /// ε: half the interval's width.
     #[must_use]
     pub fn epsilon(self) -> Duration {
-        Duration::from_nanos((self.latest - self.earliest) / 2)
+        Duration::from_nanos(self.latest.saturating_sub(self.earliest) / 2)
     }
 
     /// How long until `after(t)` can be true, if the interval moves with the true time: zero if it

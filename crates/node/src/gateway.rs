@@ -6,6 +6,7 @@
 //! their answers are heard all the same: they change nothing but what the guard knows, and only by
 //! them does a node learn that it is the one that is wrong ([`crate::guard`]).
 
+mod cancel;
 mod loss;
 
 use std::{
@@ -23,7 +24,7 @@ use futures::future::BoxFuture;
 use keys::{NodeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
 use net::{Frame, SendError, Transport};
-use timer::timeout;
+use timer::{contain::contained, timeout};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::{
@@ -35,6 +36,7 @@ use crate::{
     store::{PeerMessage, StoreInput},
     time::NodeClock,
 };
+use cancel::CancelOnDrop;
 use loss::{lost, unsent};
 
 /// Beyond a request's own deadline, how much longer its answer is waited for: the replica's answer
@@ -197,6 +199,9 @@ impl Gateway {
                 })
             }
             NodeQuestion::Stats => NodeAnswer::Stats(Box::new(self.shared.meter.read())),
+            NodeQuestion::CreateRange(descriptor) if !self.may_create(&descriptor) => {
+                NodeAnswer::Refused(format!("{descriptor} has no replica here"))
+            }
             NodeQuestion::CreateRange(descriptor) => {
                 match timeout(ADMISSION_PATIENCE, self.create(descriptor)).await {
                     Ok(Some(())) => NodeAnswer::Done,
@@ -222,6 +227,14 @@ impl Gateway {
                 },
             },
         }
+    }
+
+    /// Whether a range can have a replica here: this node votes, and its ends are keys that fit the
+    /// log, in which conflicts name them.
+    fn may_create(&self, descriptor: &Descriptor) -> bool {
+        let longest = descriptor.span.start.len().max(descriptor.span.end.len());
+        descriptor.voters.contains(&self.shared.members.local().id)
+            && longest <= range::Config::default().key_bytes
     }
 
     /// Makes a replica once this node is admitted. `None`: the node stops.
@@ -450,7 +463,9 @@ impl Gateway {
         let gateway = self.clone();
         tokio::spawn(clock::inherit(async move {
             let _place = place;
-            let answer = gateway.answer(from, question).await;
+            let answered = contained("an answer to a peer", gateway.answer(from, question));
+            let failed = || NodeAnswer::Refused("the answer failed".into());
+            let answer = answered.await.unwrap_or_else(failed);
             gateway.shared.send_or_lose(from, NodeMessage::Answer(id, answer));
         }));
     }
@@ -525,36 +540,6 @@ impl Shared {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(lost(to, "the connection was lost")),
             Err(_) => Err(lost(to, "no answer before the deadline")),
-        }
-    }
-}
-
-/// Tells the replica that was asked when nobody waits for its answer any more: the session was
-/// cancelled, its statement ran out of time, its client went away, or another replica was faster.
-///
-/// There is one for each call under way at most ([`MAX_CALLS`]). It is not sent again: a request
-/// whose cancel is lost ends at its own deadline.
-struct CancelOnDrop<'a> {
-    shared: &'a Shared,
-    to: NodeId,
-    call: CallId,
-}
-
-impl CancelOnDrop<'_> {
-    /// The call is over: there is nothing to cancel.
-    fn disarm(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        let CancelOnDrop { shared, to, call } = *self;
-        if to == shared.members.local().id {
-            // A full inbox loses it, as a network would.
-            drop(shared.store.try_send(StoreInput::Cancel(call)));
-        } else {
-            shared.send_or_lose(to, NodeMessage::Cancel(call));
         }
     }
 }

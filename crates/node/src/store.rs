@@ -27,6 +27,10 @@
 
 mod callers;
 mod input;
+mod knobs;
+#[cfg(test)]
+mod tests;
+mod trouble;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,8 +43,11 @@ use futures::future::BoxFuture;
 use keys::{Key, NodeId, RangeId};
 use kv::{Descriptor, KvError, PushdownFactory, RangeRequest, Reply, Request};
 use net::Transport;
-use range::{AskToken, Context, Effects, GroupMessage, Input, PersistToken, Replica};
+use range::{
+    AskToken, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica, StepError,
+};
 use storage::{Engine, EngineError};
+use timer::contain::contained;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -53,6 +60,7 @@ use crate::{
     timeline::Timelines,
 };
 use callers::{Caller, Callers};
+use trouble::stopped;
 
 pub use input::{PeerMessage, StoreInput};
 
@@ -127,6 +135,11 @@ pub struct Store {
     replicas: BTreeMap<RangeId, Replica>,
     /// Until then no replica is made (see [`incarnation`]).
     admission: Admission,
+    /// Messages of peers that contradicted what a replica knows.
+    refusals: u64,
+    /// Ranges whose replica stopped because it contradicts its log. It is opened again when the node
+    /// starts.
+    stopped: BTreeSet<RangeId>,
     /// Ranges whose replica is being made durable.
     creating: BTreeSet<RangeId>,
     callers: Callers,
@@ -161,6 +174,8 @@ impl Store {
             inputs,
             sender,
             replicas,
+            refusals: 0,
+            stopped: BTreeSet::new(),
             creating: BTreeSet::new(),
             callers: Callers::new(node),
             wakeups: BTreeSet::new(),
@@ -253,30 +268,6 @@ impl Store {
         }
     }
 
-    fn set_commit_wait(
-        &mut self,
-        now: Now,
-        commit_wait: range::CommitWait,
-    ) -> Result<(), EngineError> {
-        Arc::make_mut(&mut self.parts.config).commit_wait = commit_wait;
-        let ranges: Vec<RangeId> = self.replicas.keys().copied().collect();
-        for range in ranges {
-            let replica = self.replicas.get_mut(&range).expect("listed just now");
-            replica.set_commit_wait(commit_wait);
-            // What waits for nothing any more is answered now.
-            self.step(now, range, Input::Tick)?;
-        }
-        for (replica, _) in &mut self.unsynced.created {
-            replica.iter_mut().for_each(|replica| replica.set_commit_wait(commit_wait));
-        }
-        if let Some((waiting, _)) = &mut self.syncing {
-            for (replica, _) in &mut waiting.created {
-                replica.iter_mut().for_each(|replica| replica.set_commit_wait(commit_wait));
-            }
-        }
-        Ok(())
-    }
-
     fn remember(
         &mut self,
         peer: NodeId,
@@ -323,6 +314,10 @@ impl Store {
         caller: Caller,
     ) -> Result<(), EngineError> {
         let RangeRequest { range, deadline, request, trace } = request;
+        if self.stopped.contains(&range) {
+            self.reply(caller, Err(stopped(self.parts.node, range)));
+            return Ok(());
+        }
         if !self.replicas.contains_key(&range) {
             let known = Vec::new();
             self.reply(caller, Err(KvError::WrongRange { range, known }));
@@ -351,7 +346,9 @@ impl Store {
     ) -> Result<(), EngineError> {
         let range = descriptor.id;
         assert_eq!(self.admission, Admission::Granted, "{range} is made on a node not admitted");
-        let known = self.replicas.contains_key(&range) || !self.creating.insert(range);
+        let known = self.replicas.contains_key(&range)
+            || self.stopped.contains(&range)
+            || !self.creating.insert(range);
         let replica = match known {
             true => None,
             false => Some(Replica::create(
@@ -381,7 +378,14 @@ impl Store {
             Input::Peer { message, .. } => self.timelines.brought(range, message),
             _ => Vec::new(),
         };
-        replica.step(&context, input, &mut effects)?;
+        match replica.step(&context, input, &mut effects) {
+            Ok(()) => {}
+            Err(StepError::Disk(error)) => return Err(error),
+            Err(StepError::Doubt(doubt)) => {
+                self.stop_replica(now, range, &doubt);
+                return Ok(());
+            }
+        }
         let applied = replica.machine().applied().slot;
         self.timelines.stepped(range, &brought, &effects, applied);
         self.absorb(now, range, effects);
@@ -409,7 +413,10 @@ impl Store {
             self.ask(range, ask, key, request);
         }
         for event in events {
-            tracing::info!(node = %self.parts.node, %range, "{event:?}");
+            match &event {
+                Event::Refused { from, cause } => self.refused(range, *from, cause),
+                _ => tracing::info!(node = %self.parts.node, %range, "{event:?}"),
+            }
         }
         self.schedule(range, now);
         for (child, birth) in children {
@@ -434,9 +441,14 @@ impl Store {
 
     fn ask(&self, range: RangeId, ask: AskToken, key: Key, request: Request) {
         let answer = (self.parts.asker)(key, request);
-        let sender = self.sender.clone();
+        let (node, sender) = (self.parts.node, self.sender.clone());
         tokio::spawn(clock::inherit(async move {
-            let result = answer.await;
+            let answered = contained("a question of a replica", answer).await;
+            let failed = || {
+                let cause = "the question failed".to_owned();
+                Err(KvError::AnswerLost { node, cause })
+            };
+            let result = answered.unwrap_or_else(failed);
             if let Some(sender) = sender.upgrade() {
                 // The store is gone only when the node stops.
                 drop(sender.send(StoreInput::Answer(range, ask, result)).await);

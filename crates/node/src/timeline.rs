@@ -175,7 +175,8 @@ impl Timelines {
         let context = replicate.context().expect("just made");
         let accept = accept(tracer, context, range, slot);
         self.announced(range, slot, context);
-        let entry = self.entries.get_mut(&(range, slot)).expect("just announced");
+        // What peers announce may fill the place: then this one is not followed.
+        let Some(entry) = self.entries.get_mut(&(range, slot)) else { return };
         (entry.replicate, entry.accept, entry.token) = (replicate, accept, persist);
         entry.leads = true;
     }

@@ -184,6 +184,13 @@ pub enum SnapshotRefused {
     },
     /// This replica leads, so it holds all it needs.
     Leading,
+    /// It is none of this group's log, as far as that is known here.
+    Contradicts {
+        /// As of which slot it is, by its own word.
+        upto: Slot,
+        /// The ballot of its fence.
+        fence: Ballot,
+    },
 }
 
 impl fmt::Display for SnapshotRefused {
@@ -191,6 +198,9 @@ impl fmt::Display for SnapshotRefused {
         match self {
             SnapshotRefused::Old { applied } => write!(f, "already applied up to {applied}"),
             SnapshotRefused::Leading => write!(f, "a leader needs no snapshot"),
+            SnapshotRefused::Contradicts { upto, fence } => {
+                write!(f, "a snapshot at {upto} cannot have the fence {fence}")
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clock::{Now, Timestamp};
+
 use crate::Rules;
 
 /// Settings of a group; the same on all its replicas, though nothing unsafe follows if they differ.
@@ -84,7 +86,18 @@ impl Default for Config {
     }
 }
 
+/// How far ahead of the longest lease a timestamp of a peer may lie: what its host served or
+/// learned shortly before it stopped, and clocks that are off.
+const SLACK: Duration = Duration::from_secs(10);
+
 impl Config {
+    /// The last timestamp that can be in use anywhere by now: further ahead than any lease reaches,
+    /// nobody assigns, serves or closes anything. Who names a later one is not believed.
+    #[must_use]
+    pub fn furthest(&self, now: Now) -> Timestamp {
+        now.tt.latest_timestamp().plus(self.max_lease * 2 + self.horizon_slack + SLACK)
+    }
+
     /// Panics on settings that could not work; called by every constructor of a group.
     pub(crate) fn check(&self) {
         assert!(self.renew_every * 2 <= self.lease, "a lost heartbeat must not lose the lease");

@@ -60,7 +60,10 @@ impl Core {
     ) -> Core {
         config.check();
         assert!(me != NodeId(0), "node 0 is nobody");
-        let max_round = acceptor.promised.round.max(acceptor.round_used);
+        // A snapshot may have brought a fence above all that was promised here, and no leader stands
+        // below the fence.
+        let heard = acceptor.promised.round.max(acceptor.round_used);
+        let max_round = heard.max(log.fence().ballot().round);
         Core {
             range,
             me,

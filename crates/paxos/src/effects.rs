@@ -17,7 +17,7 @@ use clock::Timestamp;
 use keys::NodeId;
 use serde::{Deserialize, Serialize};
 
-use crate::{Ballot, Entry, Fence, Message, Slot};
+use crate::{Ballot, Contradiction, Entry, Fence, Message, Slot};
 
 /// What a group asks its host to do. See the module head for the order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,5 +141,13 @@ pub enum Event {
         peer: NodeId,
         /// What it promised.
         promised: Ballot,
+    },
+    /// A message contradicts what is known here, and was dropped: a peer is damaged, of another
+    /// version, or wrong.
+    Refused {
+        /// Who sent it.
+        from: NodeId,
+        /// What is wrong with it.
+        why: Contradiction,
     },
 }

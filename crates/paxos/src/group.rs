@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod canonical;
+mod contradiction;
 mod inputs;
 
 use bytes::Bytes;
@@ -12,11 +13,13 @@ use clock::{Interval, Mono, Now, Timestamp};
 use keys::{NodeId, RangeId};
 
 use crate::{
-    Ballot, Birth, Candidacy, Certificate, Closed, Config, Corrupt, Durable, Effects, Entry, Fence,
-    Leadership, Membership, Message, Persist, PersistToken, ProposeError, ReleaseError, RoleName,
-    Slot, SnapshotRefused, Status, acceptor::Acceptor, api::BirthRecord, candidate::Candidate,
-    core::Core, follower::Follower, leader::Leader, log::Log, rules::Rule,
+    Ballot, Birth, Candidacy, Certificate, Closed, Config, Corrupt, Durable, Effects, Entry, Event,
+    Fence, Leadership, Membership, Message, Persist, PersistToken, ProposeError, ReleaseError,
+    RoleName, Slot, SnapshotRefused, Status, acceptor::Acceptor, api::BirthRecord,
+    candidate::Candidate, core::Core, follower::Follower, leader::Leader, log::Log, rules::Rule,
 };
+
+pub use contradiction::Contradiction;
 
 /// How often the news of a release is repeated, until a higher ballot is heard of.
 const TRANSFER_REPEATS: u32 = 3;
@@ -163,15 +166,19 @@ impl Group {
         transfer.map_or(role, |t| role.min(t.again_at)).max(now.mono)
     }
 
-    /// A message from another replica of this group. Messages from strangers, those that speak for
-    /// another node's ballot, and those that cannot be ([`Message::is_sound`]) are dropped.
+    /// A message from another replica of this group. One that cannot be true is refused, and told
+    /// as [`Event::Refused`]: nothing of it takes effect.
     pub fn message(&mut self, now: Now, from: NodeId, message: Message, out: &mut Effects) {
-        let window = self.core.config.max_in_flight_slots;
-        let known = from != self.core.me && self.core.membership.is_voter(from);
-        if !known || !message.is_sound(window) {
-            return;
+        match self.contradiction(now, from, &message) {
+            None => self.dispatch(now, from, message, out),
+            Some(why) => out.events.push(Event::Refused { from, why }),
         }
-        self.dispatch(now, from, message, out);
+    }
+
+    /// Whether this can be a ballot of the group, as far as is known here.
+    #[must_use]
+    pub fn believes(&self, ballot: Ballot) -> bool {
+        self.leap(ballot.round).is_none()
     }
 
     /// Proposes a command. Its slot is told; its fate comes as `Effects::chosen`: in that slot and
@@ -349,6 +356,10 @@ impl Group {
         let applied = self.core.log.applied();
         if upto <= applied {
             return Err(SnapshotRefused::Old { applied });
+        }
+        self.core.log.check_snapshot(upto, fence, self.core.config.rules)?;
+        if self.leap(fence.ballot().round).is_some() {
+            return Err(SnapshotRefused::Contradicts { upto, fence: fence.ballot() });
         }
         match &self.role {
             Role::Leader(_) => return Err(SnapshotRefused::Leading),

@@ -105,7 +105,7 @@ pub use api::{
 pub use ballot::{Ballot, Slot};
 pub use config::{Announce, Config};
 pub use effects::{Chosen, Durable, Effects, Event, Persist, PersistToken};
-pub use group::Group;
+pub use group::{Contradiction, Group};
 pub use log::Fence;
 pub use membership::{MAX_VOTERS, Membership, MembershipError};
 pub use message::{Certificate, Closed, Entry, Lead, Message, Payload, Proposal, Refusal};

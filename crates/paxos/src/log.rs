@@ -42,7 +42,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ballot, Chosen, Corrupt, Durable, Entry, Payload, Slot,
+    Ballot, Chosen, Corrupt, Durable, Entry, Payload, Slot, SnapshotRefused,
+    message::SLOT_LIMIT,
     rules::{Rule, Rules},
 };
 
@@ -220,7 +221,9 @@ impl Log {
             .filter_map(move |(i, e)| Some((Slot(first + i as u64), e.as_ref()?)))
     }
 
-    /// Accepts an entry. Answers whether anything changed, so that it has to be written.
+    /// Accepts an entry. Answers whether anything changed, so that it has to be written. What a peer
+    /// proposes is held against the log before (`Group::contradiction`), so a contradiction here is
+    /// this replica's own.
     pub(crate) fn accept(&mut self, slot: Slot, entry: Entry) -> bool {
         assert!(slot > Slot::NONE, "slots count from 1");
         assert!(entry.first <= entry.ballot, "{slot}: proposed before its ballot: {entry:?}");
@@ -318,6 +321,22 @@ impl Log {
         assert!(upto <= self.applied, "truncating {upto}, applied is {}", self.applied);
         self.truncated_fence = self.fence_at(upto).expect("between truncated and chosen");
         self.drop_through(upto);
+    }
+
+    /// Whether a snapshot can be of this log: the fence never falls (invariant 5), and where the
+    /// slot is known the fence behind it is, too.
+    pub(crate) fn check_snapshot(
+        &self,
+        upto: Slot,
+        fence: Fence,
+        rules: Rules,
+    ) -> Result<(), SnapshotRefused> {
+        let here = self.fence_at(upto).filter(|_| rules.keep(Rule::SnapshotFence));
+        let falls = upto >= self.chosen && fence.ballot < self.fence.ballot;
+        if upto.0 >= SLOT_LIMIT || falls || here.is_some_and(|known| known != fence) {
+            return Err(SnapshotRefused::Contradicts { upto, fence: fence.ballot });
+        }
+        Ok(())
     }
 
     /// A snapshot stands for slots up to here; entries above stay: they were accepted.

@@ -183,7 +183,7 @@ pub enum Message {
 /// No group lives for so many leaderships.
 const ROUND_LIMIT: u64 = u64::MAX / 2;
 /// No log grows so long.
-const SLOT_LIMIT: u64 = u64::MAX / 2;
+pub(crate) const SLOT_LIMIT: u64 = u64::MAX / 2;
 
 impl Message {
     /// Whether a replica of ours can have said it, as far as that shows without knowing the log. What
@@ -216,7 +216,12 @@ impl Message {
                 Refusal::Promised(promised) => real(ballot) && real(promised),
                 Refusal::Granted { .. } | Refusal::Behind { .. } => real(ballot),
             },
-            Message::Accept { lead, .. } | Message::Heartbeat { lead } => led(lead),
+            Message::Accept { lead, proposals } => {
+                led(lead)
+                    && proposals.is_sorted_by(|a, b| a.slot < b.slot)
+                    && proposals.iter().all(|p| p.slot > Slot::NONE && p.first <= lead.ballot)
+            }
+            Message::Heartbeat { lead } => led(lead),
             Message::Accepted { ballot, .. } | Message::Commit { ballot, .. } => real(ballot),
             Message::Transfer { certificate, .. } => real(&certificate.ballot),
         }

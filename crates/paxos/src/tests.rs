@@ -9,6 +9,7 @@
 mod checker;
 mod explore;
 mod fingerprint;
+mod lies;
 mod mutations;
 mod schedule;
 mod scopes;

@@ -33,6 +33,7 @@
 //! | [`command`] | what the log says |
 //! | [`record`] | transaction records (X7, X8) |
 //! | [`state`] | what a replica remembers beside its data |
+//! | `doubt` | what ends a step: the disk, or one replica's log |
 //! | [`config`] | settings and limits |
 //!
 //! # What it does not know
@@ -42,6 +43,7 @@
 
 pub mod command;
 pub mod config;
+mod doubt;
 pub mod locks;
 pub mod machine;
 pub mod recent;
@@ -51,6 +53,7 @@ mod rules;
 pub mod state;
 
 pub use config::{CommitWait, Config};
+pub use doubt::{Doubt, StepError};
 pub use machine::Machine;
 pub use replica::{
     AskToken, BLANK_LOG_TIMES, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica,

@@ -17,7 +17,9 @@
 //!    replica is never made by a message.
 //! 5. [`Input::Tick`] comes at [`Replica::next_wakeup`], or earlier.
 //!
-//! An [`EngineError`] stops the node (S3).
+//! A disk that fails stops the node (S3), a replica that contradicts its log stops alone
+//! ([`StepError`]). What a peer says that contradicts what the replica knows is refused and told
+//! ([`Event::Refused`]).
 //!
 //! # One step
 //!
@@ -53,6 +55,7 @@ use storage::{Engine, EngineError, WriteBatch};
 
 use crate::{
     Config,
+    doubt::StepError,
     machine::{Chosen, Cx, Machine, Outputs},
     state::{self, Applied, RangeState},
 };
@@ -169,6 +172,13 @@ pub enum Event {
         /// The other end.
         peer: NodeId,
         /// Why.
+        cause: String,
+    },
+    /// A message contradicts what is known here, and was dropped.
+    Refused {
+        /// Who sent it.
+        from: NodeId,
+        /// What is wrong with it.
         cause: String,
     },
     /// The range was split.
@@ -352,13 +362,14 @@ impl Replica {
     /// One input, with all that follows from it.
     ///
     /// # Errors
-    /// If the disk fails: the node stops (S3).
+    /// If the disk fails: the node stops (S3). If the replica contradicts its log: it is not to be
+    /// driven any more.
     pub fn step(
         &mut self,
         ctx: &Context<'_>,
         input: Input,
         out: &mut Effects,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         let mut outputs = Outputs::default();
         self.machine.set_leader_hint(self.group.leader_hint());
         self.input(ctx, input, &mut outputs, out)?;
@@ -375,12 +386,12 @@ impl Replica {
         input: Input,
         outputs: &mut Outputs,
         out: &mut Effects,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         let now = ctx.now;
         match input {
             Input::Tick => {
                 self.group.tick(now, &mut self.effects);
-                self.tick_snapshots(ctx, out)
+                Ok(self.tick_snapshots(ctx, out)?)
             }
             Input::Peer { message: GroupMessage::Paxos(message), .. } if self.is_full(&message) => {
                 Ok(())
@@ -393,11 +404,11 @@ impl Replica {
                 self.snapshot_message(ctx, from, message, out)
             }
             Input::Request { token, request, deadline } => {
-                self.machine.request(&mut cx(ctx, outputs), token, request, deadline)
+                Ok(self.machine.request(&mut cx(ctx, outputs), token, request, deadline)?)
             }
-            Input::Cancel { token } => self.machine.cancel(&mut cx(ctx, outputs), token),
+            Input::Cancel { token } => Ok(self.machine.cancel(&mut cx(ctx, outputs), token)?),
             Input::Answer { ask, result } => {
-                self.machine.answer(&mut cx(ctx, outputs), ask, result)
+                Ok(self.machine.answer(&mut cx(ctx, outputs), ask, result)?)
             }
             Input::Persisted(token) => {
                 self.group.persisted(now, token, &mut self.effects);

@@ -163,7 +163,7 @@ pub fn list(reader: &dyn Reader) -> Result<Vec<RangeId>, EngineError> {
 pub fn divide(parent: &Descriptor, at: &Key, child: RangeId) -> (Descriptor, Descriptor) {
     assert!(parent.span.contains(at) && *at > parent.span.start, "{at} does not divide {parent}");
     let mut left = parent.clone();
-    left.generation += 1;
+    left.generation = left.generation.saturating_add(1);
     let mut right = left.clone();
     right.id = child;
     left.span.end = at.clone();

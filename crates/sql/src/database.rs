@@ -14,7 +14,7 @@ use clock::Timestamp;
 use expr::{SqlError, SqlState};
 use keys::SchemaVersion;
 use rustc_hash::FxHashMap;
-use timer::Instant;
+use timer::{Instant, contain::contained};
 use trace::Tracer;
 use txn::{Coordinator, Router};
 
@@ -238,7 +238,10 @@ impl Database {
                 if !self.0.cache.is_refreshing() {
                     let database = self.clone();
                     let refresh = async move { database.0.cache.refresh().await };
-                    tokio::spawn(clock::inherit(refresh));
+                    tokio::spawn(clock::inherit(contained(
+                        "an early read of the catalog",
+                        refresh,
+                    )));
                 }
                 Ok(catalog)
             }

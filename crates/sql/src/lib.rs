@@ -41,7 +41,6 @@ pub mod catalog;
 mod check;
 mod cluster;
 mod config;
-pub mod contain;
 pub mod control;
 mod database;
 mod ddl;
@@ -67,3 +66,4 @@ pub use session::{
     CancelHandle, Execution, Held, Notice, Prepared, ResultColumn, Row, Session, SessionOptions,
     TxnStatus,
 };
+pub use timer::contain;

@@ -15,8 +15,12 @@
 //! [`sleep_until`], [`timeout`], [`timeout_at`] are those of tokio, and exactly those unless
 //! [`with_tick`] is at work on the thread. What runs live has no other tick than tokio's.
 //!
+//! Beside them lies [`contain`]: where a panic ends a task and nothing else.
+//!
 //! HAZARD: instants taken under one tick mean nothing under another. [`with_tick`] encloses a whole
 //! simulation, runtime included, and no instant outlives it.
+
+pub mod contain;
 
 use std::{
     cell::Cell,

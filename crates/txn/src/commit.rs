@@ -309,7 +309,14 @@ impl Committer {
         self.lock_wait_nanos += sent.blocked_nanos + granted_after(&sent.result);
         match sent.result {
             Ok(Reply::Committed(committed)) => {
-                assert!(committed.at > above, "{} is not above {above} (X3a)", committed.at);
+                // X3a, X3: no leader of ours chose it, so what became of the commit is not known.
+                let at = committed.at;
+                if at <= above || at >= below || !believable(&self.coordinator, at) {
+                    let what =
+                        format!("{range} committed at {at}, not between {above} and {below}");
+                    self.lost = Some(what.clone());
+                    return Err(Setback::Failed(KvError::Invalid(what)));
+                }
                 Ok(committed)
             }
             Ok(other) => {
@@ -468,6 +475,15 @@ fn granted_after(answer: &Result<Reply, KvError>) -> u64 {
     }
 }
 
+/// How far ahead of this gateway's clock the timestamp of a commit may lie: further than any lease.
+const FURTHEST_COMMIT: Duration = Duration::from_secs(600);
+
+/// Whether a commit can have this timestamp. One that nobody can have chosen is not taken note of:
+/// all later snapshots of this gateway would lie above it.
+fn believable(coordinator: &Coordinator, at: Timestamp) -> bool {
+    at <= coordinator.clock().now().latest_timestamp().plus(FURTHEST_COMMIT)
+}
+
 /// Asks the record for the outcome, poisoning it if there is none (X8).
 async fn ask_record(
     coordinator: &Coordinator,
@@ -480,6 +496,9 @@ async fn ask_record(
         match router.send_to_key(&txn.anchor, Request::Push(push.clone()), deadline).await? {
             Reply::Outcome(Outcome::Pending) if Instant::now() < deadline => {
                 router.pause(tries, deadline).await;
+            }
+            Reply::Outcome(Outcome::Committed(at)) if !believable(coordinator, at) => {
+                return Err(KvError::Invalid(format!("the record names {at}, far ahead of time")));
             }
             Reply::Outcome(outcome) => return Ok(outcome),
             other => return Err(KvError::Invalid(format!("a push was answered by {other:?}"))),

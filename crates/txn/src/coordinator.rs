@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use keys::TxnId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use timer::{Instant, sleep_until};
+use timer::{Instant, contain::contained, sleep_until};
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle};
 use trace::Kind;
 
@@ -167,11 +167,15 @@ impl Coordinator {
         let timeout = self.config.background_timeout;
         // Open from now on: who waits for the end of the trace waits for this.
         let span = trace::span(Kind::Operation, || "behind the answer".to_owned());
-        Some(runtime.spawn(clock::inherit(async move {
+        let work = async move {
+            let _permit = permit;
             if timer::timeout(timeout, trace::within(&span, pin!(work))).await.is_err() {
                 tracing::warn!("a clean-up behind an answer ran out of time");
             }
-            drop(permit);
+        };
+        // What one that panics leaves is found by others, as if its gateway had died (X7).
+        Some(runtime.spawn(clock::inherit(async {
+            contained("a clean-up behind an answer", work).await.unwrap_or_default();
         })))
     }
 

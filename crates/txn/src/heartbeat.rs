@@ -10,7 +10,7 @@ use std::{
 };
 
 use kv::{Outcome, Reply, Request, TxnMeta};
-use timer::{Instant, sleep};
+use timer::{Instant, contain::contained, sleep};
 use tokio::task::JoinHandle;
 
 use crate::Router;
@@ -30,7 +30,7 @@ impl Heartbeat {
     pub fn start(router: Arc<Router>, txn: TxnMeta, interval: Duration) -> Heartbeat {
         let poisoned = Arc::new(AtomicBool::new(false));
         let seen = poisoned.clone();
-        let task = tokio::spawn(clock::inherit(async move {
+        let beats = async move {
             for _ in 0..MAX_BEATS {
                 sleep(interval).await;
                 let request = Request::Heartbeat(kv::Heartbeat { txn: txn.clone() });
@@ -44,6 +44,11 @@ impl Heartbeat {
                     Ok(_) | Err(_) => {}
                 }
             }
+        };
+        // If it ends by a panic the transaction is as good as abandoned: once nobody has heard of it
+        // for H, its record may be poisoned, and then says so to whoever commits it (X7, X8).
+        let task = tokio::spawn(clock::inherit(async {
+            contained("the heartbeat of a transaction", beats).await.unwrap_or_default();
         }));
         Heartbeat { task, poisoned }
     }

@@ -43,7 +43,7 @@ use futures::{
 };
 use keys::{Key, NodeId, RangeId, Span, layout};
 use kv::{Descriptor, KvError, RangeSender, Read, ReadFrom, ReadSpan, Reply, Request};
-use timer::{Instant, timeout_at};
+use timer::{Instant, contain::contained, timeout_at};
 
 use crate::{
     RouterConfig, TxnError,
@@ -321,7 +321,15 @@ impl Router {
             program: None,
         });
         let carrier = self.carrier.clone();
-        let lookup = async move { ask_directory(&carrier, &read, deadline).await }.boxed().shared();
+        // Several may wait for it: all of them are told, also of a panic.
+        let lookup = async move {
+            let asked = contained("a look-up in the directory", async {
+                ask_directory(&carrier, &read, deadline).await
+            });
+            let failed = || Err(TxnError::Invalid("a look-up in the directory failed".to_owned()));
+            asked.await.unwrap_or_else(failed)
+        };
+        let lookup = lookup.boxed().shared();
         lookups.insert(key.clone(), lookup.clone());
         lookup
     }

@@ -64,6 +64,14 @@ impl Callers {
         Some(caller)
     }
 
+    /// The range answers nothing any more: all who wait for it.
+    pub fn end_all(&mut self, range: RangeId) -> Vec<Caller> {
+        let of_range = self.by_token.iter().filter(|(_, pending)| pending.range == range);
+        let mut tokens: Vec<RequestToken> = of_range.map(|(token, _)| *token).collect();
+        tokens.sort_unstable();
+        tokens.into_iter().filter_map(|token| self.end(token)).collect()
+    }
+
     /// Nobody waits for the answer to this call of this node any more; the requests that came with
     /// it and are not answered, and where they are.
     pub fn cancel(&mut self, from: NodeId, call: CallId) -> Vec<(RequestToken, RangeId)> {
@@ -89,6 +97,18 @@ impl Callers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_that_stops_ends_what_waits_for_it_and_nothing_else() {
+        let mut callers = Callers::new(NodeId(1));
+        let remote = |call| Caller::Remote(NodeId(2), CallId(call));
+        callers.begin(remote(1), RangeId(4));
+        let other = callers.begin(remote(2), RangeId(5));
+        callers.begin(remote(3), RangeId(4));
+        let ended = callers.end_all(RangeId(4));
+        assert!(matches!(ended[..], [Caller::Remote(_, CallId(1)), Caller::Remote(_, CallId(3))]));
+        assert!(callers.end_all(RangeId(4)).is_empty() && callers.end(other).is_some());
+    }
 
     #[test]
     fn a_cancel_ends_what_came_under_its_name_and_nothing_else() {

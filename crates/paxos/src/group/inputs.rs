@@ -62,10 +62,10 @@ impl Group {
 
 /// Inputs from other replicas.
 impl Group {
-    /// A message from another voter. What speaks for another node's ballot is dropped.
+    /// A message from another voter that contradicts nothing known here.
     pub(super) fn dispatch(&mut self, now: Now, from: NodeId, message: Message, out: &mut Effects) {
         match message {
-            Message::Prepare { ballot, from: slot, certificate } if ballot.node == from => {
+            Message::Prepare { ballot, from: slot, certificate } => {
                 self.on_prepare(now, ballot, slot, certificate, out);
             }
             Message::Promise { ballot, from: slot, entries, complete, chosen, granted } => {
@@ -73,29 +73,18 @@ impl Group {
                 self.on_promise(now, from, ballot, report, out);
             }
             Message::Refuse { ballot, reason } => self.on_refuse(now, from, ballot, reason, out),
-            Message::Accept { lead, proposals } if lead.ballot.node == from => {
-                self.on_lead(now, lead, proposals, out);
-            }
-            Message::Heartbeat { lead } if lead.ballot.node == from => {
-                self.on_lead(now, lead, Vec::new(), out);
-            }
+            Message::Accept { lead, proposals } => self.on_lead(now, lead, proposals, out),
+            Message::Heartbeat { lead } => self.on_lead(now, lead, Vec::new(), out),
             Message::Accepted { ballot, until, matched, sent } => {
                 if let Some((core, leader)) = self.leader_under(ballot) {
                     leader.accepted(core, now, from, Answer { until, matched, sent }, out);
                 }
             }
-            Message::Commit { ballot, commit, closed } if ballot.node == from => {
+            Message::Commit { ballot, commit, closed } => {
                 self.core.learn(ballot, commit, out);
                 self.core.hear_closed(closed, out);
             }
-            Message::Transfer { certificate, to } if certificate.ballot.node == from => {
-                self.on_transfer(now, certificate, to, out);
-            }
-            Message::Prepare { .. }
-            | Message::Accept { .. }
-            | Message::Heartbeat { .. }
-            | Message::Commit { .. }
-            | Message::Transfer { .. } => {}
+            Message::Transfer { certificate, to } => self.on_transfer(now, certificate, to, out),
         }
     }
 
@@ -225,9 +214,6 @@ impl Group {
     /// A leader's request: grants its lease (P1), accepts its proposals, learns what is chosen.
     fn on_lead(&mut self, now: Now, lead: Lead, proposals: Vec<Proposal>, out: &mut Effects) {
         let Lead { ballot, until, commit, sent, closed, certificate } = lead;
-        if until > now.tt.latest_timestamp().plus(self.core.config.max_lease) {
-            return;
-        }
         let mut objection = self.objection(now, ballot, certificate);
         if matches!(objection, Some(Refusal::Promised(_)))
             && !self.core.config.rules.keep(Rule::GrantIsPromise)
@@ -258,7 +244,7 @@ impl Group {
     fn accept(&mut self, ballot: Ballot, proposals: Vec<Proposal>, out: &mut Effects) {
         let reach = self.core.log.matched(ballot).0 + 2 * self.core.config.max_in_flight_slots;
         for Proposal { slot, first, payload } in proposals {
-            if slot.0 > reach || slot == Slot::NONE || first > ballot {
+            if slot.0 > reach {
                 continue;
             }
             let entry = Entry { first, ballot, payload };

@@ -7,8 +7,8 @@ use clock::{Interval, Mono, Now, Timestamp};
 use keys::{NodeId, RangeId};
 
 use crate::{
-    Ballot, Candidacy, Closed, Config, Durable, Effects, Event, Fence, Group, Lead, Membership,
-    Message, Payload, Persist, ProposeError, Refusal, Slot, SnapshotRefused,
+    Ballot, Candidacy, Certificate, Closed, Config, Durable, Effects, Event, Fence, Group, Lead,
+    Membership, Message, Payload, Persist, Proposal, ProposeError, Refusal, Slot, SnapshotRefused,
 };
 
 const START: u64 = 1_000_000_000_000;
@@ -170,7 +170,7 @@ fn a_lease_beyond_all_reason_is_dropped() {
     let year = Duration::from_secs(365 * 24 * 3600);
     let far = now(0).tt.latest_timestamp().plus(year);
     voter.message(now(0), ME, Message::Heartbeat { lead: lead(far) }, &mut out);
-    assert!(out.is_empty(), "{out:?}");
+    assert!(is_refused(&mut out), "{out:?}");
     let near = now(0).tt.latest_timestamp().plus(Duration::from_secs(3));
     voter.message(now(0), ME, Message::Heartbeat { lead: lead(near) }, &mut out);
     assert!(matches!(out.send_durable[..], [(ME, Message::Accepted { .. })]), "{out:?}");
@@ -185,7 +185,126 @@ fn messages_that_speak_for_others_are_dropped() {
     voter.message(now(0), ME, prepare(), &mut out);
     voter.message(now(0), NodeId(8), prepare(), &mut out);
     voter.message(now(0), OTHER, prepare(), &mut out);
-    assert!(out.is_empty(), "{out:?}");
+    assert!(is_refused(&mut out), "{out:?}");
+}
+
+/// Whether all that came of a message is that it was refused; forgets it.
+fn is_refused(out: &mut Effects) -> bool {
+    let told = std::mem::take(&mut out.events);
+    let refused = told.iter().all(|event| matches!(event, Event::Refused { .. }));
+    refused && !told.is_empty() && out.is_empty()
+}
+
+/// A follower whose slots 1 and 2 are chosen and whose slot 3 is accepted, and what its leader says
+/// of the next ones. The entries of the slots are `x`.
+fn with_log() -> (Group, Lead) {
+    let (mut leader, mut follower) = leading();
+    let mut out = Effects::default();
+    for _ in 0..3 {
+        leader.propose(now(1), Bytes::from_static(b"x"), &mut out).expect("it acts");
+    }
+    let (_, accept) = out.send.into_iter().find(|(to, _)| *to == OTHER).expect("one to each");
+    let Message::Accept { lead, .. } = accept.clone() else { panic!("{accept:?}") };
+    let mut out = Effects::default();
+    follower.message(now(1), ME, accept, &mut out);
+    let commit = Message::Commit { ballot: lead.ballot, commit: Slot(2), closed: None };
+    follower.message(now(1), ME, commit, &mut out);
+    persist(&mut follower, now(1), &mut out);
+    follower.applied(Slot(2), &mut out);
+    assert_eq!((follower.chosen_slot(), follower.last_slot()), (Slot(2), Slot(3)));
+    (follower, lead)
+}
+
+/// The same leader proposes in the next slot: whoever refused a lie goes on as if it had been lost.
+fn goes_on(follower: &mut Group, lead: &Lead) {
+    let mut out = Effects::default();
+    let proposals = vec![proposal(4, lead.ballot, b"x")];
+    follower.message(now(1), ME, Message::Accept { lead: lead.clone(), proposals }, &mut out);
+    let sent = persist(follower, now(1), &mut out);
+    let matched = |m: &Message| matches!(m, Message::Accepted { matched: Slot(4), .. });
+    assert!(sent.iter().any(|(_, m)| matched(m)), "{sent:?}");
+}
+
+fn proposal(slot: u64, first: Ballot, command: &'static [u8]) -> Proposal {
+    let payload = Payload::Command(Bytes::from_static(command));
+    Proposal { slot: Slot(slot), first, payload }
+}
+
+#[test]
+fn another_value_for_a_slot_is_refused_and_the_replica_goes_on() {
+    let (mut follower, lead) = with_log();
+    let other = Ballot::new(0, NodeId(3));
+    for proposals in [
+        vec![proposal(2, lead.ballot, b"a lie")],
+        vec![proposal(2, other, b"x")],
+        vec![proposal(3, lead.ballot, b"a lie")],
+        vec![proposal(3, other, b"x")],
+        vec![proposal(4, lead.ballot, b"x"), proposal(4, lead.ballot, b"a lie")],
+        vec![proposal(5, lead.ballot, b"x"), proposal(4, lead.ballot, b"x")],
+        vec![proposal(4, Ballot::new(9, NodeId(3)), b"x")],
+        vec![proposal(0, lead.ballot, b"x")],
+    ] {
+        let mut out = Effects::default();
+        let lie = Message::Accept { lead: lead.clone(), proposals };
+        follower.message(now(1), ME, lie.clone(), &mut out);
+        assert!(is_refused(&mut out), "{lie:?}: {out:?}");
+    }
+    // A leader that was elected knows what is chosen, too.
+    let later = Lead { ballot: Ballot::new(2, NodeId(3)), ..lead.clone() };
+    let lie = Message::Accept { lead: later, proposals: vec![proposal(1, lead.ballot, b"a lie")] };
+    let mut out = Effects::default();
+    follower.message(now(1), NodeId(3), lie, &mut out);
+    assert!(is_refused(&mut out), "{out:?}");
+    goes_on(&mut follower, &lead);
+}
+
+#[test]
+fn times_and_rounds_out_of_all_bounds_are_refused_and_the_group_goes_on() {
+    let (mut follower, lead) = with_log();
+    let ballot = lead.ballot;
+    let closed = Some(Closed { at: Timestamp::MAX, through: Slot(1) });
+    let certificate = Certificate { ballot, floor: Timestamp::MAX };
+    let far = Ballot::new(u64::MAX / 2 - 1, ME);
+    let certified = Lead { certificate: Some(certificate), ..lead.clone() };
+    for lie in [
+        Message::Commit { ballot, commit: Slot(3), closed },
+        Message::Heartbeat { lead: Lead { closed, ..lead.clone() } },
+        Message::Heartbeat { lead: Lead { until: Timestamp::MAX, ..lead.clone() } },
+        Message::Heartbeat { lead: certified },
+        Message::Transfer { certificate, to: None },
+        Message::Prepare { ballot: far, from: Slot(4), certificate: None },
+        Message::Refuse { ballot, reason: Refusal::Promised(far) },
+        Message::Refuse { ballot, reason: Refusal::Granted { until: Timestamp::MAX } },
+    ] {
+        let mut out = Effects::default();
+        follower.message(now(1), ME, lie.clone(), &mut out);
+        assert!(is_refused(&mut out), "{lie:?}: {out:?}");
+    }
+    goes_on(&mut follower, &lead);
+    // A grant that nobody can have given: the lease would not end.
+    let (mut leader, _) = leading();
+    let before = leader.leadership();
+    let (until, sent) = (Timestamp::MAX, Slot::NONE);
+    let lie = Message::Accepted { ballot, until, matched: Slot::NONE, sent };
+    let mut out = Effects::default();
+    leader.message(now(1), OTHER, lie, &mut out);
+    assert!(is_refused(&mut out), "{out:?}");
+    assert_eq!(leader.leadership(), before);
+}
+
+#[test]
+fn snapshots_of_another_log_are_refused() {
+    let (mut follower, lead) = with_log();
+    let mut out = Effects::default();
+    let fence = follower.fence_at(Slot(2)).expect("it is chosen");
+    assert_ne!(fence, Fence::NONE);
+    for (upto, lie) in [(3, Fence::NONE), (9, Fence::NONE), (u64::MAX, fence)] {
+        let refused = follower.install_snapshot(now(1), Slot(upto), lie, &mut out);
+        let contradicts = matches!(refused, Err(SnapshotRefused::Contradicts { .. }));
+        assert!(contradicts && out.is_empty(), "{upto}: {refused:?}, {out:?}");
+    }
+    goes_on(&mut follower, &lead);
+    follower.install_snapshot(now(1), Slot(9), fence, &mut out).expect("of this log");
 }
 
 #[test]

@@ -433,6 +433,7 @@ fn show_event(event: Event) -> String {
         Event::LostLeadership { ballot } => format!("lost leadership {ballot}"),
         Event::SnapshotNeeded { to, has } => format!("snapshot needed by {to}, has {has}"),
         Event::Closed { at, through } => format!("may read up to {} through {through}", time(at)),
+        Event::Refused { from, why } => format!("refused {from}: {why}"),
         Event::Stray { peer, promised } => format!("stray {peer} promised {promised}"),
     }
 }

@@ -263,6 +263,9 @@ impl World {
                 let applied = self.node(id).group.as_ref().expect("it just spoke").applied_slot();
                 self.checker.heard_closed(id, at.wall, through, applied);
             }
+            Event::Refused { from, why } => {
+                self.checker.fail(&format!("{id} refuses an honest message of {from}: {why}"));
+            }
             Event::Ready { .. } | Event::Stray { .. } => {}
         }
     }

@@ -14,6 +14,7 @@ use storage::{EngineError, Reader, WriteBatch, mvcc};
 use super::{Machine, split::Offspring};
 use crate::{
     command::Command,
+    doubt::{Doubt, StepError},
     record::{Record, Verdict},
     rules::Rule,
     state::{self, Applied, RangeState, SPLITS_KEPT, SplitRecord},
@@ -53,7 +54,7 @@ pub(super) struct Dirty {
 impl Machine {
     /// Whether the batch has to be written before this entry is applied, because the entry reads
     /// what the batch changes. After that, call [`Machine::flushed`].
-    pub fn must_flush(&mut self, chosen: &Chosen) -> Result<bool, EngineError> {
+    pub fn must_flush(&mut self, chosen: &Chosen) -> Result<bool, StepError> {
         if self.dirty.records.is_empty() && !self.dirty.intents {
             return Ok(false);
         }
@@ -83,16 +84,20 @@ impl Machine {
     /// child.
     ///
     /// # Errors
-    /// If the disk fails, or the entry is damaged (S3).
+    /// If the disk fails, or the entry is none that a leader of this range can have proposed. The
+    /// batch is not to be used then.
     pub fn apply(
         &mut self,
         reader: &dyn Reader,
         chosen: &Chosen,
         batch: &mut WriteBatch,
-    ) -> Result<Option<Offspring>, EngineError> {
+    ) -> Result<Option<Offspring>, StepError> {
         assert_eq!(chosen.slot, self.applied.slot.next(), "a gap in the log of {}", self.id());
         assert!(!self.state.blank, "{} applies an entry without its data", self.id());
         let command = self.take_command(chosen)?;
+        if let Some(command) = &command {
+            self.check_command(reader, chosen.slot, command)?;
+        }
         self.applied.slot = chosen.slot;
         let Some(command) = command else { return Ok(None) };
         self.applied.max_timestamp = self.applied.max_timestamp.max(command.timestamp());
@@ -138,15 +143,68 @@ impl Machine {
         self.state.descriptor.id
     }
 
-    fn decode(&self, chosen: &Chosen, bytes: &[u8]) -> Result<Command, EngineError> {
-        Command::decode(bytes).map_err(|error| EngineError {
-            doing: format!("reading slot {} of {}", chosen.slot, self.id()),
-            cause: error.to_string(),
-            corruption: true,
-        })
+    fn doubt(&self, slot: Slot, cause: impl Into<String>) -> StepError {
+        StepError::Doubt(Doubt { range: self.id(), slot, cause: cause.into() })
     }
 
-    fn command_of(&self, chosen: &Chosen) -> Result<Option<Command>, EngineError> {
+    fn decode(&self, chosen: &Chosen, bytes: &[u8]) -> Result<Command, StepError> {
+        Command::decode(bytes)
+            .map_err(|error| self.doubt(chosen.slot, format!("no command of ours: {error}")))
+    }
+
+    /// What a leader of this range never proposes must not take effect, wherever it came from: all
+    /// keys are the range's, no timestamp is zero, and a child is new.
+    fn check_command(
+        &self,
+        reader: &dyn Reader,
+        slot: Slot,
+        command: &Command,
+    ) -> Result<(), StepError> {
+        let span = &self.state.descriptor.span;
+        let outside = |key: &Key| !span.contains(key);
+        let foreign = match command {
+            Command::Prepare { writes, .. } => writes.iter().map(|w| &w.key).find(|k| outside(k)),
+            Command::Commit { txn, writes, .. } => {
+                let keys = writes.iter().map(|write| &write.key);
+                keys.chain([&txn.anchor]).find(|key| outside(key))
+            }
+            Command::Poison { txn, .. } => Some(&txn.anchor).filter(|key| outside(key)),
+            Command::Resolve { keys, .. } => keys.iter().find(|key| outside(key)),
+            Command::Split { .. } | Command::Gc { .. } | Command::Forget { .. } => None,
+        };
+        if let Some(key) = foreign {
+            return Err(self.doubt(slot, format!("it concerns {key}, outside {span}")));
+        }
+        let at = match command {
+            Command::Prepare { prepare, .. } => Some(*prepare),
+            Command::Commit { at, .. } => Some(*at),
+            Command::Resolve { outcome: Resolution::Commit(at), .. } => Some(*at),
+            Command::Resolve { outcome: Resolution::Abort, .. }
+            | Command::Poison { .. }
+            | Command::Split { .. }
+            | Command::Gc { .. }
+            | Command::Forget { .. } => None,
+        };
+        if at == Some(Timestamp::ZERO) {
+            return Err(self.doubt(slot, "it names no timestamp"));
+        }
+        match command {
+            Command::Split { at, child } if self.divides(at, *child) => {
+                let taken = *child == self.id() || RangeState::read(reader, *child)?.is_some();
+                let cause = || self.doubt(slot, format!("its child {child} is there already"));
+                if taken { Err(cause()) } else { Ok(()) }
+            }
+            Command::Split { .. }
+            | Command::Prepare { .. }
+            | Command::Commit { .. }
+            | Command::Poison { .. }
+            | Command::Resolve { .. }
+            | Command::Gc { .. }
+            | Command::Forget { .. } => Ok(()),
+        }
+    }
+
+    fn command_of(&self, chosen: &Chosen) -> Result<Option<Command>, StepError> {
         match &chosen.command {
             Some(bytes) if !chosen.void => self.decode(chosen, bytes).map(Some),
             Some(_) | None => Ok(None),
@@ -156,7 +214,7 @@ impl Machine {
     /// The command of an entry that takes effect. The leader takes what it kept when it proposed;
     /// an entry in its slot that is not its own, or is void, tells that its proposal did not happen
     /// there, and that its leadership is over.
-    fn take_command(&mut self, chosen: &Chosen) -> Result<Option<Command>, EngineError> {
+    fn take_command(&mut self, chosen: &Chosen) -> Result<Option<Command>, StepError> {
         if let Some(leader) = &mut self.leader {
             let proposal = leader.take_inflight(chosen.slot);
             if let Some(proposal) = proposal
@@ -281,9 +339,7 @@ impl Machine {
         chosen: &Chosen,
         batch: &mut WriteBatch,
     ) -> Option<Offspring> {
-        let known = self.state.splits.iter().any(|split| split.child.id == child);
-        let span = &self.state.descriptor.span;
-        if known || !span.contains(at) || *at == span.start {
+        if !self.divides(at, child) {
             return None;
         }
         let (left, right) = state::divide(&self.state.descriptor, at, child);
@@ -301,6 +357,13 @@ impl Machine {
         applied.write(batch, child);
         self.sweep = None;
         Some(Offspring { state, applied, first: chosen.first })
+    }
+
+    /// Whether a split does anything here.
+    fn divides(&self, at: &Key, child: RangeId) -> bool {
+        let known = self.state.splits.iter().any(|split| split.child.id == child);
+        let span = &self.state.descriptor.span;
+        !known && span.contains(at) && *at != span.start
     }
 
     fn apply_gc(&mut self, threshold: Timestamp, batch: &mut WriteBatch) {

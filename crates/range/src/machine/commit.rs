@@ -201,8 +201,11 @@ impl Machine {
         };
         self.park_logged(id, op.with(Logged::Deciding(Box::new(deciding))));
         let leader = self.leader();
-        leader.locks.mark_prepared(txn.id);
-        leader.locks.set_pending(txn.id, at);
+        // The anchor may be a key whose lock was asked for in vain: then only the record lies here.
+        if leader.locks.holds(txn.id) {
+            leader.locks.mark_prepared(txn.id);
+            leader.locks.set_pending(txn.id, at);
+        }
         let before = leader.txns.remove(&txn.id);
         let mut waiters = before.map_or(Vec::new(), |before| before.waiters);
         waiters.push(id);
@@ -285,6 +288,13 @@ impl Machine {
         why: Conflict,
         asker: Option<Op<Asked>>,
     ) -> Result<(), EngineError> {
+        if let Err(error) = self.check_key(&txn.anchor) {
+            // The range was split since the request came: its record is another range's now.
+            if let Some(op) = asker {
+                self.answer_op(cx, &op, Err(error));
+            }
+            return Ok(());
+        }
         let known = self.leader().txns.get(&txn.id).map(|known| &known.phase);
         let in_log = matches!(known, Some(Phase::Deciding | Phase::Poisoning));
         if !in_log && self.leader().splitting.is_some() {

@@ -10,6 +10,7 @@
 //! While a decision or a poison is in the log, whoever asks waits for it: the log decides. Once
 //! `start + L` is past, a missing record stays missing (X7a): nothing can be decided any more.
 
+use clock::Timestamp;
 use keys::{Key, Span, TxnId};
 use kv::{
     Conflict, ConflictKind, KvError, Outcome, Push, PushKind, Reply, Resolution, Resolve, TxnMeta,
@@ -182,7 +183,9 @@ impl Machine {
         op: Op<Box<Resolve>>,
     ) -> Result<(), EngineError> {
         let resolve = &op.work;
-        if let Err(error) = self.check_leader(cx).and_then(|()| self.check_outcome(cx, resolve)) {
+        if let Err(error) =
+            self.check_leader(cx).and_then(|()| self.check_outcome(cx, resolve.outcome))
+        {
             self.answer_op(cx, &op, Err(error));
             return Ok(());
         }
@@ -191,12 +194,16 @@ impl Machine {
         Ok(())
     }
 
-    /// An s that no leader can have chosen would make every later commit here wait: refused.
-    fn check_outcome(&self, cx: &Cx<'_>, resolve: &Resolve) -> Result<(), KvError> {
+    /// An s that no leader can have chosen would make every later commit here wait: refused. So is
+    /// none at all.
+    pub(super) fn check_outcome(&self, cx: &Cx<'_>, outcome: Resolution) -> Result<(), KvError> {
         let reach = self.config.future_tolerance + self.config.paxos.lease;
         let latest = cx.now.tt.latest_timestamp().plus(reach);
-        match resolve.outcome {
+        match outcome {
             Resolution::Commit(at) if at > latest => Err(KvError::InFuture { at, latest }),
+            Resolution::Commit(Timestamp::ZERO) => {
+                Err(KvError::Invalid("a commit at no timestamp".to_owned()))
+            }
             Resolution::Commit(_) | Resolution::Abort => Ok(()),
         }
     }

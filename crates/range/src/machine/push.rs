@@ -229,6 +229,10 @@ impl Machine {
             Ok(Reply::Outcome(Outcome::Aborted | Outcome::Forgotten)) => Resolution::Abort,
             Ok(_) | Err(_) => return Ok(()),
         };
+        if self.check_outcome(cx, outcome).is_err() {
+            // No record says so; it is asked again.
+            return Ok(());
+        }
         self.pushes.by_txn.remove(&txn);
         if self.leader.is_some() {
             self.learn(cx, txn, outcome, None);

@@ -234,7 +234,8 @@ impl Machine {
 
     /// R3.
     fn ready_to_follow(&mut self, cx: &mut Cx<'_>, read: &Read) -> Result<Ready, EngineError> {
-        if read.at > self.closed {
+        // A child without its data hears of closed time as well, and has nothing to show.
+        if self.state.blank || read.at > self.closed {
             return Ok(Ready::Parked(Parked::Safe));
         }
         for span in &read.spans {

@@ -72,10 +72,7 @@ impl Machine {
                 self.answer_caller(cx, caller, result);
                 Ok(())
             }
-            Request::Split { at, child } => {
-                self.split(cx, op, &at, child);
-                Ok(())
-            }
+            Request::Split { at, child } => self.split(cx, op, &at, child),
             Request::TransferLeader { to } => {
                 self.transfer(cx, op, to);
                 Ok(())

@@ -52,14 +52,20 @@ pub(super) struct Heirloom {
 }
 
 impl Machine {
-    pub(super) fn split(&mut self, cx: &mut Cx<'_>, op: Op<()>, at: &Key, child: RangeId) {
+    pub(super) fn split(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: Op<()>,
+        at: &Key,
+        child: RangeId,
+    ) -> Result<(), EngineError> {
         if let Err(error) = self.check_leader(cx) {
             self.answer_op(cx, &op, Err(error));
-            return;
+            return Ok(());
         }
         if let Some(reply) = self.split_done(child) {
             self.answer_op(cx, &op, Ok(reply));
-            return;
+            return Ok(());
         }
         let id = self.ops.next_id();
         if let Some(splitting) = &mut self.leader().splitting {
@@ -70,7 +76,7 @@ impl Machine {
                 let cause = format!("{} is being split already", self.id());
                 self.answer_op(cx, &op, Err(KvError::Overloaded(cause)));
             }
-            return;
+            return Ok(());
         }
         let span = &self.state.descriptor.span;
         let error = if !span.contains(at) {
@@ -85,12 +91,18 @@ impl Machine {
         };
         if let Some(error) = error {
             self.answer_op(cx, &op, Err(error));
-            return;
+            return Ok(());
+        }
+        if let Some(other) = RangeState::read(cx.reader, child)? {
+            let cause = format!("{child} is there already: {}", other.descriptor);
+            self.answer_op(cx, &op, Err(KvError::Invalid(cause)));
+            return Ok(());
         }
         self.ops.park(id, op.with(Work::Split));
         let leader = self.leader();
         leader.enqueue(Command::Split { at: at.clone(), child });
         leader.splitting = Some(Splitting { child, waiters: vec![id] });
+        Ok(())
     }
 
     /// The answer to a split that happened before, by the child's id.

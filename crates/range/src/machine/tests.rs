@@ -4,6 +4,7 @@
 mod apply;
 mod check;
 mod gateway;
+mod lies;
 mod mutations;
 mod schedule;
 mod scripts;

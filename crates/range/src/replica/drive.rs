@@ -6,6 +6,7 @@ use storage::{EngineError, WriteBatch};
 
 use super::{Context, Effects, Event, GroupMessage, Replica, cx, membership};
 use crate::{
+    doubt::StepError,
     machine::{Chosen, Offspring, Outputs},
     state::{self, Applied, RangeState},
 };
@@ -17,7 +18,7 @@ impl Replica {
         ctx: &Context<'_>,
         outputs: &mut Outputs,
         out: &mut Effects,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         loop {
             self.propose(ctx, out);
             self.hand_over(ctx, outputs);
@@ -124,7 +125,7 @@ impl Replica {
         batch: &mut WriteBatch,
         outputs: &mut Outputs,
         out: &mut Effects,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         let Some(last) = entries.last() else { return Ok(()) };
         for entry in entries {
             if self.machine.must_flush(entry)? {
@@ -228,6 +229,9 @@ impl Replica {
                     self.machine.closed(&mut cx(ctx, outputs), at)?;
                 }
                 paxos::Event::Stray { .. } => self.machine.renew_ballot(&mut cx(ctx, outputs)),
+                paxos::Event::Refused { from, why } => {
+                    out.events.push(Event::Refused { from, cause: why.to_string() });
+                }
             }
         }
         Ok(())

@@ -22,19 +22,26 @@
 //! A snapshot from after splits covers less than the replica that installs it. For every split it
 //! skips the replica gives birth to the child, blank (see [`super`]).
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
-use clock::{Mono, Timestamp};
+use clock::{Mono, Now, Timestamp};
 use keys::NodeId;
 use paxos::{Candidacy, Fence, Slot};
 use serde::{Deserialize, Serialize};
 use storage::{
-    EngineError, Snapshot, WriteBatch,
+    Cf, EngineError, Snapshot, WriteBatch,
     mvcc::{self, Entry, ExportPosition},
 };
 
 use super::{Context, Effects, Event, GroupMessage, Replica};
-use crate::state::{Applied, RangeState};
+use crate::{
+    doubt::StepError,
+    record::Record,
+    state::{Applied, RangeState, SplitRecord},
+};
 
 /// What an entry takes in memory beside its bytes: entries of none would have no limit otherwise.
 const ENTRY_OVERHEAD: usize = 64;
@@ -199,12 +206,12 @@ impl Replica {
         from: NodeId,
         message: SnapshotMessage,
         out: &mut Effects,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         if !self.descriptor().voters.contains(&from) {
             return Ok(());
         }
         match message {
-            SnapshotMessage::Request => self.send_snapshot(ctx, from, out),
+            SnapshotMessage::Request => Ok(self.send_snapshot(ctx, from, out)?),
             SnapshotMessage::Ack { id, sequence } => {
                 let Some(sending) = self.snapshots.sending.get_mut(&from) else { return Ok(()) };
                 if sending.id != id || sending.sequence != sequence {
@@ -216,7 +223,7 @@ impl Replica {
                     self.snapshots.sending.remove(&from);
                     return Ok(());
                 }
-                self.send_chunk(from, None, out)
+                Ok(self.send_chunk(from, None, out)?)
             }
             SnapshotMessage::Refuse { id } => {
                 let sending = self.snapshots.sending.get(&from);
@@ -240,10 +247,13 @@ impl Replica {
         chunk: Chunk,
         header: Option<Box<SnapshotHeader>>,
         out: &mut Effects,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         let (id, sequence, last) = (chunk.id, chunk.sequence, chunk.last);
         if let Some(header) = header {
-            if self.useless(&header) {
+            let contradiction = self.contradiction(ctx.now, &header);
+            let wrong = contradiction.is_some();
+            out.events.extend(contradiction.map(|cause| Event::Refused { from, cause }));
+            if wrong || self.useless(&header) {
                 let refuse = SnapshotMessage::Refuse { id };
                 out.send.push((from, GroupMessage::Snapshot(refuse)));
                 return Ok(());
@@ -286,7 +296,35 @@ impl Replica {
         known || stranger || header.state.blank || leads
     }
 
-    fn install(&mut self, ctx: &Context<'_>, out: &mut Effects) -> Result<(), EngineError> {
+    /// What is wrong with a snapshot of this range; `None` if it may be true. The data is looked at
+    /// once it is there.
+    fn contradiction(&self, now: Now, header: &SnapshotHeader) -> Option<String> {
+        let (here, there) = (self.descriptor(), &header.state.descriptor);
+        if here.id != there.id || self.machine.state().blank && header.state.blank {
+            return None;
+        }
+        let latest = self.config.paxos.furthest(now);
+        let times = [header.applied.max_timestamp, header.state.gc_threshold];
+        if let Some(at) = times.into_iter().find(|at| *at > latest) {
+            return Some(format!("a snapshot names {at}, and {latest} is not reached yet"));
+        }
+        if here.voters != there.voters {
+            return Some(format!("a snapshot has other voters: {there}"));
+        }
+        let new = |split: &&SplitRecord| split.slot > self.machine.applied().slot;
+        let mut children = BTreeSet::from([here.id]);
+        for split in header.state.splits.iter().filter(new) {
+            let SplitRecord { slot, first, child } = split;
+            let fits = here.span.covers(&child.span) && !there.span.overlaps(&child.span);
+            let known = children.insert(child.id) && *slot <= header.applied.slot;
+            if !fits || !known || child.voters != here.voters || !self.group.believes(*first) {
+                return Some(format!("a snapshot has a split at {slot} that cannot be: {child}"));
+            }
+        }
+        None
+    }
+
+    fn install(&mut self, ctx: &Context<'_>, out: &mut Effects) -> Result<(), StepError> {
         let receiving = self.snapshots.receiving.take().expect("its last chunk just came");
         let Receiving { from, header, entries, .. } = receiving;
         if self.useless(&header) {
@@ -295,8 +333,10 @@ impl Replica {
         let mut batch = WriteBatch::new();
         mvcc::clear_span(&mut batch, &self.descriptor().span);
         let span = &header.state.descriptor.span;
-        if let Err(error) = mvcc::import(&mut batch, span, entries) {
-            out.events.push(Event::SnapshotFailed { peer: from, cause: error.to_string() });
+        let imported = ages(&entries)
+            .and_then(|()| mvcc::import(&mut batch, span, entries).map_err(|e| e.to_string()));
+        if let Err(cause) = imported {
+            out.events.push(Event::SnapshotFailed { peer: from, cause });
             return Ok(());
         }
         let SnapshotHeader { applied, state, fence } = header;
@@ -334,11 +374,11 @@ impl Replica {
         ctx: &Context<'_>,
         entries: Vec<crate::machine::Chosen>,
         out: &mut Effects,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         let mut outputs = crate::machine::Outputs::default();
         let mut batch = WriteBatch::new();
         self.apply(ctx, &entries, &mut batch, &mut outputs, out)?;
-        assert!(outputs.replies.is_empty(), "a blank replica was asked something");
+        out.replies.append(&mut outputs.replies);
         Ok(())
     }
 
@@ -401,6 +441,26 @@ impl Replica {
         }
         Ok(())
     }
+}
+
+/// Whether the intents of a snapshot agree on whose they are: the locks of the next leader are made
+/// of them, and a transaction has one anchor and one age.
+fn ages(entries: &[Entry]) -> Result<(), String> {
+    let mut known = BTreeMap::new();
+    for (_, key, value) in entries.iter().filter(|(cf, ..)| *cf == Cf::Records) {
+        Record::parse(key, value).map_err(|error| error.to_string())?;
+    }
+    for (cf, key, value) in entries.iter().filter(|(cf, ..)| *cf == Cf::Intents) {
+        let intent = mvcc::stored_intent(key, value).map_err(|error| error.to_string())?;
+        let age = (intent.anchor, intent.priority, intent.start);
+        let txn = intent.txn;
+        if intent.prepare == Timestamp::ZERO
+            || *known.entry(txn).or_insert_with(|| age.clone()) != age
+        {
+            return Err(format!("{cf:?} of {txn:?} that contradict each other"));
+        }
+    }
+    Ok(())
 }
 
 /// A chunk without its header.

@@ -20,11 +20,11 @@ use futures::{
     future::{BoxFuture, Shared, WeakShared},
 };
 use keys::{RangeId, SchemaVersion};
-use timer::{Instant, timeout_at};
+use timer::{Instant, contain::contained, timeout_at};
 use txn::{Access, Coordinator, Txn, TxnError, TxnOptions};
 
 use super::{Catalog, store};
-use crate::{config::Config, error::Failure};
+use crate::{SqlError, config::Config, error::Failure};
 
 /// The one catalog of a gateway.
 #[derive(Debug)]
@@ -151,7 +151,13 @@ impl Cache {
         }
         let (begun, known) = (self.now(), self.current().map(|(catalog, _)| catalog));
         let (coordinator, current) = (self.coordinator.clone(), self.current.clone());
-        let read = read(coordinator, known, current).boxed().shared();
+        // Several may wait for it: all of them are told, also of a panic.
+        let read = async move {
+            let read = contained("a read of the catalog", read(coordinator, known, current));
+            read.await
+                .unwrap_or_else(|| Err(SqlError::internal("the catalog could not be read").into()))
+        };
+        let read = read.boxed().shared();
         *reading = read.downgrade().map(|weak| (begun, weak));
         (begun, read)
     }
@@ -161,15 +167,25 @@ impl Cache {
         if self.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
+        let _over = Lower(&self.refreshing);
         if let Err(error) = self.usable(None).await {
             tracing::debug!("the catalog was not read again: {error:?}");
         }
-        self.refreshing.store(false, Ordering::Release);
     }
 
     /// Takes in a catalog that was read, unless a newer one is there.
     pub fn learn(&self, catalog: &Arc<Catalog>) {
         learn(&self.current, catalog);
+    }
+}
+
+/// Lowers a flag however what it stands for ends.
+#[derive(Debug)]
+pub(crate) struct Lower<'a>(pub &'a AtomicBool);
+
+impl Drop for Lower<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -19,10 +19,15 @@
 use std::sync::atomic::Ordering;
 
 use keys::{TableId, layout};
+use timer::contain::contained;
 use txn::{Retriable, Scan, Txn, TxnOptions};
 
 use super::publish;
-use crate::{catalog::store, database::Database, error::Outcome};
+use crate::{
+    catalog::{cache::Lower, store},
+    database::Database,
+    error::Outcome,
+};
 
 /// Rows deleted in one transaction: few enough that others hardly wait for it.
 const BATCH_ROWS: u64 = 500;
@@ -33,12 +38,13 @@ pub(super) fn start(database: &Database) {
         return;
     }
     let database = database.clone();
-    tokio::spawn(clock::inherit(async move {
+    let work = async move {
+        let _over = Lower(&database.0.sweeping);
         if let Err(failure) = sweep(&database).await {
             tracing::warn!("rows of dropped tables are left for later: {failure:?}");
         }
-        database.0.sweeping.store(false, Ordering::Release);
-    }));
+    };
+    tokio::spawn(clock::inherit(contained("the sweep of dropped tables", work)));
 }
 
 /// Deletes the rows of all tables that are noted, also of those noted meanwhile.

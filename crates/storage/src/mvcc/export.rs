@@ -12,8 +12,11 @@ use bytes::Bytes;
 use keys::Span;
 use serde::{Deserialize, Serialize};
 
-use super::{intent, version::bounds};
-use crate::{Cf, EngineError, Reader, Scan, WriteBatch, records, sealed};
+use super::{
+    intent,
+    version::{self, bounds},
+};
+use crate::{Cf, EngineError, Reader, Scan, WriteBatch, records};
 
 /// The column families that hold a range's data, in the order they are exported.
 const EXPORTED: [Cf; 3] = [Cf::Data, Cf::Intents, Cf::Records];
@@ -145,7 +148,7 @@ fn cf_bounds(cf: Cf, span: &Span) -> (Vec<u8>, Vec<u8>) {
 
 fn verify(cf: Cf, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
     match cf {
-        Cf::Data => sealed::open(cf, key, value).map(|_| ()),
+        Cf::Data => version::check(key, value),
         Cf::Intents => intent::parse(key, value).map(|_| ()),
         Cf::Records => records::parse(key).map(|_| ()),
         Cf::Log | Cf::State => Ok(()),

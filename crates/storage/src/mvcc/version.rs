@@ -110,6 +110,20 @@ impl<'a> Stored<'a> {
     }
 }
 
+/// Whether an entry of [`Cf::Data`] is a version, as far as that shows in itself.
+///
+/// # Errors
+/// It is none, or contradicts its checksum (S3).
+pub(super) fn check(stored_key: &[u8], stored: &[u8]) -> Result<(), EngineError> {
+    let version = Stored::parse(stored_key, stored)?;
+    version.key()?;
+    version.value()?;
+    if version.ts == Timestamp::ZERO {
+        return Err(corrupted(Cf::Data, stored_key, "a version at timestamp zero"));
+    }
+    Ok(())
+}
+
 /// A cursor over versions, in the order they are stored or against it.
 pub(super) struct Versions<'a> {
     cursor: Box<dyn Cursor + 'a>,

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod chaos;
+mod trouble;
 mod wire;
 
 use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};

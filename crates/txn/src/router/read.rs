@@ -22,7 +22,9 @@ use bytes::Bytes;
 use clock::Timestamp;
 use futures::future::join_all;
 use keys::{Key, RangeId, Span};
-use kv::{Descriptor, KvError, Read, ReadFrom, ReadReply, ReadSpan, Reply, Request, TxnMeta};
+use kv::{
+    Descriptor, KvError, Read, ReadFrom, ReadReply, ReadSpan, Reply, Request, SpanRows, TxnMeta,
+};
 use timer::Instant;
 
 use super::{Partition, Router};
@@ -240,7 +242,7 @@ impl Router {
         spans: Vec<ReadSpan>,
         max_rows: u64,
     ) -> Result<Option<ReadReply>, TxnError> {
-        let asked = spans.len();
+        let asked: Vec<Span> = spans.iter().map(|read| read.span.clone()).collect();
         let request = Request::Read(Read {
             at: plan.at,
             from: plan.from,
@@ -255,7 +257,7 @@ impl Router {
             ReadFrom::AnyReplica => self.send_nearest(range, request, plan.deadline).await,
         };
         match answer {
-            Ok(Reply::Read(reply)) if reply.spans.len() == asked => {
+            Ok(Reply::Read(reply)) if answers(&reply, &asked) => {
                 plan.budget.take(&reply)?;
                 Ok(Some(reply))
             }
@@ -264,6 +266,15 @@ impl Router {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether a reply is one to this request: one answer per span, and what is left of a span lies in
+/// it.
+fn answers(reply: &ReadReply, asked: &[Span]) -> bool {
+    let rest = |(answer, span): (&SpanRows, &Span)| {
+        answer.resume.as_ref().is_none_or(|rest| !rest.is_empty() && span.covers(rest))
+    };
+    reply.spans.len() == asked.len() && reply.spans.iter().zip(asked).all(rest)
 }
 
 fn put_together(spans: &[ReadSpan], chunks: Vec<Chunk>) -> Vec<Vec<(Key, Bytes)>> {

@@ -1,6 +1,10 @@
 //! Locks at read time (X6): `SELECT ... FOR UPDATE`, and what a retry locks before it reads.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use clock::Timestamp;
 use futures::future::join_all;
@@ -222,6 +226,11 @@ impl Txn {
         for ((range, group), sent) in groups.into_iter().zip(answers) {
             let mut waited = sent.blocked_nanos;
             match sent.result {
+                Ok(Reply::Locked(reply)) if !is_answer(&reply, &group, since) => {
+                    // The locks may be held: they stay noted as asked for, and are let go with it.
+                    let what = format!("{range} answered a lock with other keys: {reply:?}");
+                    failed = Some(TxnError::Invalid(what));
+                }
                 Ok(Reply::Locked(reply)) => {
                     waited += reply.lock_wait_nanos;
                     self.granted(&group, since, &reply);
@@ -247,7 +256,6 @@ impl Txn {
             self.locks.set(key.clone(), LockState::Granted { since });
         }
         for (key, at) in &reply.moved {
-            assert!(*at > since, "{key} moved at {at}, not after {since}");
             self.locks.set(key.clone(), LockState::Granted { since: *at });
             self.floor = self.floor.max(*at);
         }
@@ -278,6 +286,15 @@ impl Txn {
             self.heartbeat = Some(Heartbeat::start(router, txn, interval));
         }
     }
+}
+
+/// Whether a reply is one to this request: what moved was asked for, and moved since.
+fn is_answer(reply: &LockReply, asked: &[Key], since: Timestamp) -> bool {
+    if reply.moved.is_empty() {
+        return true;
+    }
+    let asked: BTreeSet<&Key> = asked.iter().collect();
+    reply.moved.iter().all(|(key, at)| *at > since && asked.contains(key))
 }
 
 /// Divides the keys of each range among requests of at most [`REQUEST_BYTES`].

@@ -85,7 +85,7 @@ pub struct World {
 }
 
 #[derive(Debug)]
-struct NoPrograms;
+pub struct NoPrograms;
 
 impl PushdownFactory for NoPrograms {
     fn open(&self, program: &[u8]) -> Result<Box<dyn Pushdown>, PushdownError> {

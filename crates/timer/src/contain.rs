@@ -6,14 +6,25 @@
 //! rolled back when it is dropped, and its client is owed an error, not a closed cluster. So whoever
 //! runs a session runs it in [`contain`], and the hook that stops the process asks
 //! [`is_contained`] first.
+//!
+//! The same goes for what works behind a session's or a gateway's back and holds no state of a
+//! replica: signs of life, clean-ups behind answers, a catalog read early, a sweep. Each is spawned
+//! as [`contained`]: a panic ends that task, and is counted and named. Nothing rests on such a task
+//! but time: a transaction whose signs of life stop is ended by its record, as is one whose gateway
+//! died (X7). Whoever waits for a result must still be told: what is awaited by several is contained
+//! where it runs, and what is marked as under way is unmarked by a guard.
 
 use std::{
     any::Any,
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
 };
+
+/// Tasks of this process that ended by a panic.
+static ENDED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     /// How many contained futures this thread is polling, one within the other.
@@ -30,6 +41,25 @@ pub struct Panicked(pub String);
 /// The panic.
 pub async fn contain<F: Future>(future: F) -> Result<F::Output, Panicked> {
     Contained(Some(Box::pin(future))).await
+}
+
+/// Runs a task that nothing rests on but time. A panic in it is its end, counted and named; `None`
+/// then.
+pub async fn contained<F: Future>(what: &'static str, task: F) -> Option<F::Output> {
+    match contain(task).await {
+        Ok(output) => Some(output),
+        Err(Panicked(message)) => {
+            let count = ENDED.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::error!("{what} panicked ({count} such tasks so far): {message}");
+            None
+        }
+    }
+}
+
+/// How many tasks of this process ended by a panic, sessions apart.
+#[must_use]
+pub fn ended_by_panic() -> u64 {
+    ENDED.load(Ordering::Relaxed)
 }
 
 /// Whether a panic on this thread would end here.
@@ -126,7 +156,17 @@ mod tests {
 
     #[tokio::test]
     async fn tasks_that_are_spawned_inside_are_not_contained() {
-        let inner = contain(async { tokio::spawn(clock::inherit(async { is_contained() })).await });
+        let inner = contain(async { tokio::spawn(async { is_contained() }).await });
         assert!(!inner.await.expect("no panic").expect("no panic"));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_contained_ends_alone_and_is_counted() {
+        let before = ended_by_panic();
+        let fine = tokio::spawn(contained("what is fine", async { is_contained() }));
+        assert_eq!(fine.await.expect("no panic"), Some(true));
+        let loud = tokio::spawn(contained("what is loud", async { panic!("on purpose") }));
+        assert_eq!(loud.await.expect("contained"), None::<()>);
+        assert_eq!(ended_by_panic(), before + 1);
     }
 }

@@ -1,0 +1,143 @@
+//! A store of two ranges, one of which holds a command that cannot be.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clock::{Clock, Hlc, Interval, Mono};
+use futures::{FutureExt, future::BoxFuture};
+use keys::{NodeId, RangeId, Span};
+use kv::{
+    Descriptor, KvError, Pushdown, PushdownError, PushdownFactory, RangeRequest, Reply, Request,
+};
+use net::{Peer, SendError, Transport};
+use paxos::{Ballot, Entry, Payload, Slot};
+use range::Replica;
+use storage::{Engine, EngineError, MemEngine, WriteBatch};
+use timer::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Store, StoreInput, StoreParts};
+use crate::{
+    disk::Disk,
+    guard::{ClockGuard, Guard},
+    message::CallId,
+    start::Work,
+    time::NodeClock,
+};
+
+const ME: NodeId = NodeId(1);
+const EPOCH: u64 = 1_000_000_000_000;
+
+/// tokio's time, which a test pauses, and exact.
+#[derive(Debug)]
+struct Exact(Instant);
+
+impl Clock for Exact {
+    fn now(&self) -> Interval {
+        let at = EPOCH + self.mono().0;
+        Interval { earliest: at, latest: at }
+    }
+
+    fn mono(&self) -> Mono {
+        Mono(u64::try_from(self.0.elapsed().as_nanos()).expect("short"))
+    }
+
+    fn source(&self) -> String {
+        "exact".to_owned()
+    }
+
+    fn true_offset_nanos(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// A disk that takes no time, and a network without peers.
+#[derive(Debug)]
+struct Alone;
+
+impl Disk for Alone {
+    fn sync(&self) -> BoxFuture<'static, Result<(), EngineError>> {
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+impl Transport for Alone {
+    fn local(&self) -> NodeId {
+        ME
+    }
+
+    fn send(&self, to: NodeId, _payload: Bytes) -> Result<(), SendError> {
+        Err(SendError::NotConnected(to))
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        Vec::new()
+    }
+}
+
+impl PushdownFactory for Alone {
+    fn open(&self, _program: &[u8]) -> Result<Box<dyn Pushdown>, PushdownError> {
+        Err(PushdownError { message: "no programs".to_owned(), encoded: Bytes::new() })
+    }
+}
+
+/// Two ranges of one replica each; the log of the first goes on with bytes that are no command.
+fn disk() -> Arc<MemEngine> {
+    let engine = MemEngine::new();
+    for (id, span) in [(2, Span::new("a", "m")), (3, Span::new("m", "z"))] {
+        let id = RangeId(id);
+        let descriptor =
+            Descriptor { id, span, generation: 1, voters: vec![ME], preferred_leader: ME };
+        Replica::create(&engine, &descriptor, ME, Arc::default()).expect("no faults");
+    }
+    let ballot = Ballot::new(1, ME);
+    let payload = Payload::Command(Bytes::from_static(b"\xff no command"));
+    let entry = Entry { first: ballot, ballot, payload };
+    let mut batch = WriteBatch::new();
+    range::state::write_entry(&mut batch, RangeId(2), Slot(1), &entry);
+    engine.write(batch).expect("no faults");
+    Arc::new(engine)
+}
+
+fn parts(engine: Arc<MemEngine>) -> StoreParts {
+    let clock: Arc<dyn Clock> = Arc::new(Exact(Instant::now()));
+    let hlc = Hlc::volatile(clock::DEFAULT_TOLERANCE);
+    StoreParts {
+        node: ME,
+        engine,
+        disk: Arc::new(Alone),
+        clock: Arc::new(NodeClock::new(clock.clone(), hlc)),
+        transport: Arc::new(Alone),
+        factory: Arc::new(Alone),
+        config: Arc::default(),
+        asker: Arc::new(|_, _| std::future::pending().boxed()),
+        work: Work::default(),
+        guard: Arc::new(Guard::new(ME, ClockGuard::On)),
+        tracer: trace::Tracer::new(ME, clock, 1),
+    }
+}
+
+async fn status(inputs: &mpsc::Sender<StoreInput>, range: u64) -> Result<Reply, KvError> {
+    let (reply, answer) = oneshot::channel();
+    let deadline = std::time::Duration::from_secs(1);
+    let (range, request) = (RangeId(range), Request::Status);
+    let request = RangeRequest { range, deadline, request, trace: None };
+    let input = StoreInput::Local(CallId(range.0), request, reply);
+    inputs.send(input).await.expect("the store runs");
+    answer.await.expect("the store answers")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_contradicts_its_log_stops_alone() {
+    let (inputs, inbox) = mpsc::channel(64);
+    let store = Store::open(parts(disk()), inbox, inputs.downgrade()).expect("it opens");
+    let running = tokio::spawn(clock::inherit(store.run()));
+    timer::sleep(std::time::Duration::from_secs(20)).await;
+    let stopped = status(&inputs, 2).await;
+    let Err(KvError::Unavailable { range, missing }) = &stopped else { panic!("{stopped:?}") };
+    assert!(*range == RangeId(2) && missing.contains("contradicts its log"), "{missing}");
+    let Ok(Reply::Status(other)) = status(&inputs, 3).await else { panic!("it serves") };
+    assert!(other.leader == Some(ME) && other.leading.is_some(), "{other:?}");
+    drop(inputs);
+    running.await.expect("no panic").expect("the disk is well");
+}
