@@ -223,6 +223,9 @@ impl Accumulator {
                 return Ok(());
             }
             self.memory += size;
+            if self.takes_order() {
+                return Ok(());
+            }
         }
         let mut args = args.into_iter();
         let (first, second) = (args.next(), args.next());
@@ -311,11 +314,30 @@ impl Accumulator {
         Ok(())
     }
 
+    /// Whether the order in which values come may show in the result. With DISTINCT, PostgreSQL
+    /// takes them sorted.
+    const fn takes_order(&self) -> bool {
+        match &self.state {
+            State::Joined(_) | State::Items(_) | State::Moments(_) | State::Pairs(_) => true,
+            State::Total(..) => matches!(self.result, Type::Float4 | Type::Float8),
+            State::Count(_) | State::Value(_) | State::Exact(_) => false,
+        }
+    }
+
     /// The result.
     ///
     /// # Errors
-    /// A sum out of range: `22003`.
+    /// A sum out of range: `22003`; a text that is too long: `54000`.
     pub fn finish(&self) -> Result<Datum> {
+        if let Some(seen) = self.seen.as_ref().filter(|_| self.takes_order()) {
+            let (func, result) = (self.func, self.result);
+            let state = self.state.clone();
+            let mut sorted = Accumulator { func, result, state, seen: None, memory: 0 };
+            for args in seen {
+                sorted.update(args.clone())?;
+            }
+            return sorted.finish();
+        }
         Ok(match &self.state {
             State::Count(count) => Datum::Int(*count),
             State::Total(_, 0) => Datum::Null,

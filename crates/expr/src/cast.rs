@@ -23,8 +23,8 @@ use crate::{
 pub fn allowed(from: Type, to: Type) -> Option<CastContext> {
     use CastContext::{Assignment, Explicit, Implicit};
     use Type::{
-        Array, Bool, Char, Date, Float4, Float8, Int2, Int4, Int8, Interval, Name, Numeric, Oid,
-        Regclass, Regtype, Text, Timestamp, TimestampTz, Unknown, Varchar, Void,
+        Array, Bool, Char, Date, Float4, Float8, Int2, Int4, Int8, Interval, IntervalOf, Name,
+        Numeric, Oid, Regclass, Regtype, Text, Timestamp, TimestampTz, Unknown, Varchar, Void,
     };
     Some(match (from, to) {
         (from, to) if from.same_base(to) => Implicit,
@@ -55,7 +55,7 @@ pub fn allowed(from: Type, to: Type) -> Option<CastContext> {
         | (TimestampTz, Timestamp) => Assignment,
         (Int4, Bool) | (Bool, Int4) => Explicit,
         (Array(from), Array(to)) => return allowed(from.ty(), to.ty()),
-        (Interval, to) if !to.is_string() => return None,
+        (Interval | IntervalOf(_), to) if !to.is_string() => return None,
         (_, to) if to.is_string() => Assignment,
         (from, _) if from.is_string() => Explicit,
         _ => return None,
@@ -83,6 +83,7 @@ pub fn is_relabel(from: Type, to: Type) -> bool {
                 | (Text, Varchar(None))
                 | (Char(_), Char(None))
                 | (Type::Numeric(_), Type::Numeric(None))
+                | (Type::IntervalOf(_), Type::Interval)
                 | (Unknown, Text)
         )
 }
@@ -135,7 +136,9 @@ pub fn cast(
             Datum::text(if *value { "true" } else { "false" })
         }
         (value, to) if to.is_string() => to_text(value, from, ctx)?,
-        (Datum::Text(text), to) => text::input(text, to, ctx)?,
+        // Only a literal's text is read by the modifier: `'1:02'::interval minute to second`.
+        (Datum::Text(text), to) if from == Type::Unknown => text::input(text, to, ctx)?,
+        (Datum::Text(text), to) => text::input(text, to.base(), ctx)?,
         (value, to) if value.fits(to) => value.clone(),
         (_, to) => return Err(cannot_cast(from, to)),
     };
@@ -156,7 +159,8 @@ pub fn cannot_cast(from: Type, to: Type) -> SqlError {
 }
 
 /// A value as a column of the type holds it: a text not longer than it may be, `char(n)` filled up
-/// with blanks, a number rounded to its scale. An explicit cast cuts a text; otherwise only blanks
+/// with blanks, a number rounded to its scale, an interval without the fields that the type has
+/// not. An explicit cast cuts a text; otherwise only blanks
 /// may be cut.
 ///
 /// # Errors
@@ -177,6 +181,10 @@ pub fn fit(value: Datum, ty: Type, context: CastContext) -> Result<Datum> {
                 Some(end) => Ok(Datum::char(&text[..end])),
                 None => Ok(Datum::Char(padded(text, length))),
             }
+        }
+        (Datum::Interval(value), Type::IntervalOf(modifier)) => {
+            let precision = modifier.precision.map(u32::from);
+            modifier.fields.fit(value, precision).map(Datum::Interval)
         }
         (Datum::Text(text), Type::Name) => Ok(Datum::text(text::cut_name(&text))),
         (value, _) => Ok(value),

@@ -168,7 +168,7 @@ impl Datum {
             Datum::Date(_) => matches!(ty, Type::Date),
             Datum::Timestamp(_) => matches!(ty, Type::Timestamp),
             Datum::TimestampTz(_) => matches!(ty, Type::TimestampTz),
-            Datum::Interval(_) => matches!(ty, Type::Interval),
+            Datum::Interval(_) => matches!(ty, Type::Interval | Type::IntervalOf(_)),
             Datum::Uuid(_) => matches!(ty, Type::Uuid),
             Datum::Array(_) => matches!(ty, Type::Array(_)),
         }

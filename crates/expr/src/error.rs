@@ -63,6 +63,8 @@ sqlstates! {
     INVALID_ESCAPE_SEQUENCE = "22025";
     /// An array that cannot be indexed so.
     ARRAY_SUBSCRIPT_ERROR = "2202E";
+    /// A pattern that uses its escape character too often.
+    INVALID_USE_OF_ESCAPE_CHARACTER = "2200C";
     /// An ESCAPE that is not one character.
     INVALID_ESCAPE_CHARACTER = "22019";
     /// A text that is no value of the type.

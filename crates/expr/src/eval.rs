@@ -7,7 +7,7 @@
 pub(crate) mod arithmetic;
 mod pattern;
 
-pub(crate) use pattern::{cached_regex, like};
+pub(crate) use pattern::{cached_regex, like, similar_to_escape};
 
 use std::{borrow::Cow, cmp::Ordering};
 

@@ -143,6 +143,8 @@ pub enum Func {
     ArrayCat,
     ArrayAppend,
     ArrayPrepend,
+    /// A pattern of SIMILAR TO as a regular expression.
+    SimilarToEscape,
 }
 
 /// The function a call means.
@@ -367,6 +369,7 @@ impl Func {
         let called = match self {
             func if func <= Func::Random => math::call(func, args, ty, ctx)?,
             func if func <= Func::RegexpReplace => string::call(func, args, ctx)?,
+            Func::SimilarToEscape => string::call(self, args, ctx)?,
             Func::ToChar => to_char::of_time(args, ctx)?,
             Func::ToCharInteger => to_char::of_number(to_char::Source::Integer, args)?,
             Func::ToCharBigint => to_char::of_number(to_char::Source::Bigint, args)?,

@@ -21,7 +21,10 @@ use crate::{
 /// Whether columns of the type may be in a key.
 #[must_use]
 pub const fn is_keyable(ty: Type) -> bool {
-    !matches!(ty, Type::Interval | Type::Array(_) | Type::Void | Type::Unknown)
+    !matches!(
+        ty,
+        Type::Interval | Type::IntervalOf(_) | Type::Array(_) | Type::Void | Type::Unknown
+    )
 }
 
 /// Whether values of the type that look different may have one key: they are stored in the row too.

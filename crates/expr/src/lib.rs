@@ -59,4 +59,4 @@ pub use error::{ErrorObjects, Result, SqlError, SqlState};
 pub use expr::{BinaryOp, CastContext, Expr, Extreme, IsTest, Negation, Quantifier, UnaryOp};
 pub use functions::{Func, Volatility};
 pub use row::ColumnId;
-pub use types::{Category, Element, NumericModifier, Type};
+pub use types::{Category, Element, IntervalModifier, NumericModifier, Type};

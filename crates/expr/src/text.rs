@@ -178,6 +178,7 @@ fn input_base(text: &str, ty: Type, ctx: &EvalContext) -> Result<Datum> {
         Type::Timestamp => Datum::Timestamp(datetime::parse_timestamp(text, now, zone)?),
         Type::TimestampTz => Datum::TimestampTz(datetime::parse_timestamp_tz(text, now, zone)?),
         Type::Interval => Datum::Interval(Interval::parse(text)?),
+        Type::IntervalOf(modifier) => Datum::Interval(Interval::parse_as(text, modifier.fields)?),
         Type::Uuid => Datum::Uuid(uuid(text)?),
         Type::Array(element) => array::input(text, element, ctx)?,
     })

@@ -1,21 +1,17 @@
 //! SQL types: what a column, an expression or a parameter may be.
 //!
 //! A type is small and `Copy`. It carries PostgreSQL's *type modifier* where it has one: the length
-//! of `varchar(n)` and `char(n)`, precision and scale of `numeric(p,s)`. Types that differ only
-//! there have the same *base*.
+//! of `varchar(n)` and `char(n)`, precision and scale of `numeric(p,s)`, fields and digits of an
+//! interval. Types that differ only there have the same *base*.
+
+mod modifier;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Precision and scale of `numeric(p,s)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct NumericModifier {
-    /// Digits in all, `1..=1000`.
-    pub precision: u16,
-    /// Digits behind the point, `-1000..=1000`; below zero: rounded in front of the point.
-    pub scale: i16,
-}
+use crate::datetime::IntervalFields;
+pub use modifier::{IntervalModifier, NumericModifier};
 
 /// A SQL type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,6 +62,8 @@ pub enum Type {
     Void,
     /// A one-dimensional array.
     Array(Element),
+    /// `interval` of some fields, or of fewer digits.
+    IntervalOf(IntervalModifier),
 }
 
 /// What an array may hold.
@@ -244,6 +242,7 @@ impl Type {
             Type::Numeric(_) => Type::NUMERIC,
             Type::Varchar(_) => Type::VARCHAR,
             Type::Char(_) => Type::BPCHAR,
+            Type::IntervalOf(_) => Type::Interval,
             other => other,
         }
     }
@@ -274,7 +273,7 @@ impl Type {
             Type::Date => 1082,
             Type::Timestamp => 1114,
             Type::TimestampTz => 1184,
-            Type::Interval => 1186,
+            Type::Interval | Type::IntervalOf(_) => 1186,
             Type::Numeric(_) => 1700,
             Type::Regclass => 2205,
             Type::Regtype => 2206,
@@ -294,6 +293,7 @@ impl Type {
             Type::Numeric(Some(NumericModifier { precision, scale })) => {
                 ((i32::from(precision) << 16) | (i32::from(scale) & 0x7ff)) + 4
             }
+            Type::IntervalOf(modifier) => modifier.typmod(),
             _ => -1,
         }
     }
@@ -315,6 +315,7 @@ impl Type {
         Some(match base {
             Type::Varchar(_) => Type::Varchar(Some(modifier)),
             Type::Char(_) => Type::Char(Some(modifier)),
+            Type::Interval => IntervalModifier::from_typmod(typmod)?.ty(),
             Type::Numeric(_) => {
                 let scale = i16::try_from(modifier & 0x7ff).expect("eleven bits");
                 Type::numeric(
@@ -340,7 +341,7 @@ impl Type {
             | Type::Regtype
             | Type::Void => 4,
             Type::Int8 | Type::Float8 | Type::Timestamp | Type::TimestampTz => 8,
-            Type::Uuid | Type::Interval => 16,
+            Type::Uuid | Type::Interval | Type::IntervalOf(_) => 16,
             Type::Name => 64,
             Type::Unknown => -2,
             Type::Numeric(_)
@@ -372,7 +373,7 @@ impl Type {
             Type::Date => "date",
             Type::Timestamp => "timestamp",
             Type::TimestampTz => "timestamptz",
-            Type::Interval => "interval",
+            Type::Interval | Type::IntervalOf(_) => "interval",
             Type::Uuid => "uuid",
             Type::Oid => "oid",
             Type::Regclass => "regclass",
@@ -425,7 +426,10 @@ impl Type {
             "regtype" => Type::Regtype,
             "void" => Type::Void,
             "unknown" => Type::Unknown,
-            _ => return None,
+            other => {
+                let fields = IntervalFields::read(other.strip_prefix("interval ")?)?;
+                IntervalModifier::new(fields, None)?.ty()
+            }
         };
         base.with_arguments(&arguments)
     }
@@ -439,6 +443,14 @@ impl Type {
             }
             (Type::Char(_), [length @ 1..=10_485_760]) => {
                 Some(Type::Char(Some(length.cast_unsigned())))
+            }
+            (Type::Interval, [digits @ 0..=i32::MAX]) => {
+                let digits = u64::try_from(*digits).ok();
+                IntervalModifier::new(IntervalFields::ALL, digits).map(IntervalModifier::ty)
+            }
+            (Type::IntervalOf(modifier), [digits @ 0..=i32::MAX]) => {
+                let digits = u64::try_from(*digits).ok();
+                IntervalModifier::new(modifier.fields, digits).map(IntervalModifier::ty)
             }
             (Type::Numeric(_), [precision @ 1..=1000]) => {
                 Some(Type::numeric(u16::try_from(*precision).ok()?, 0))
@@ -467,7 +479,7 @@ impl Type {
             | Type::Regtype => Category::Numeric,
             Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Name => Category::String,
             Type::Date | Type::Timestamp | Type::TimestampTz => Category::DateTime,
-            Type::Interval => Category::Timespan,
+            Type::Interval | Type::IntervalOf(_) => Category::Timespan,
             Type::Bytea | Type::Uuid => Category::User,
             Type::Array(_) => Category::Array,
             Type::Void => Category::Pseudo,
@@ -479,7 +491,13 @@ impl Type {
     pub const fn is_preferred(self) -> bool {
         matches!(
             self,
-            Type::Bool | Type::Float8 | Type::Oid | Type::Text | Type::TimestampTz | Type::Interval
+            Type::Bool
+                | Type::Float8
+                | Type::Oid
+                | Type::Text
+                | Type::TimestampTz
+                | Type::Interval
+                | Type::IntervalOf(_)
         )
     }
 
@@ -525,6 +543,7 @@ impl fmt::Display for Type {
             Type::Timestamp => "timestamp without time zone",
             Type::TimestampTz => "timestamp with time zone",
             Type::Array(element) => return write!(f, "{}[]", element.ty()),
+            Type::IntervalOf(modifier) => return write!(f, "{modifier}"),
             other => return f.write_str(&other.internal_name()),
         };
         f.write_str(name)

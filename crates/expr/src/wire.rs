@@ -129,7 +129,7 @@ fn decode_base(bytes: &[u8], ty: Type) -> Result<Datum> {
         Type::TimestampTz => {
             Datum::TimestampTz(checked_timestamp(i64::from_be_bytes(exact(bytes)?))?)
         }
-        Type::Interval => {
+        Type::Interval | Type::IntervalOf(_) => {
             let (micros, rest) = bytes.split_first_chunk::<8>().ok_or_else(invalid)?;
             let (days, months) = rest.split_first_chunk::<4>().ok_or_else(invalid)?;
             Datum::Interval(Interval {

@@ -1,6 +1,6 @@
 //! Type names of SQL texts to types.
 
-use expr::{SqlError, SqlState, Type};
+use expr::{IntervalModifier, SqlError, SqlState, Type, datetime::IntervalFields};
 use sqlparser::ast::{
     ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, Ident, ObjectName, TimezoneInfo,
 };
@@ -53,7 +53,16 @@ pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
             return Err(SqlError::unsupported("a timestamp precision other than 6"));
         }
         DataType::Uuid => Type::Uuid,
-        DataType::Interval { fields: None, precision: None } => Type::Interval,
+        DataType::Interval { fields, precision } => {
+            let fields = match fields {
+                Some(fields) => IntervalFields::read(&fields.to_string().to_lowercase()),
+                None => Some(IntervalFields::ALL),
+            };
+            fields
+                .and_then(|fields| IntervalModifier::new(fields, *precision))
+                .ok_or_else(|| SqlError::syntax(format!("no interval is of type {ty}")))?
+                .ty()
+        }
         DataType::Regclass => Type::Regclass,
         DataType::Array(
             ArrayElemTypeDef::SquareBracket(element, None)
@@ -67,7 +76,6 @@ pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
             Type::from_name(&text).ok_or_else(|| unknown(ty))?
         }
         DataType::Time(..)
-        | DataType::Interval { .. }
         | DataType::JSON
         | DataType::JSONB
         | DataType::Bit(_)
@@ -93,6 +101,10 @@ fn float(bits: u64) -> Result<Type, SqlError> {
 
 fn array(element: &DataType) -> Result<Type, SqlError> {
     let element = from_ast(element)?;
+    if element != element.base() {
+        // The array would forget the length.
+        return Err(SqlError::unsupported(format!("an array of {element}")));
+    }
     element.array_of().ok_or_else(|| SqlError::unsupported(format!("an array of {element}")))
 }
 

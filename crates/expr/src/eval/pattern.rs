@@ -1,9 +1,11 @@
 //! LIKE patterns and regular expressions.
 
 mod like;
+mod similar;
 mod translate;
 
 pub(crate) use like::like;
+pub(crate) use similar::similar_to_escape;
 
 use std::{cell::RefCell, collections::BTreeMap};
 

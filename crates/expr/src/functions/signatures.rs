@@ -143,6 +143,8 @@ pub(super) const SIGNATURES: &[Signature] = &[
     f("to_hex", &[I8], TEXT, Func::ToHexWide),
     f("quote_ident", &[TEXT], TEXT, Func::QuoteIdent),
     f("quote_literal", &[TEXT], TEXT, Func::QuoteLiteral),
+    f("similar_to_escape", &[TEXT], TEXT, Func::SimilarToEscape),
+    f("similar_to_escape", &[TEXT, TEXT], TEXT, Func::SimilarToEscape),
     f("regexp_replace", &[TEXT, TEXT, TEXT], TEXT, Func::RegexpReplace),
     f("regexp_replace", &[TEXT, TEXT, TEXT, TEXT], TEXT, Func::RegexpReplace),
     f("to_char", &[TS, TEXT], TEXT, Func::ToChar),

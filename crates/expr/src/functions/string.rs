@@ -7,7 +7,7 @@ use crate::{
     context::EvalContext,
     datum::{Datum, without_blanks},
     error::{Result, SqlError, SqlState},
-    eval::{arithmetic::check_length, cached_regex},
+    eval::{arithmetic::check_length, cached_regex, similar_to_escape},
     text,
 };
 
@@ -92,6 +92,12 @@ fn of_texts(func: Func, text: &str, rest: &[Datum], ctx: &EvalContext) -> Result
         }
         (Func::Strpos, [Datum::Text(wanted)]) => {
             count(text.find(&**wanted).map_or(0, |at| text[..at].chars().count() + 1))
+        }
+        (Func::SimilarToEscape, escape @ ([] | [Datum::Text(_)])) => {
+            let escape = escape.first().and_then(Datum::as_text);
+            let regex = similar_to_escape(text, escape)?;
+            check_length(regex.len())?;
+            Datum::text(regex)
         }
         (Func::StartsWith, [Datum::Text(start)]) => Datum::Bool(text.starts_with(&**start)),
         (Func::SplitPart, [Datum::Text(separator), Datum::Int(place)]) => {

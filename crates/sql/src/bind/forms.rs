@@ -132,6 +132,24 @@ impl Binder<'_> {
         self.settled(bind::like(arg, pattern, escape, case, negated, self.context))
     }
 
+    /// `arg SIMILAR TO pattern`: a regular expression is made of the pattern.
+    pub(super) fn similar(
+        &mut self,
+        arg: &ast::Expr,
+        pattern: &ast::Expr,
+        escape: Option<&ast::Expr>,
+        negated: Negation,
+        scope: &Scope,
+    ) -> Result<Typed, SqlError> {
+        let arg = self.scalar(arg, scope)?;
+        let mut args = vec![self.scalar(pattern, scope)?];
+        if let Some(escape) = escape {
+            args.push(self.scalar(escape, scope)?);
+        }
+        let pattern = self.call("similar_to_escape", args)?;
+        self.settled(bind::regex(arg, pattern, Case::Sensitive, negated, self.context))
+    }
+
     pub(super) fn trim(
         &mut self,
         place: Option<ast::TrimWhereField>,

@@ -7,7 +7,6 @@ use sqlparser::ast;
 pub(super) fn unbuilt(expr: &ast::Expr) -> SqlError {
     SqlError::unsupported(match expr {
         ast::Expr::Tuple(_) => "a row value at this place",
-        ast::Expr::SimilarTo { .. } => "SIMILAR TO",
         ast::Expr::Overlay { .. } => "OVERLAY",
         ast::Expr::Rollup(_) => "ROLLUP",
         ast::Expr::Cube(_) => "CUBE",

@@ -104,6 +104,7 @@ impl Binder<'_> {
             | ast::Expr::Cast { kind: ast::CastKind::DoubleColon, expr: part, .. }
             | ast::Expr::Like { expr: part, .. }
             | ast::Expr::ILike { expr: part, .. }
+            | ast::Expr::SimilarTo { expr: part, .. }
             | ast::Expr::InList { expr: part, .. }
             | ast::Expr::InSubquery { expr: part, .. }
             | ast::Expr::Between { expr: part, .. }
@@ -173,9 +174,9 @@ fn parts(expr: &ast::Expr) -> Vec<&ast::Expr> {
             vec![left, right]
         }
         ast::Expr::UnaryOp { expr, .. } | ast::Expr::Cast { expr, .. } => vec![expr],
-        ast::Expr::Like { expr, pattern, .. } | ast::Expr::ILike { expr, pattern, .. } => {
-            vec![expr, pattern]
-        }
+        ast::Expr::Like { expr, pattern, .. }
+        | ast::Expr::ILike { expr, pattern, .. }
+        | ast::Expr::SimilarTo { expr, pattern, .. } => vec![expr, pattern],
         ast::Expr::Between { expr, low, high, .. } => vec![expr, low, high],
         ast::Expr::InList { expr, list, .. } => std::iter::once(&**expr).chain(list).collect(),
         ast::Expr::Array(array) => array.elem.iter().collect(),

@@ -55,9 +55,6 @@ impl Binder<'_> {
                 bound.map_err(|error| self.at_location(error, value.span.start))
             }
             ast::Expr::TypedString(typed) => {
-                if let Some(interval) = self.interval_cast(&typed.value.value, &typed.data_type)? {
-                    return Ok(interval);
-                }
                 let ty = types::from_ast(&typed.data_type)?;
                 let bound = self.literal(&typed.value.value)?;
                 self.coerce(bound, ty, CastContext::Explicit)
@@ -67,11 +64,6 @@ impl Binder<'_> {
             ast::Expr::Cast { kind, expr, data_type, format: None } => {
                 if !matches!(kind, ast::CastKind::Cast | ast::CastKind::DoubleColon) {
                     return Err(SqlError::unsupported("TRY_CAST"));
-                }
-                if let ast::Expr::Value(value) = &**expr
-                    && let Some(interval) = self.interval_cast(&value.value, data_type)?
-                {
-                    return Ok(interval);
                 }
                 let ty = types::from_ast(data_type)?;
                 if let Some(array) = self.cast_array(expr, ty, scope)? {
@@ -134,6 +126,9 @@ impl Binder<'_> {
                 (Case::Insensitive, *negated),
                 scope,
             ),
+            ast::Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                self.similar(expr, pattern, escape_char.as_deref(), Negation::of(*negated), scope)
+            }
             other => self.special_form(other, scope),
         }
     }

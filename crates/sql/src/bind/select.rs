@@ -219,8 +219,9 @@ impl Binder<'_> {
         let mut items = self.select_list(&select.projection, &scope)?;
         let mut order = Vec::with_capacity(around.order.len());
         for key in around.order {
-            order.push((self.ordered_by(&key.expr, &items, &scope)?, key));
+            order.push((self.item_or_expr("ORDER BY", &key.expr, &items, &scope)?, key));
         }
+        let mut on = self.distinct_on(select, &items, &scope)?;
         let mut having = match &select.having {
             Some(having) => Some(self.condition(having, &scope, "HAVING")?),
             None => None,
@@ -235,14 +236,14 @@ impl Binder<'_> {
             add_dependent(&mut group, &node, &scope, &|column| {
                 let uses = |expr: &Expr| expr.any(&mut |part| part == column);
                 items.iter().any(|item| uses(&item.bound.expr))
-                    || order.iter().any(|(expr, _)| uses(expr))
+                    || order.iter().map(|(expr, _)| expr).chain(&on).any(uses)
                     || having.as_ref().is_some_and(uses)
             });
             let regroup = |expr: Expr| regroup(expr, &group, &scope);
             for item in &mut items {
                 item.bound.expr = regroup(std::mem::replace(&mut item.bound.expr, Expr::NULL))?;
             }
-            for (expr, _) in &mut order {
+            for expr in order.iter_mut().map(|(expr, _)| expr).chain(&mut on) {
                 *expr = regroup(std::mem::replace(expr, Expr::NULL))?;
             }
             having = having.map(regroup).transpose()?;
@@ -254,7 +255,7 @@ impl Binder<'_> {
         if !around.locks.is_empty() && (grouped || select.distinct.is_some()) {
             return Err(SqlError::unsupported("FOR UPDATE with GROUP BY, aggregates or DISTINCT"));
         }
-        self.finish_select(select, node, items, order, around, &scope)
+        self.finish_select(select, node, items, (order, on), around)
     }
 
     fn finish_select(
@@ -262,9 +263,8 @@ impl Binder<'_> {
         select: &ast::Select,
         mut node: Node,
         items: Vec<Item>,
-        order: Vec<(Expr, &ast::OrderByExpr)>,
+        (order, on): (Vec<(Expr, &ast::OrderByExpr)>, Vec<Expr>),
         around: Around<'_>,
-        scope: &Scope,
     ) -> Result<Bound, SqlError> {
         let columns: Vec<ResultColumn> = items
             .iter()
@@ -290,16 +290,12 @@ impl Binder<'_> {
                 let node = sorted(node, keys);
                 return Ok(Bound { node: limited(node, around.limit, around.offset), columns });
             }
-            Some(ast::Distinct::On(on)) => {
-                let mut exprs = Vec::with_capacity(on.len());
-                for expr in on {
-                    exprs.push(self.scalar(expr, scope)?.expr);
-                }
+            Some(ast::Distinct::On(_)) => {
                 for (expr, key) in order {
                     keys.push(sort_key(expr, key)?);
                 }
-                check_distinct_on(&exprs, &keys)?;
-                node = Node::Distinct { input: Box::new(sorted(node, keys)), on: Some(exprs) };
+                check_distinct_on(&on, &keys)?;
+                node = Node::Distinct { input: Box::new(sorted(node, keys)), on: Some(on) };
             }
             Some(ast::Distinct::All) | None => {
                 for (expr, key) in order {
@@ -404,14 +400,27 @@ impl Binder<'_> {
         Ok((exprs, columns))
     }
 
-    /// What ORDER BY names: a column of the result by position or name, else an expression.
-    fn ordered_by(
+    /// The expressions of DISTINCT ON; none if it is not there.
+    fn distinct_on(
         &mut self,
+        select: &ast::Select,
+        items: &[Item],
+        scope: &Scope,
+    ) -> Result<Vec<Expr>, SqlError> {
+        let Some(ast::Distinct::On(on)) = &select.distinct else { return Ok(Vec::new()) };
+        on.iter().map(|expr| self.item_or_expr("DISTINCT ON", expr, items, scope)).collect()
+    }
+
+    /// What ORDER BY and DISTINCT ON name: a column of the result by position or name, else an
+    /// expression.
+    fn item_or_expr(
+        &mut self,
+        clause: &str,
         expr: &ast::Expr,
         items: &[Item],
         scope: &Scope,
     ) -> Result<Expr, SqlError> {
-        match item_named(expr, items, "ORDER BY")? {
+        match item_named(expr, items, clause)? {
             Some(position) => Ok(items[position].bound.expr.clone()),
             None => Ok(self.scalar(expr, scope)?.expr),
         }

@@ -241,6 +241,7 @@ pub(super) fn clause_at(tokens: &[TokenWithSpan], at: usize) -> Option<&'static 
         let fits = match *feature {
             "CREATE TABLE OF" => shown(0) == "create" && at == 3,
             "an alias of JOIN USING" => behind_using(tokens, at),
+            "SUBSTRING with SIMILAR" => shown(at + 1) != "to",
             _ => true,
         };
         follows && shown(at) == *word && fits

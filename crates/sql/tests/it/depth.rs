@@ -94,6 +94,7 @@ fn operators() -> Vec<Construct> {
         chain("comparison", "true", " = true").fails("42601"),
         chain("LIKE", "'a'", " LIKE 'a'").fails("42601"),
         chain("NOT ILIKE", "'a'", " NOT ILIKE 'a'").fails("42601"),
+        chain("SIMILAR TO", "'a'", " SIMILAR TO 'a'").fails("42601"),
         chain("regular expression", "'a'", " ~ 'a'").fails("42883"),
         chain("IN", "true", " IN (true)"),
         chain("NOT IN", "true", " NOT IN (true)"),

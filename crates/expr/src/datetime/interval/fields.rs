@@ -1,6 +1,10 @@
 //! Types of intervals that have only some fields, and fewer digits of seconds:
 //! `INTERVAL YEAR TO MONTH`, `INTERVAL(2)`, `INTERVAL MINUTE TO SECOND(3)`.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::{Interval, out_of_range, parse::Unit};
 use crate::{
     datetime::{HOUR, MINUTE, SECOND},
@@ -8,21 +12,26 @@ use crate::{
 };
 
 /// The fields that a type of intervals has, from a greater to a smaller unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IntervalFields {
-    /// Place of the smallest in the list of all: 0 for years up to 5 for seconds.
+    /// Place of the greatest in the list of all: 0 for years.
+    first: u8,
+    /// Place of the smallest, up to 5 for seconds. Years to seconds are all fields, which SQL does
+    /// not write down.
     last: u8,
-    /// Whether the greatest are minutes and the smallest seconds: then `1:02` is not an hour.
-    minutes_first: bool,
 }
 
 impl IntervalFields {
     /// All fields.
-    pub const ALL: IntervalFields = IntervalFields { last: 5, minutes_first: false };
+    pub const ALL: IntervalFields = IntervalFields { first: 0, last: 5 };
     /// `MINUTE TO SECOND`.
-    pub const MINUTE_TO_SECOND: IntervalFields = IntervalFields { last: 5, minutes_first: true };
+    pub const MINUTE_TO_SECOND: IntervalFields = IntervalFields { first: 4, last: 5 };
 
     const NAMES: [&str; 6] = ["year", "month", "day", "hour", "minute", "second"];
+    /// The bit that PostgreSQL has for each, in a type's modifier.
+    const BITS: [u16; 6] = [2, 1, 3, 10, 11, 12];
+    /// The bits of all fields.
+    const ALL_BITS: u16 = 0x7fff;
 
     /// The fields `first TO last`, or `first` alone; names in lower case. `None` if SQL has no such
     /// interval.
@@ -33,8 +42,43 @@ impl IntervalFields {
         let to = last.map_or(Some(from), place)?;
         // Months have no fixed length in days, so no interval reaches across.
         let known = last.is_none() || (from < to && (from < 2) == (to < 2));
-        let minutes_first = first == "minute" && last.is_some();
-        known.then(|| IntervalFields { last: u8::try_from(to).expect("six names"), minutes_first })
+        let place = |at: usize| u8::try_from(at).expect("six names");
+        known.then(|| IntervalFields { first: place(from), last: place(to) })
+    }
+
+    /// The fields that a text names: `day to second`, `year`.
+    #[must_use]
+    pub fn read(text: &str) -> Option<IntervalFields> {
+        match text.split_once(" to ") {
+            Some((first, last)) => IntervalFields::named(first, Some(last)),
+            None => IntervalFields::named(text, None),
+        }
+    }
+
+    /// Whether there are seconds among them.
+    #[must_use]
+    pub const fn has_seconds(self) -> bool {
+        self.last == 5
+    }
+
+    /// PostgreSQL's bits for the fields.
+    pub(crate) fn mask(self) -> u16 {
+        if self == IntervalFields::ALL {
+            return IntervalFields::ALL_BITS;
+        }
+        let bits = &IntervalFields::BITS[usize::from(self.first)..=usize::from(self.last)];
+        bits.iter().fold(0, |mask, bit| mask | 1 << bit)
+    }
+
+    /// The fields with these bits; `None` if SQL has no such interval.
+    pub(crate) fn from_mask(mask: u16) -> Option<IntervalFields> {
+        let names = IntervalFields::NAMES;
+        let alone = names.iter().map(|name| IntervalFields::named(name, None));
+        let pairs = names
+            .iter()
+            .flat_map(|first| names.iter().map(|last| IntervalFields::named(first, Some(*last))));
+        let all = std::iter::once(Some(IntervalFields::ALL));
+        alone.chain(pairs).chain(all).flatten().find(|fields| fields.mask() == mask)
     }
 
     /// What a number without a unit counts.
@@ -73,5 +117,13 @@ impl IntervalFields {
         let half = if value.micros >= 0 { unit / 2 } else { -(unit / 2) };
         let micros = value.micros.checked_add(half).ok_or_else(out_of_range)?;
         Ok(Interval { micros: micros - micros % unit, ..value })
+    }
+}
+
+impl fmt::Display for IntervalFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |place: u8| IntervalFields::NAMES[usize::from(place)];
+        f.write_str(name(self.first))?;
+        if self.first == self.last { Ok(()) } else { write!(f, " to {}", name(self.last)) }
     }
 }

@@ -6,6 +6,7 @@ use sql::{Execution, Session, SessionOptions};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use super::literal;
 use crate::support::World;
 
 /// The outcome of a statement.
@@ -87,6 +88,10 @@ pub struct Both {
     real_time: Runtime,
     session: Session,
     client: Client,
+    /// Statements prepared so far.
+    prepared: usize,
+    /// Those that are to be forgotten.
+    named: Vec<String>,
 }
 
 fn session() -> Session {
@@ -110,7 +115,7 @@ impl Both {
             client
         });
         let session = virtual_time.block_on(async { session() });
-        Both { virtual_time, real_time, session, client }
+        Both { virtual_time, real_time, session, client, prepared: 0, named: Vec::new() }
     }
 
     /// Drops all tables.
@@ -120,7 +125,7 @@ impl Both {
         let text = format!(
             "ROLLBACK; SET client_min_messages = error; SET timezone = 'UTC';
              DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema};
-             SET search_path = {schema}"
+             SET search_path = {schema}; SET plan_cache_mode = force_generic_plan"
         );
         self.real_time.block_on(self.client.batch_execute(&text)).expect("a new schema");
     }
@@ -134,8 +139,39 @@ impl Both {
     /// Runs a statement on both: our answer, and PostgreSQL's.
     pub fn run(&mut self, sql: &str) -> (Answer, Answer) {
         let ours = self.virtual_time.block_on(ours(&mut self.session, sql));
-        let theirs = self.real_time.block_on(theirs(&self.client, sql));
-        (ours, theirs)
+        (ours, self.theirs(sql))
+    }
+
+    /// Runs a statement on PostgreSQL alone.
+    pub fn theirs(&mut self, sql: &str) -> Answer {
+        self.real_time.block_on(theirs(&self.client, sql))
+    }
+
+    /// Runs a statement on both, prepared, with its marked literals as parameters, of which
+    /// PostgreSQL's plan is to know nothing.
+    pub fn run_prepared(&mut self, text: &str) -> (Answer, Answer) {
+        self.prepared += 1;
+        let name = format!("p{}", self.prepared);
+        let (statement, values) = literal::parameters(text);
+        let prepare = format!("PREPARE {name} AS {statement}");
+        let execute = match values.as_slice() {
+            [] => format!("EXECUTE {name}"),
+            values => format!("EXECUTE {name}({})", values.join(", ")),
+        };
+        self.named.push(name);
+        let (ours, theirs) = self.run(&prepare);
+        match (&ours, &theirs) {
+            (Answer::Error { .. }, _) | (_, Answer::Error { .. }) => (ours, theirs),
+            _ => self.run(&execute),
+        }
+    }
+
+    /// Forgets what was prepared; outside of a transaction, as a failed one refuses it.
+    pub fn forget(&mut self) {
+        for name in std::mem::take(&mut self.named) {
+            // One of both may not have taken it.
+            self.run(&format!("DEALLOCATE {name}"));
+        }
     }
 }
 

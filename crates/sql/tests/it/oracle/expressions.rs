@@ -41,9 +41,11 @@ impl Scope<'_> {
             return self.common(kind, depth, random);
         }
         match kind {
+            _ if random.one_in(6) => self.cast(kind, depth, random),
             Kind::Small | Kind::Int | Kind::Big => self.integer(kind, depth, random),
             Kind::Numeric => self.numeric(depth, random),
-            Kind::Float => self.float(depth, random),
+            Kind::Decimal => self.decimal(depth, random),
+            Kind::Real | Kind::Float => self.float(kind, depth, random),
             Kind::Text => self.text(depth, random),
             Kind::Varchar | Kind::Char => {
                 let text = self.expr(Kind::Text, depth, random);
@@ -53,14 +55,20 @@ impl Scope<'_> {
             Kind::Date => self.date(depth, random),
             Kind::Stamp => self.stamp(depth, random),
             Kind::Span => self.span(depth, random),
-            Kind::Ints => self.ints(depth, random),
+            Kind::StampTz => self.stamp_with_zone(depth, random),
+            Kind::Bytes => self.bytes(depth, random),
+            Kind::Uuid => {
+                format!("md5({})::uuid", self.expr(Kind::Text, depth, random))
+            }
+            Kind::Ints => self.array(kind, Kind::Int, depth, random),
+            Kind::Texts => self.array(kind, Kind::Text, depth, random),
         }
     }
 
     /// Forms that any kind has.
     fn common(&self, kind: Kind, depth: usize, random: &mut Random) -> String {
         let part = |random: &mut Random| self.expr(kind, depth, random);
-        match random.below(5) {
+        match random.below(6) {
             0 => {
                 let (one, other) = (part(random), part(random));
                 let when = self.condition(depth, random);
@@ -78,6 +86,12 @@ impl Scope<'_> {
                 let (one, other) = (part(random), part(random));
                 let which = random.pick(&["greatest", "least"]);
                 format!("{which}({one}, {other})")
+            }
+            4 => {
+                let (one, other) = (part(random), part(random));
+                let of = random.pick(&[Kind::Int, Kind::Text, Kind::Date, Kind::Bool]);
+                let value = |random: &mut Random| self.expr(of, depth, random);
+                format!("CASE {} WHEN {} THEN {one} ELSE {other} END", value(random), value(random))
             }
             _ => {
                 let Some(subquery) = self.scalar_subquery(kind, random) else {
@@ -109,7 +123,7 @@ impl Scope<'_> {
         };
         // Small results, so that they fit the narrowest type.
         let narrow = |text: String| cast(format!("({text}) % 100"));
-        match random.below(if self.tame { 12 } else { 17 }) {
+        match random.below(if self.tame { 17 } else { 23 }) {
             0 => narrow(format!("{} + {}", int(random), int(random))),
             1 => narrow(format!("{} - {}", int(random), int(random))),
             2 => narrow(format!(
@@ -130,10 +144,32 @@ impl Scope<'_> {
             9 => narrow(format!("round({})::int", self.expr(Kind::Numeric, depth, random))),
             10 => cast(format!("cardinality({})", self.expr(Kind::Ints, depth, random))),
             11 => cast(format!("strpos({}, 'a')", self.expr(Kind::Text, depth, random))),
-            12 => cast(format!("{} / {}", int(random), int(random))),
-            13 => cast(format!("{} * 2000000000", int(random))),
-            14 => cast(format!("({})::int", self.expr(Kind::Text, depth, random))),
-            15 => cast(format!("{} % {}", int(random), int(random))),
+            12 => cast(format!("ascii({})", self.expr(Kind::Text, depth, random))),
+            13 => cast(format!("mod({}, 7)", int(random))),
+            14 => {
+                let part = random.pick(&["hour", "minute", "year", "doy", "week", "isodow"]);
+                let kind = random.pick(&[Kind::Stamp, Kind::StampTz]);
+                narrow(format!("extract({part} FROM {})::int", self.expr(kind, depth, random)))
+            }
+            15 => {
+                let part = random.pick(&["hour", "day", "month", "year", "epoch"]);
+                let span = self.expr(Kind::Span, depth, random);
+                narrow(format!("(extract({part} FROM {span}) % 1000)::int"))
+            }
+            16 => {
+                let which = random.pick(&["octet_length", "bit_length", "char_length"]);
+                let kind = random.pick(&[Kind::Text, Kind::Varchar]);
+                cast(format!("{which}({})", self.expr(kind, depth, random)))
+            }
+            17 => cast(format!("{} / {}", int(random), int(random))),
+            18 => cast(format!("{} * 2000000000", int(random))),
+            19 => cast(format!("({})::int", self.expr(Kind::Text, depth, random))),
+            20 => cast(format!("{} % {}", int(random), int(random))),
+            21 => cast(format!(
+                "array_position({}, {})",
+                self.expr(Kind::Ints, depth, random),
+                int(random)
+            )),
             _ => cast(format!("({})[{}]", self.expr(Kind::Ints, depth, random), int(random))),
         }
     }
@@ -165,20 +201,47 @@ impl Scope<'_> {
         }
     }
 
-    fn float(&self, depth: usize, random: &mut Random) -> String {
-        let part = |random: &mut Random| self.expr(Kind::Float, depth, random);
+    fn float(&self, kind: Kind, depth: usize, random: &mut Random) -> String {
+        let part = |random: &mut Random| self.expr(kind, depth, random);
         match random.below(5) {
             0 => format!("({} + {})", part(random), part(random)),
             1 => format!("({} - {})", part(random), part(random)),
-            2 => format!("({} * 0.5)", part(random)),
-            3 => format!("{}({})", random.pick(&["abs", "floor", "ceil", "round"]), part(random)),
-            _ => format!("({})::float8", self.expr(Kind::Int, depth, random)),
+            2 => format!("({} * 0.5::{})", part(random), kind.sql()),
+            3 => {
+                let which = random.pick(&["abs", "floor", "ceil", "round", "sign", "trunc"]);
+                format!("{which}({})::{}", part(random), kind.sql())
+            }
+            _ => format!("({})::{}", self.expr(Kind::Int, depth, random), kind.sql()),
         }
+    }
+
+    /// Numbers whose digits behind the point are the operators' to choose.
+    fn decimal(&self, depth: usize, random: &mut Random) -> String {
+        let part = |random: &mut Random| self.expr(Kind::Decimal, depth, random);
+        let inner = match random.below(if self.tame { 9 } else { 13 }) {
+            0 => format!("{} {} {}", part(random), random.pick(&["+", "-"]), part(random)),
+            1 => format!("{} * {}", part(random), part(random)),
+            2 => format!("{} / nullif({}, 0)", part(random), part(random)),
+            3 => format!("{} % 7.25", part(random)),
+            4 => format!("sqrt(abs({}))", part(random)),
+            5 => format!("ln(abs({}) + 1)", part(random)),
+            6 => format!("exp({} % 10)", part(random)),
+            7 => format!("power(abs({} % 50) + 1, {} % 5)", part(random), part(random)),
+            8 => {
+                let which = random.pick(&["round", "trunc"]);
+                format!("{which}({}, {})", part(random), random.range(-2, 4))
+            }
+            9 => format!("{} / {}", part(random), part(random)),
+            10 => format!("({})::numeric", self.expr(Kind::Text, depth, random)),
+            11 => format!("log({})", part(random)),
+            _ => format!("power({}, {})", part(random), part(random)),
+        };
+        format!("(({inner}) % 1000000)")
     }
 
     fn text(&self, depth: usize, random: &mut Random) -> String {
         let part = |random: &mut Random| self.expr(Kind::Text, depth, random);
-        match random.below(20) {
+        match random.below(25) {
             0 | 1 => format!("({} || {})", part(random), part(random)),
             2 => format!(
                 "{}({})",
@@ -215,119 +278,94 @@ impl Scope<'_> {
                 self.expr(Kind::Bool, depth, random)
             ),
             11 => format!("split_part({}, ' ', {})", part(random), random.pick(&[1, 2, -1])),
-            12 => format!(
-                "to_char({}, {})",
-                self.expr(Kind::Numeric, depth, random),
-                random.pick(&["'999.99'", "'FM90.0'", "'S09'"])
-            ),
-            13 => format!(
-                "to_char({}, {})",
-                self.expr(Kind::Stamp, depth, random),
-                random.pick(&["'YYYY-MM-DD'", "'HH12:MI AM'", "'FMMonth FMDD'"])
-            ),
+            12 | 13 => self.to_char(depth, random),
             14 => {
                 let kind = random.pick(&Kind::ALL);
                 format!("({})::text", self.expr(kind, depth, random))
             }
             15 => format!("array_to_string({}, ',', '*')", self.expr(Kind::Ints, depth, random)),
             16 => format!("translate({}, 'ab', 'xy')", part(random)),
-            17 => format!("regexp_replace({}, '[a-z]', '<\\&>')", part(random)),
-            18 => format!("quote_literal({})", part(random)),
+            17 | 19 | 20 => self.by_pattern(depth, random),
+            18 => format!("{}({})", random.pick(&["quote_literal", "quote_ident"]), part(random)),
+            21 => {
+                let form = random.pick(&["'hex'", "'base64'", "'escape'"]);
+                format!("encode({}, {form})", self.expr(Kind::Bytes, depth, random))
+            }
+            22 => {
+                let side = random.pick(&["BOTH", "LEADING", "TRAILING"]);
+                format!(
+                    "trim({side} {} FROM {})",
+                    random.pick(&["'a'", "' '", "'ab'"]),
+                    part(random)
+                )
+            }
+            23 => format!(
+                "to_hex({})",
+                self.expr(random.pick(&[Kind::Int, Kind::Big]), depth, random)
+            ),
             _ => format!("({} || {})", part(random), self.expr(Kind::Char, depth, random)),
         }
     }
 
-    fn condition(&self, depth: usize, random: &mut Random) -> String {
-        let part = |random: &mut Random| self.expr(Kind::Bool, depth, random);
-        let kind = random.pick(&Kind::ALL);
-        let of = |kind: Kind, random: &mut Random| self.expr(kind, depth, random);
-        match random.below(16) {
-            0 => format!("({} AND {})", part(random), part(random)),
-            1 => format!("({} OR {})", part(random), part(random)),
-            2 => format!("(NOT {})", part(random)),
-            3 => format!("({} IS {}NULL)", of(kind, random), random.pick(&["", "NOT "])),
-            4 => format!(
-                "({} IN ({}, {}, NULL))",
-                of(kind, random),
-                of(kind, random),
-                kind.literal(random)
-            ),
-            5 => format!(
-                "({} {}BETWEEN {} AND {})",
-                of(kind, random),
-                random.pick(&["", "NOT "]),
-                of(kind, random),
-                of(kind, random)
-            ),
-            6 => format!(
-                "({} {} {})",
-                of(random.pick(&[Kind::Text, Kind::Varchar, Kind::Char]), random),
-                random.pick(&["LIKE", "NOT LIKE", "ILIKE"]),
-                random.pick(&["'a%'", "'%b'", "'_'", "'%'", "''", "'a_%'", "'ab '"])
-            ),
-            7 => format!(
-                "({} {} {})",
-                of(random.pick(&[Kind::Text, Kind::Char]), random),
-                random.pick(&["~", "!~", "~*"]),
-                random.pick(&["'^a'", "'b$'", "'[a-c]+'", "' '", "'^$'"])
-            ),
-            8 => format!(
-                "({} IS {}DISTINCT FROM {})",
-                of(kind, random),
-                random.pick(&["", "NOT "]),
-                of(kind, random)
-            ),
-            9 => format!(
-                "({} IS {}{})",
-                part(random),
-                random.pick(&["", "NOT "]),
-                random.pick(&["TRUE", "FALSE", "UNKNOWN"])
-            ),
-            10 => format!("({} = ANY ({}))", of(Kind::Int, random), of(Kind::Ints, random)),
-            11 => self.subquery_condition(depth, random),
-            12 => {
-                let pair = random.pick(&[
-                    (Kind::Int, Kind::Numeric),
-                    (Kind::Int, Kind::Float),
-                    (Kind::Small, Kind::Big),
-                    (Kind::Date, Kind::Stamp),
-                    (Kind::Text, Kind::Char),
-                    (Kind::Varchar, Kind::Text),
-                ]);
-                let op = random.pick(&["=", "<", ">=", "<>"]);
-                format!("({} {op} {})", of(pair.0, random), of(pair.1, random))
+    /// What regular expressions find and put in its place.
+    fn by_pattern(&self, depth: usize, random: &mut Random) -> String {
+        let text = self.expr(Kind::Text, depth, random);
+        match random.below(3) {
+            0 => format!("regexp_replace({text}, '[a-z]', '<\\&>')"),
+            1 => {
+                let pattern = random.pick(&["'b|a'", "'[a-z]+'", "'(.)(.)'", r"'\s'"]);
+                let with = random.pick(&["'-'", r"'<\1>'", "''"]);
+                let flags = random.pick(&["''", "'g'", "'gi'", "'i'"]);
+                format!("regexp_replace({text}, {pattern}, {with}, {flags})")
             }
             _ => {
-                let op = random.pick(&["=", "=", "<", "<=", ">", ">=", "<>"]);
-                format!("({} {op} {})", of(kind, random), of(kind, random))
+                let pattern = random.pick(&["'a.'", "'b(.)'", "'^[^a]+'"]);
+                format!("substring({text} FROM {pattern})")
             }
         }
     }
 
-    fn subquery_condition(&self, depth: usize, random: &mut Random) -> String {
-        if self.tables.is_empty() {
-            return self.expr(Kind::Bool, depth, random);
-        }
-        let (table, columns) = &self.tables[random.below(self.tables.len())];
-        let (column, kind) = &columns[random.below(columns.len())];
-        let value = self.expr(*kind, depth, random);
-        match random.below(4) {
-            0 => format!("({value} IN (SELECT {column} FROM {table}))"),
-            1 => format!(
-                "({value} NOT IN (SELECT {column} FROM {table} WHERE {column} IS NOT NULL))"
+    fn to_char(&self, depth: usize, random: &mut Random) -> String {
+        let of = |kind: Kind, random: &mut Random| self.expr(kind, depth, random);
+        let (value, template) = match random.below(6) {
+            0 => {
+                let kind = random.pick(&[Kind::Numeric, Kind::Decimal, Kind::Float]);
+                (
+                    of(kind, random),
+                    random.pick(&["'999.99'", "'FM90.0'", "'S09'", "'9,999,990.000'"]),
+                )
+            }
+            1 => {
+                let kind = random.pick(&[Kind::Int, Kind::Big]);
+                let templates = ["'999'", "'FM000MI'", "'RN'", "'99th'", "'PL9'", "'9.9EEEE'"];
+                (of(kind, random), random.pick(&templates))
+            }
+            2 => (
+                of(Kind::Span, random),
+                random.pick(&["'HH24:MI:SS'", "'YYYY-MM-DD'", "'DD HH12'", "'FMDDD MS'"]),
             ),
-            2 => {
-                format!("EXISTS (SELECT 1 FROM {table} WHERE {column} = {})", kind.literal(random))
-            }
-            _ => {
-                let quantifier = random.pick(&["= ANY", "<> ALL", "> ALL", "<= ANY"]);
-                format!("({value} {quantifier} (SELECT {column} FROM {table}))")
-            }
-        }
+            3 => (
+                of(Kind::StampTz, random),
+                random.pick(&["'YYYY-MM-DD HH24:MI:SS TZH'", "'IYYY-IW-ID'", "'J Q'"]),
+            ),
+            _ => (
+                of(Kind::Stamp, random),
+                random.pick(&[
+                    "'YYYY-MM-DD'",
+                    "'HH12:MI AM'",
+                    "'FMMonth FMDD'",
+                    "'Dy, DD Mon YY'",
+                    "'FMDay ddth \"of\" rm'",
+                    "'SSSS.MS US'",
+                    "'CC BC WW W'",
+                ]),
+            ),
+        };
+        format!("to_char({value}, {template})")
     }
 
     fn date(&self, depth: usize, random: &mut Random) -> String {
-        match random.below(4) {
+        match random.below(6) {
             0 => {
                 let days = self.expr(Kind::Int, depth, random);
                 format!("({} + {days} % 400)", self.expr(Kind::Date, depth, random))
@@ -337,13 +375,18 @@ impl Scope<'_> {
                 "date_trunc('month', {}::timestamp)::date",
                 self.expr(Kind::Date, depth, random)
             ),
+            3 => format!("({})::date", self.expr(Kind::StampTz, depth, random)),
+            _ if !self.tame && random.one_in(3) => {
+                let int = |random: &mut Random| self.expr(Kind::Int, depth, random);
+                format!("make_date({} + 2000, {}, {})", int(random), int(random), int(random))
+            }
             _ if !self.tame => format!("({})::date", self.expr(Kind::Text, depth, random)),
             _ => format!("({} - 1)", self.expr(Kind::Date, depth, random)),
         }
     }
 
     fn stamp(&self, depth: usize, random: &mut Random) -> String {
-        match random.below(4) {
+        match random.below(5) {
             0 => format!(
                 "({} + {})",
                 self.expr(Kind::Stamp, depth, random),
@@ -359,12 +402,39 @@ impl Scope<'_> {
                 random.pick(&["hour", "day", "week", "month", "quarter", "year", "century"]),
                 self.expr(Kind::Stamp, depth, random)
             ),
+            3 => format!(
+                "({} AT TIME ZONE {})",
+                self.expr(Kind::StampTz, depth, random),
+                zone(random)
+            ),
             _ => format!("({})::timestamp", self.expr(Kind::Date, depth, random)),
         }
     }
 
-    fn span(&self, depth: usize, random: &mut Random) -> String {
+    fn stamp_with_zone(&self, depth: usize, random: &mut Random) -> String {
         match random.below(5) {
+            0 => format!(
+                "({} {} {})",
+                self.expr(Kind::StampTz, depth, random),
+                random.pick(&["+", "-"]),
+                self.expr(Kind::Span, 0, random)
+            ),
+            1 => {
+                format!("({} AT TIME ZONE {})", self.expr(Kind::Stamp, depth, random), zone(random))
+            }
+            2 => format!(
+                "date_trunc({}, {}, {})",
+                random.pick(&["'day'", "'hour'", "'week'", "'year'"]),
+                self.expr(Kind::StampTz, depth, random),
+                zone(random)
+            ),
+            3 => format!("to_timestamp({})", self.expr(Kind::Float, depth, random)),
+            _ => format!("({})::timestamptz", self.expr(Kind::Date, depth, random)),
+        }
+    }
+
+    fn span(&self, depth: usize, random: &mut Random) -> String {
+        match random.below(7) {
             0 => format!(
                 "({} - {})",
                 self.expr(Kind::Stamp, depth, random),
@@ -385,21 +455,43 @@ impl Scope<'_> {
                 self.expr(Kind::Stamp, depth, random),
                 self.expr(Kind::Stamp, depth, random)
             ),
-            _ => format!("justify_hours({})", self.expr(Kind::Span, 0, random)),
+            4 => format!("(-{})", self.expr(Kind::Span, depth, random)),
+            5 => format!("date_trunc('hour', {})", self.expr(Kind::Span, depth, random)),
+            _ => {
+                let which = random.pick(&["justify_hours", "justify_interval"]);
+                format!("{which}({})", self.expr(Kind::Span, 0, random))
+            }
         }
     }
 
-    fn ints(&self, depth: usize, random: &mut Random) -> String {
-        let int = |random: &mut Random| self.expr(Kind::Int, depth, random);
-        match random.below(4) {
-            0 => format!("ARRAY[{}, {}]", int(random), int(random)),
-            1 => format!("({} || {})", self.expr(Kind::Ints, depth, random), int(random)),
-            2 => format!(
-                "({} || {})",
-                self.expr(Kind::Ints, depth, random),
-                self.expr(Kind::Ints, depth, random)
+    fn bytes(&self, depth: usize, random: &mut Random) -> String {
+        let part = |random: &mut Random| self.expr(Kind::Bytes, depth, random);
+        match random.below(if self.tame { 3 } else { 5 }) {
+            0 => format!("({} || {})", part(random), part(random)),
+            1 => format!("decode(md5({}), 'hex')", self.expr(Kind::Text, depth, random)),
+            2 => format!("substr({}, {})", part(random), random.range(0, 2)),
+            3 => format!("({})::bytea", self.expr(Kind::Text, depth, random)),
+            _ => format!(
+                "decode({}, {})",
+                self.expr(Kind::Text, depth, random),
+                random.pick(&["'hex'", "'base64'", "'escape'"])
             ),
-            _ => format!("({} || {})", int(random), self.expr(Kind::Ints, depth, random)),
         }
     }
+
+    fn array(&self, kind: Kind, element: Kind, depth: usize, random: &mut Random) -> String {
+        let one = |random: &mut Random| self.expr(element, depth, random);
+        let array = |random: &mut Random| self.expr(kind, depth, random);
+        match random.below(5) {
+            0 => format!("ARRAY[{}, {}]", one(random), one(random)),
+            1 => format!("({} || {})", array(random), one(random)),
+            2 => format!("({} || {})", array(random), array(random)),
+            3 => format!("ARRAY[{}]::{}", one(random), kind.sql()),
+            _ => format!("({} || {})", one(random), array(random)),
+        }
+    }
+}
+
+fn zone(random: &mut Random) -> &'static str {
+    random.pick(&["'UTC'", "'Europe/Berlin'", "'America/New_York'", "'Asia/Kolkata'", "'+03'"])
 }

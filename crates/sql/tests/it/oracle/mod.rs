@@ -1,25 +1,33 @@
 //! Random statements, ours against PostgreSQL's: schemas, rows, queries, expressions and writes over
 //! unique keys are drawn from a seed, and both must agree on rows (in any order, unless one is asked
-//! for), types and names of columns, command tags and SQLSTATEs; after each write, on the table.
+//! for), types and names of columns, command tags and SQLSTATEs; after each write, on the table. One
+//! statement of four is prepared first, with its literals as parameters ([`literal`]).
 //!
 //! A *world* is a few tables and the statements run on them; it is drawn from a seed of its own, so
 //! a failure tells one seed that shows it again: `MERIDIAN_SEED=17 cargo test -p sql --test it
-//! oracle`. `MERIDIAN_LONG=1` runs 20,000 statements. PostgreSQL 15 is started by the test
-//! ([`server`]). What differs on purpose is listed in [`explained`], with its reason; a long run
-//! demands that each still occurs.
+//! oracle`. `MERIDIAN_LONG=1` runs 20,000 statements, `MERIDIAN_FIRST_SEED=1001` those of other
+//! seeds. PostgreSQL 15 is started by the test ([`server`]). What differs on purpose is told by
+//! [`excuses`], each with its proof; how often each was needed is printed, no more than
+//! [`MAX_EXCUSED`] may be, and a long run demands that each still occurs.
 
 mod answers;
+mod casts;
+mod conditions;
+mod excuses;
 mod expressions;
+mod literal;
 mod queries;
 #[path = "../../../../expr/tests/oracle/random.rs"]
 mod random;
 mod schema;
 mod server;
+mod sources;
 mod writes;
 
 use std::{collections::BTreeMap, env};
 
 use answers::{Answer, Both};
+use excuses::{Case, REASONS, Reason};
 use queries::Query;
 use random::Random;
 use schema::Table;
@@ -36,47 +44,8 @@ const STATEMENTS: usize = 100;
 const SEED: u64 = 1;
 /// So many differences are enough to stop.
 const MAX_DIFFERENCES: usize = 12;
-
-/// Why the answers to a statement may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reason {
-    /// PostgreSQL looks at each row of an UPDATE as it is written, and refuses a key that another
-    /// row is only about to leave; we judge the statement's end.
-    KeysAtTheEnd,
-    /// Of several things that are wrong, each database tells the one it meets first. PostgreSQL
-    /// computes constants before anything else, and looks at a row's columns and keys before it
-    /// takes the next row.
-    WhichOfSeveralErrors,
-    /// What is not built says so by its name: see [`NOT_BUILT`].
-    NotBuilt,
-}
-
-/// All reasons, each of which a long run must meet.
-const REASONS: [Reason; 3] = [Reason::KeysAtTheEnd, Reason::WhichOfSeveralErrors, Reason::NotBuilt];
-
-/// How messages begin that name what the generator uses and Meridian has not.
-const NOT_BUILT: [&str; 2] = ["ORDER BY in array_agg", "IN over "];
-
-fn explained(write: Option<&Write>, ours: &Answer, theirs: &Answer) -> Option<Reason> {
-    if let Answer::Error { state, message } = ours
-        && state == "0A000"
-        && NOT_BUILT.iter().any(|start| message.starts_with(start))
-    {
-        return Some(Reason::NotBuilt);
-    }
-    match (ours, theirs) {
-        (Answer::Error { state: ours, .. }, Answer::Error { state: theirs, .. }) => {
-            // Errors of values, of keys, and of rows touched twice.
-            let of_data = |state: &str| matches!(&state[..2], "21" | "22" | "23");
-            (of_data(ours) && of_data(theirs)).then_some(Reason::WhichOfSeveralErrors)
-        }
-        (Answer::Rows { .. } | Answer::Done { .. }, Answer::Error { state, .. }) => {
-            let moves = write.is_some_and(|write| write.moves_keys);
-            (moves && state == "23505").then_some(Reason::KeysAtTheEnd)
-        }
-        _ => None,
-    }
-}
+/// Of so many statements one may be excused.
+const MAX_EXCUSED: usize = 40;
 
 /// A run of worlds.
 struct Run {
@@ -84,22 +53,49 @@ struct Run {
     differences: Vec<String>,
     reasons: BTreeMap<Reason, usize>,
     statements: usize,
+    /// How many of them both refused, by SQLSTATE.
+    refused: BTreeMap<String, usize>,
+}
+
+/// How a statement is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As it reads.
+    Plain,
+    /// With its literals as parameters.
+    Prepared,
+}
+
+impl Way {
+    fn random(random: &mut Random) -> Way {
+        if random.one_in(4) { Way::Prepared } else { Way::Plain }
+    }
 }
 
 impl Run {
+    fn new(url: &str) -> Run {
+        Run {
+            both: Both::connect(url),
+            differences: Vec::new(),
+            reasons: BTreeMap::new(),
+            statements: 0,
+            refused: BTreeMap::new(),
+        }
+    }
+
     /// Tables, rows, and statements on them.
     fn world(&mut self, seed: u64) {
         self.both.fresh(seed);
         let mut random = Random::new(seed);
         let tables: Vec<Table> =
             ["t", "u", "v"].iter().map(|name| Table::random(name, &mut random)).collect();
-        for table in &tables {
+        for (at, table) in tables.iter().enumerate() {
             for create in table.create(&mut random) {
-                self.judge(seed, &create, false, None);
+                self.query(seed, &Query::of_text(create), Way::Plain);
             }
             for _ in 0..10 {
-                let row = table.row(&mut random);
-                self.judge(seed, &format!("INSERT INTO {} VALUES {row}", table.name), false, None);
+                let write = Write::of_row(at, &table.name, table.row(&mut random));
+                self.write(seed, table, &write, Way::Plain);
             }
         }
         for _ in 0..STATEMENTS {
@@ -107,12 +103,13 @@ impl Run {
                 return;
             }
             self.statements += 1;
+            let way = Way::random(&mut random);
             match random.below(10) {
-                0..=1 => self.query(seed, &Query::of_values(&mut random)),
-                2..=5 => self.query(seed, &Query::random(&tables, &mut random)),
+                0..=1 => self.query(seed, &Query::of_values(&mut random), way),
+                2..=5 => self.query(seed, &Query::random(&tables, &mut random), way),
                 _ => {
                     let write = writes::random(&tables, &mut random);
-                    self.write(seed, &tables, &write);
+                    self.write(seed, &tables[write.table], &write, way);
                 }
             }
         }
@@ -121,19 +118,27 @@ impl Run {
         }
     }
 
-    /// Whether both agree, or differ for a known reason. If not, it is noted.
-    fn judge(&mut self, seed: u64, sql: &str, ordered: bool, write: Option<&Write>) -> bool {
-        let (ours, theirs) = self.both.run(sql);
-        if ours.agrees(&theirs, ordered) {
-            return true;
+    fn run(&mut self, text: &str, way: Way) -> (Answer, Answer) {
+        match way {
+            Way::Plain => self.both.run(&literal::plain(text)),
+            Way::Prepared => self.both.run_prepared(text),
         }
-        match explained(write, &ours, &theirs) {
-            Some(reason) => *self.reasons.entry(reason).or_default() += 1,
-            None => {
-                self.note(format!("seed {seed}: {sql}\n  PostgreSQL {theirs}\n  Meridian   {ours}"))
-            }
+    }
+
+    /// Counts what both refused.
+    fn agreed(&mut self, answer: &Answer) {
+        if let Answer::Error { state, .. } = answer {
+            *self.refused.entry(state.clone()).or_default() += 1;
         }
-        false
+    }
+
+    /// Counts the reason of a difference; `false`: there is none.
+    fn excused(&mut self, case: &Case<'_>) -> bool {
+        let reason = excuses::explained(&mut self.both, case);
+        if let Some(reason) = reason {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+        reason.is_some()
     }
 
     /// A difference: printed at once too, as a long run takes minutes.
@@ -142,33 +147,36 @@ impl Run {
         self.differences.push(difference);
     }
 
-    fn query(&mut self, seed: u64, query: &Query) {
-        let before = self.differences.len();
-        self.judge(seed, &query.text(), query.is_ordered(), None);
-        if self.differences.len() == before {
+    fn query(&mut self, seed: u64, query: &Query, way: Way) {
+        let (text, ordered) = (query.text(), query.is_ordered());
+        let (ours, theirs) = self.run(&text, way);
+        self.both.forget();
+        if ours.agrees(&theirs, ordered) {
+            self.agreed(&ours);
             return;
         }
-        let smallest = self.smallest(query);
-        if smallest.text() != query.text() {
-            let (ours, theirs) = self.both.run(&smallest.text());
-            self.differences.pop();
-            self.note(format!(
-                "seed {seed}: {}\n  PostgreSQL {theirs}\n  Meridian   {ours}\n  made smaller from: {}",
-                smallest.text(),
-                query.text()
-            ));
+        let case = Case { text: &text, ordered, write: None, ours: &ours, theirs: &theirs };
+        if self.excused(&case) {
+            return;
         }
+        let smallest = self.smallest(query, way, (ours.kind(), theirs.kind()));
+        let (ours, theirs) = self.run(&smallest.text(), way);
+        self.both.forget();
+        self.note(format!(
+            "seed {seed}: {}\n  PostgreSQL {theirs}\n  Meridian   {ours}\n  made smaller from: {}",
+            literal::plain(&smallest.text()),
+            literal::plain(&text)
+        ));
     }
 
-    /// The query with as few clauses as still show a difference.
-    fn smallest(&mut self, query: &Query) -> Query {
-        let (ours, theirs) = self.both.run(&query.text());
-        let kinds = (ours.kind().to_owned(), theirs.kind().to_owned());
+    /// The query with as few clauses as still show a difference of these kinds.
+    fn smallest(&mut self, query: &Query, way: Way, kinds: (&str, &str)) -> Query {
         let mut smallest = query.clone();
         'smaller: loop {
             for candidate in smallest.smaller() {
-                let (ours, theirs) = self.both.run(&candidate.text());
-                let same = (ours.kind(), theirs.kind()) == (&kinds.0, &kinds.1);
+                let (ours, theirs) = self.run(&candidate.text(), way);
+                self.both.forget();
+                let same = (ours.kind(), theirs.kind()) == kinds;
                 if same && !ours.agrees(&theirs, candidate.is_ordered()) {
                     smallest = candidate;
                     continue 'smaller;
@@ -179,51 +187,125 @@ impl Run {
     }
 
     /// Runs a write on both, and takes it back on both where they disagree.
-    fn write(&mut self, seed: u64, tables: &[Table], write: &Write) {
+    fn write(&mut self, seed: u64, table: &Table, write: &Write, way: Way) {
+        let text = write.text();
         self.both.run("BEGIN");
-        let agreed = self.judge(seed, &write.text, false, Some(write));
+        let (ours, theirs) = self.run(&text, way);
+        let agreed = ours.agrees(&theirs, false);
         self.both.run(if agreed { "COMMIT" } else { "ROLLBACK" });
-        let table = &tables[write.table].name;
-        let before = self.differences.len();
-        self.judge(seed, &format!("SELECT * FROM {table}"), false, None);
-        if self.differences.len() > before {
-            let last = self.differences.last_mut().expect("just added");
-            last.push_str(&format!("\n  after: {}", write.text));
+        self.both.forget();
+        if !agreed {
+            let write = Some((write, table));
+            let case = Case { text: &text, ordered: false, write, ours: &ours, theirs: &theirs };
+            if !self.excused(&case) {
+                let text = literal::plain(&text);
+                self.note(format!(
+                    "seed {seed}: {text}\n  PostgreSQL {theirs}\n  Meridian   {ours}"
+                ));
+            }
+            return;
+        }
+        self.agreed(&ours);
+        let (ours, theirs) = self.both.run(&format!("SELECT * FROM {}", table.name));
+        if !ours.agrees(&theirs, false) {
+            self.note(format!(
+                "seed {seed}: the table after {}\n  PostgreSQL {theirs}\n  Meridian   {ours}",
+                literal::plain(&text)
+            ));
             // From here on the tables differ anyhow.
-            self.both.run(&format!("DELETE FROM {table}"));
+            self.both.run(&format!("DELETE FROM {}", table.name));
         }
     }
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|number| number.parse().expect("a number"))
 }
 
 #[test]
 fn random_statements_have_postgresqls_answers() {
     let Some(server) = Server::start("statements") else { return };
-    let one = env::var("MERIDIAN_SEED").ok().map(|seed| seed.parse().expect("a number"));
+    let one = number("MERIDIAN_SEED");
     let long = env::var_os("MERIDIAN_LONG").is_some_and(|on| on == "1");
     let worlds = if long { LONG / STATEMENTS } else { SHORT / STATEMENTS };
+    let first = number("MERIDIAN_FIRST_SEED").unwrap_or(SEED);
     let seeds: Vec<u64> = match one {
         Some(seed) => vec![seed],
-        None => (SEED..).take(worlds).collect(),
+        None => (first..).take(worlds).collect(),
     };
-    let both = Both::connect(&server.url);
-    let mut run = Run { both, differences: Vec::new(), reasons: BTreeMap::new(), statements: 0 };
+    let mut run = Run::new(&server.url);
     for seed in seeds {
         run.world(seed);
         if run.differences.len() >= MAX_DIFFERENCES {
             break;
         }
     }
-    println!("{} statements; explained: {:?}", run.statements, run.reasons);
+    let Run { statements, refused, reasons, differences, .. } = run;
+    println!("{statements} statements; explained: {reasons:?}; refused by both: {refused:?}");
     assert!(
-        run.differences.is_empty(),
-        "{} differences in {} statements:\n\n{}",
-        run.differences.len(),
-        run.statements,
-        run.differences.join("\n\n")
+        differences.is_empty(),
+        "{} differences in {statements} statements:\n\n{}",
+        differences.len(),
+        differences.join("\n\n")
     );
+    if one.is_none() {
+        let excused: usize = reasons.values().sum();
+        assert!(excused * MAX_EXCUSED <= statements, "{excused} of {statements} are excused");
+    }
     if long && one.is_none() {
         for reason in REASONS {
-            assert!(run.reasons.contains_key(&reason), "{reason:?} does not occur any more");
+            assert!(reasons.contains_key(&reason), "{reason:?} does not occur any more");
         }
     }
+}
+
+/// Each excuse asks for its proof: what only looks like an excused difference is none.
+#[test]
+fn an_excuse_without_its_proof_is_none() {
+    let Some(server) = Server::start("excuses") else { return };
+    let mut both = Both::connect(&server.url);
+    both.fresh(0);
+    let mut random = Random::new(3);
+    let table = Table::of_ints("t");
+    for statement in table.create(&mut random) {
+        both.run(&statement);
+    }
+    both.run("INSERT INTO t VALUES (1, 10), (2, 20)");
+    let error = |state: &str| Answer::Error { state: state.to_owned(), message: String::new() };
+    let rows = |row: &str| Answer::Rows {
+        columns: vec!["case int4".to_owned()],
+        rows: vec![row.to_owned()],
+        count: 1,
+    };
+    let mut explained = |text: &str, write: Option<&Write>, ours: Answer| {
+        let theirs = both.theirs(&literal::plain(text));
+        let write = write.map(|write| (write, &table));
+        let case = Case { text, ordered: false, write, ours: &ours, theirs: &theirs };
+        excuses::explained(&mut both, &case)
+    };
+
+    let branch = "SELECT CASE WHEN now() IS NULL THEN ‹1¦int› / ‹0¦int› ELSE 7 END";
+    assert_eq!(explained(branch, None, rows("7")), Some(Reason::ConstantsAhead));
+    assert_eq!(explained(branch, None, rows("8")), None, "not our answer");
+    let reached = "SELECT CASE WHEN now() IS NULL THEN 7 ELSE ‹1¦int› / ‹0¦int› END";
+    assert_eq!(explained(reached, None, rows("7")), None, "the constant is reached");
+    let first =
+        "SELECT CASE WHEN now() IS NULL THEN ‹1¦int› / ‹0¦int› ELSE ‹'x'¦text›::text::int END";
+    assert_eq!(explained(first, None, error("22P02")), Some(Reason::ConstantsAhead));
+    assert_eq!(explained(first, None, error("22003")), None, "not our error");
+
+    let shift = Write::of_update("t", "c0 = 30 - c0", true);
+    let done = |count| Answer::Done { count };
+    assert_eq!(explained(&shift.text(), Some(&shift), done(2)), Some(Reason::KeysAtTheEnd));
+    assert_eq!(explained(&shift.text(), Some(&shift), done(1)), None, "not our answer");
+    let same = Write::of_update("t", "c0 = 5", true);
+    assert_eq!(explained(&same.text(), Some(&same), done(2)), None, "two rows with one key");
+
+    let two = Write::of_rows(0, "t", &["(1, 5)", "(3, (SELECT 'x'::text)::int)"]);
+    let both_fail = Some(Reason::WhichOfSeveralErrors);
+    assert_eq!(explained(&two.text(), Some(&two), error("22P02")), both_fail);
+    assert_eq!(explained(&two.text(), Some(&two), error("22012")), None, "nothing divides");
+    let one = Write::of_rows(0, "t", &["(1, 5)"]);
+    assert_eq!(explained(&one.text(), Some(&one), error("22P02")), None, "one thing is wrong");
+    assert_eq!(explained("SELECT 1", None, error("0A000")), None, "it names nothing");
 }

@@ -2,15 +2,20 @@
 
 use super::{
     expressions::Scope,
+    literal,
     random::Random,
     schema::{Kind, Table},
+    sources::{self, from},
 };
 
 /// A query by its clauses, so that it can be made smaller.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
+    /// The whole text, of what is no query.
+    text: Option<String>,
     with: Option<String>,
-    distinct: bool,
+    /// `DISTINCT`, `DISTINCT ON (1)`.
+    distinct: Option<&'static str>,
     items: Vec<String>,
     from: Option<String>,
     filter: Option<String>,
@@ -18,8 +23,8 @@ pub struct Query {
     having: Option<String>,
     /// An operator and the other query.
     set: Option<(&'static str, Box<Query>)>,
-    /// Sorted by all columns.
-    ordered: bool,
+    /// How each column is sorted; by all or by none.
+    order: Vec<&'static str>,
     tail: Option<String>,
 }
 
@@ -35,6 +40,11 @@ pub fn named(tables: &[Table]) -> Named {
 }
 
 impl Query {
+    /// Another statement.
+    pub fn of_text(text: String) -> Query {
+        Query { text: Some(text), ..Query::default() }
+    }
+
     /// `SELECT` of expressions without rows, which may fail.
     pub fn of_values(random: &mut Random) -> Query {
         let scope = Scope { columns: &[], tables: &[], tame: false };
@@ -58,23 +68,38 @@ impl Query {
             kinds
         };
         let plain = kinds.iter().all(|kind| kind.is_plain());
-        if plain && !grouped {
-            query.distinct = random.one_in(5);
+        if plain && !grouped && random.one_in(5) {
+            query.distinct = Some("DISTINCT");
         }
-        if plain && !query.distinct && random.one_in(6) {
+        if plain && query.distinct.is_none() && random.one_in(6) {
             query.combine(&kinds, tables, random);
         }
         if plain && random.one_in(2) {
-            query.ordered = true;
-            if random.one_in(2) {
-                let offset = if random.one_in(2) { " OFFSET 1" } else { "" };
-                query.tail = Some(format!("LIMIT {}{offset}", random.below(6)));
-            }
+            query.sort(kinds.len(), random);
         }
         if random.one_in(10) {
             query.with_derived(tables, random);
         }
         query
+    }
+
+    /// Sorts by all columns, so that there is one order, and perhaps takes some of the rows.
+    fn sort(&mut self, columns: usize, random: &mut Random) {
+        let ways = ["", "", " DESC", " ASC NULLS FIRST", " DESC NULLS LAST", " NULLS FIRST"];
+        self.order = (0..columns).map(|_| random.pick(&ways)).collect();
+        if self.distinct.is_some() && self.set.is_none() && random.one_in(2) {
+            self.distinct = Some("DISTINCT ON (1)");
+        }
+        let number = |random: &mut Random| literal::marked(random.pick(&["0", "1", "2", "5", "9"]));
+        self.tail = match random.below(10) {
+            0 | 1 => Some(format!("LIMIT {}", number(random))),
+            2 => Some(format!("LIMIT {} OFFSET {}", number(random), number(random))),
+            3 => Some(format!("OFFSET {}", number(random))),
+            4 => Some(format!("FETCH FIRST {} ROWS ONLY", random.below(4))),
+            5 => Some("OFFSET 1 ROW FETCH NEXT ROW ONLY".to_owned()),
+            6 => Some("LIMIT NULL OFFSET NULL".to_owned()),
+            _ => None,
+        };
     }
 
     /// Groups by plain columns, or makes one group of all rows.
@@ -100,7 +125,7 @@ impl Query {
             kinds.push(kind);
         }
         if random.one_in(4) {
-            self.having = Some(format!("count(*) {} 2", random.pick(&[">", "<", "=", "<>"])));
+            self.having = Some(having(scope, random));
         }
         kinds
     }
@@ -108,7 +133,7 @@ impl Query {
     /// Puts another query with columns of the same kinds beside this one.
     fn combine(&mut self, kinds: &[Kind], tables: &[Table], random: &mut Random) {
         let all = named(tables);
-        let (from, columns) = from(&tables[..1], random);
+        let (from, columns) = sources::from(&tables[..1], random);
         let scope = Scope { columns: &columns, tables: &all, tame: true };
         // The same column of both sides has the same type.
         let cast = |item: &String, kind: &Kind| format!("({item})::{}", kind.sql());
@@ -120,13 +145,19 @@ impl Query {
         self.set = Some((random.pick(&operators), Box::new(other)));
     }
 
-    /// Reads a table by way of a CTE.
+    /// Reads a table by way of a WITH that is asked for once or twice.
     fn with_derived(&mut self, tables: &[Table], random: &mut Random) {
         let table = &tables[random.below(tables.len())];
         let key = &table.columns[0].name;
         self.with =
             Some(format!("w AS (SELECT {key} AS k FROM {} WHERE {key} IS NOT NULL)", table.name));
-        let condition = "EXISTS (SELECT k FROM w)".to_owned();
+        let condition = random
+            .pick(&[
+                "EXISTS (SELECT k FROM w)",
+                "(SELECT count(*) FROM w AS x JOIN w AS y ON x.k = y.k) > 2",
+                "(SELECT max(k) FROM w) IN (SELECT k FROM w)",
+            ])
+            .to_owned();
         self.filter = Some(match self.filter.take() {
             Some(filter) => format!("{filter} AND {condition}"),
             None => condition,
@@ -135,10 +166,14 @@ impl Query {
 
     /// Whether the rows come in an order.
     pub const fn is_ordered(&self) -> bool {
-        self.ordered
+        !self.order.is_empty()
     }
 
+    /// The query, with marks.
     pub fn text(&self) -> String {
+        if let Some(text) = &self.text {
+            return text.clone();
+        }
         let mut out = String::new();
         if let Some(with) = &self.with {
             out.push_str(&format!("WITH {with} "));
@@ -147,8 +182,9 @@ impl Query {
         if let Some((operator, other)) = &self.set {
             out.push_str(&format!(" {operator} {}", other.core()));
         }
-        if self.ordered {
-            let places: Vec<String> = (1..=self.items.len()).map(|at| at.to_string()).collect();
+        if self.is_ordered() {
+            let places = self.order.iter().zip(1..).map(|(way, place)| format!("{place}{way}"));
+            let places: Vec<String> = places.collect();
             out.push_str(&format!(" ORDER BY {}", places.join(", ")));
         }
         if let Some(tail) = &self.tail {
@@ -158,7 +194,7 @@ impl Query {
     }
 
     fn core(&self) -> String {
-        let distinct = if self.distinct { "DISTINCT " } else { "" };
+        let distinct = self.distinct.map_or(String::new(), |distinct| format!("{distinct} "));
         let mut out = format!("SELECT {distinct}{}", self.items.join(", "));
         let mut clause = |word: &str, text: Option<&String>| {
             if let Some(text) = text {
@@ -188,16 +224,32 @@ impl Query {
         without(&|query| query.having = None);
         without(&|query| query.set = None);
         without(&|query| query.tail = None);
-        without(&|query| query.distinct = false);
-        without(&|query| (query.ordered, query.tail) = (false, None));
+        without(&|query| {
+            query.distinct = query.distinct.filter(|_| query.is_ordered()).map(|_| "DISTINCT");
+        });
+        without(&|query| query.distinct = None);
+        without(&|query| (query.order, query.tail) = (Vec::new(), None));
         if self.items.len() > 1 && self.set.is_none() {
             for at in self.group.len()..self.items.len() {
                 without(&|query| {
                     query.items.remove(at);
+                    if query.is_ordered() {
+                        query.order.remove(at);
+                    }
                 });
             }
         }
         out
+    }
+}
+
+/// A condition for groups.
+fn having(scope: &Scope<'_>, random: &mut Random) -> String {
+    let op = random.pick(&[">", "<", "=", "<>"]);
+    match random.below(3) {
+        0 => format!("count(*) {op} 2"),
+        1 => format!("sum({}) {op} 3", scope.expr(Kind::Int, 1, random)),
+        _ => format!("max({}) IS NOT NULL AND count(*) {op} 1", scope.expr(Kind::Text, 1, random)),
     }
 }
 
@@ -209,15 +261,19 @@ fn aggregate(scope: &Scope<'_>, random: &mut Random) -> (String, Kind) {
     };
     let distinct = if random.one_in(5) { "DISTINCT " } else { "" };
     let of = |kind: Kind, random: &mut Random| scope.expr(kind, 1, random);
-    let (call, kind) = match random.below(13) {
+    let (call, kind) = match random.below(17) {
         0 => ("count(*)".to_owned(), Kind::Big),
         1 => (format!("count({distinct}{})", of(random.pick(&Kind::PLAIN), random)), Kind::Big),
         2 => (format!("sum({distinct}{})", of(Kind::Int, random)), Kind::Big),
         3 => (format!("sum({})", of(Kind::Numeric, random)), Kind::Numeric),
         4 => (format!("avg({distinct}{})", of(Kind::Int, random)), Kind::Numeric),
-        5 => (format!("sum({})", of(Kind::Float, random)), Kind::Float),
+        5 => {
+            let which = random.pick(&["sum", "avg"]);
+            (format!("{which}({})", of(Kind::Float, random)), Kind::Float)
+        }
         6 => {
-            let kind = random.pick(&[Kind::Int, Kind::Text, Kind::Date, Kind::Stamp, Kind::Big]);
+            let kinds = [Kind::Int, Kind::Text, Kind::Date, Kind::Stamp, Kind::StampTz, Kind::Big];
+            let kind = random.pick(&kinds);
             (format!("{}({})", random.pick(&["min", "max"]), of(kind, random)), kind)
         }
         7 => {
@@ -226,13 +282,25 @@ fn aggregate(scope: &Scope<'_>, random: &mut Random) -> (String, Kind) {
         }
         // The order of rows is not the database's to choose: all are the same text here.
         8 => ("string_agg('x', ',')".to_owned(), Kind::Text),
-        9 if random.one_in(4) => {
+        9 => (format!("string_agg(DISTINCT {}, ',')", of(Kind::Text, random)), Kind::Text),
+        10 => (format!("array_agg(DISTINCT {})", of(Kind::Int, random)), Kind::Ints),
+        11 if random.one_in(4) => {
             let int = of(Kind::Int, random);
             (format!("array_agg({int} ORDER BY {int})"), Kind::Ints)
         }
-        9 | 10 => {
+        11 | 12 => {
+            let which = random.pick(&["regr_count", "regr_count", "regr_avgx", "regr_sxx"]);
             let pair = format!("{}, {}", of(Kind::Float, random), of(Kind::Float, random));
-            (format!("regr_count({pair})"), Kind::Big)
+            let kind = if which == "regr_count" { Kind::Big } else { Kind::Numeric };
+            (format!("{which}({pair})"), kind)
+        }
+        13 => {
+            let which = random.pick(&["sum", "avg", "min", "max"]);
+            (format!("{which}({})", of(Kind::Span, random)), Kind::Span)
+        }
+        14 => {
+            let which = random.pick(&["sum", "avg"]);
+            (format!("{which}({})", of(Kind::Decimal, random)), Kind::Decimal)
         }
         _ => {
             let which = random.pick(&["stddev", "variance", "var_pop", "stddev_pop"]);
@@ -241,62 +309,4 @@ fn aggregate(scope: &Scope<'_>, random: &mut Random) -> (String, Kind) {
         }
     };
     (format!("{call}{filter}"), kind)
-}
-
-/// A FROM clause and the columns it gives.
-fn from(tables: &[Table], random: &mut Random) -> (String, Vec<(String, Kind)>) {
-    let mut columns: Vec<(String, Kind)> = Vec::new();
-    let mut out = String::new();
-    for at in 0..=random.below(3) {
-        let table = &tables[random.below(tables.len())];
-        let alias = format!("a{at}");
-        let own: Vec<(String, Kind)> = table
-            .columns
-            .iter()
-            .map(|column| (format!("{alias}.{}", column.name), column.kind))
-            .collect();
-        let source = if random.one_in(5) {
-            let first = &table.columns[0].name;
-            format!("(SELECT * FROM {} WHERE {first} IS NOT NULL) AS {alias}", table.name)
-        } else {
-            format!("{} AS {alias}", table.name)
-        };
-        if at == 0 {
-            out.push_str(&source);
-        } else {
-            out.push_str(&join(&source, &columns, &own, random));
-        }
-        columns.extend(own);
-    }
-    (out, columns)
-}
-
-fn join(
-    source: &str,
-    left: &[(String, Kind)],
-    right: &[(String, Kind)],
-    random: &mut Random,
-) -> String {
-    let equalities: Vec<String> = left
-        .iter()
-        .flat_map(|(name, kind)| {
-            right
-                .iter()
-                .filter(move |(_, other)| other == kind && kind.is_keyable())
-                .map(move |(other, _)| format!("{name} = {other}"))
-        })
-        .collect();
-    if equalities.is_empty() || random.one_in(8) {
-        return format!(" CROSS JOIN {source}");
-    }
-    let at = random.below(equalities.len());
-    let mut condition = equalities[at].clone();
-    let kind = random.pick(&["JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
-    if kind != "FULL JOIN" && random.one_in(3) {
-        let both: Vec<(String, Kind)> = [left, right].concat();
-        let scope = Scope { columns: &both, tables: &[], tame: true };
-        let word = random.pick(&["AND", "AND", "OR"]);
-        condition = format!("{condition} {word} {}", scope.expr(Kind::Bool, 1, random));
-    }
-    format!(" {kind} {source} ON {condition}")
 }
