@@ -16,7 +16,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use clock::Uncertainty;
 use keys::NodeId;
-use net::{ClusterId, Pace};
+use net::Pace;
 use range::CommitWait;
 use sim_regions::{
     Cluster, ClusterOptions, NodeSpec, Topology,

@@ -98,7 +98,7 @@ fn options(flags: &[&str]) -> Options {
         #[command(flatten)]
         options: Options,
     }
-    Flags::parse_from([&["demo"], flags].concat()).options
+    Flags::parse_from([&["demo"][..], flags].concat()).options
 }
 
 #[test]
