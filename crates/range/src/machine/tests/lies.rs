@@ -251,6 +251,25 @@ fn outcomes_at_impossible_times_are_refused() {
     assert!(bench.machine.min_next().max(before) <= Some(passed), "it can go on");
 }
 
+/// By requests alone, intents of one transaction may come to lie here under several ages. Whoever
+/// leads next takes them as they are: it would never lead otherwise.
+#[test]
+fn a_leader_starts_over_intents_that_contradict_each_other() {
+    let mut bench = Bench::new(|_| {});
+    for (key, priority) in [("c", 5), ("d", 7)] {
+        let priority = Timestamp::from_wall(EPOCH - priority);
+        let (txn, at) = (TxnMeta { priority, ..meta(1, "z") }, Timestamp::from_wall(EPOCH - 1));
+        let command = Command::Prepare { txn, prepare: at, writes: vec![write(key)] };
+        bench.apply(command.encode()).expect("one of ours");
+    }
+    let (floor, end) = (Timestamp::from_wall(EPOCH), Timestamp::from_wall(EPOCH * 2));
+    bench.with(|machine, cx| machine.leader_start(cx, BALLOT, floor, end));
+    let (txn, outcome, keys) = (TxnId(1), Resolution::Abort, vec![Key::from("c")]);
+    let answer = bench.ask(Request::Resolve(Resolve { txn, outcome, keys }));
+    assert!(matches!(answer, Some(Ok(Reply::Done))), "{answer:?}");
+    assert!(bench.machine.at_rest());
+}
+
 /// Requests whose every field is drawn among what may be, and what may not.
 struct Liar(ChaCha8Rng);
 
