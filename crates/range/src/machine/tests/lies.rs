@@ -140,12 +140,6 @@ fn write(key: &str) -> Write {
     Write { key: Key::from(key), value: Some(Bytes::from_static(b"v")) }
 }
 
-fn commit(anchor: &str, reads: Vec<Validate>, writes: Vec<Write>) -> Request {
-    let (above, below) = (Timestamp::ZERO, Timestamp::MAX);
-    let (txn, participants) = (meta(1, anchor), Vec::new());
-    Request::Commit(Commit { txn, reads, writes, participants, above, below })
-}
-
 #[test]
 fn commands_that_no_leader_proposes_put_the_replica_in_doubt() {
     let at = Timestamp::from_wall(EPOCH);
@@ -187,31 +181,6 @@ fn commands_that_no_leader_proposes_put_the_replica_in_doubt() {
         assert_eq!(bench.machine.applied().slot, Slot::NONE);
     }
     bench.apply(commit(txn(), at, "k").encode()).expect("one of ours");
-}
-
-/// The anchor is named with the first lock that is asked for. If that was not granted, and what is
-/// written lies elsewhere, the commit comes with nothing but the record to write here.
-#[test]
-fn a_commit_that_holds_nothing_here_is_decided() {
-    let mut bench = Bench::leading();
-    let answer = bench.ask(commit("k", Vec::new(), Vec::new()));
-    assert!(matches!(answer, Some(Ok(Reply::Committed(_)))), "{answer:?}");
-    let again = bench.ask(commit("k", Vec::new(), Vec::new()));
-    assert!(matches!(again, Some(Ok(Reply::Committed(_)))), "{again:?}");
-    assert!(bench.machine.at_rest());
-}
-
-#[test]
-fn a_prepare_of_nothing_is_refused() {
-    for reads in [Vec::new(), vec![Validate { span: Span::new("k", "k"), since: Timestamp::ZERO }]]
-    {
-        let mut bench = Bench::leading();
-        let (txn, writes) = (meta(1, "k"), Vec::new());
-        let prepare = Prepare { txn, reads, writes, at_anchor: true };
-        let answer = bench.ask(Request::Prepare(prepare));
-        assert!(matches!(answer, Some(Err(KvError::Invalid(_)))), "{answer:?}");
-        assert!(bench.machine.at_rest());
-    }
 }
 
 /// A split may take the anchor away between the check of a request and its refusal.
@@ -426,12 +395,17 @@ impl Liar {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it goes on is told in seconds")]
+fn moment() -> Instant {
+    Instant::now()
+}
+
 #[test]
 fn no_request_ends_the_process() {
     let number = |name| std::env::var(name).ok().map(|v| v.parse::<u64>().expect("a number"));
     let first = number("MERIDIAN_FUZZ_SEED").unwrap_or(1);
     let seconds = number("MERIDIAN_FUZZ_SECONDS").map(Duration::from_secs);
-    let begun = Instant::now();
+    let begun = moment();
     let mut refused = 0;
     for seed in first.. {
         let over = match seconds {
