@@ -413,9 +413,10 @@ impl Store {
             self.ask(range, ask, key, request);
         }
         for event in events {
-            match &event {
-                Event::Refused { from, cause } => self.refused(range, *from, cause),
-                _ => tracing::info!(node = %self.parts.node, %range, "{event:?}"),
+            if let Event::Refused { from, cause } = &event {
+                self.refused(range, *from, cause);
+            } else {
+                tracing::info!(node = %self.parts.node, %range, "{event:?}");
             }
         }
         self.schedule(range, now);

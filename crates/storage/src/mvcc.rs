@@ -60,8 +60,7 @@ pub use checksum::{Checksum, checksum};
 pub use export::{Chunk, Entry, ExportPosition, ImportError, clear_span, export_span, import};
 pub use gc::{GcLimits, GcStats, gc};
 pub use intent::{
-    Intent, Outcome, delete_intent, intent, intents_in_span, intents_of, put_intent,
-    resolve_intent, stored_intent,
+    Intent, Outcome, delete_intent, intent, intents_in_span, intents_of, put_intent, resolve_intent,
 };
 pub use read::{
     Direction, Row, ScanLimits, ScanOptions, Version, get, newest_in_span, newest_on_key, scan,

@@ -4,7 +4,6 @@ use keys::NodeId;
 
 use super::Shared;
 use crate::{
-    calls::MAX_CALLS,
     message::{CallId, NodeMessage},
     store::StoreInput,
 };
@@ -12,8 +11,8 @@ use crate::{
 /// Tells the replica that was asked when nobody waits for its answer any more: the session was
 /// cancelled, its statement ran out of time, its client went away, or another replica was faster.
 ///
-/// There is one for each call under way at most ([`MAX_CALLS`]). It is not sent again: a request
-/// whose cancel is lost ends at its own deadline.
+/// There is one for each call under way at most ([`crate::calls::MAX_CALLS`]). It is not sent again:
+/// a request whose cancel is lost ends at its own deadline.
 pub(super) struct CancelOnDrop<'a> {
     pub shared: &'a Shared,
     pub to: NodeId,

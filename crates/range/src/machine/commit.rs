@@ -201,11 +201,8 @@ impl Machine {
         };
         self.park_logged(id, op.with(Logged::Deciding(Box::new(deciding))));
         let leader = self.leader();
-        // The anchor may be a key whose lock was asked for in vain: then only the record lies here.
-        if leader.locks.holds(txn.id) {
-            leader.locks.mark_prepared(txn.id);
-            leader.locks.set_pending(txn.id, at);
-        }
+        leader.locks.mark_prepared(txn.id);
+        leader.locks.set_pending(txn.id, at);
         let before = leader.txns.remove(&txn.id);
         let mut waiters = before.map_or(Vec::new(), |before| before.waiters);
         waiters.push(id);

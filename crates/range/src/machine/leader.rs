@@ -166,12 +166,16 @@ impl Leader {
             let all = intents.len() < INTENTS_PER_READ;
             for (key, intent) in intents {
                 rest.start = key.next();
-                let meta = TxnMeta {
+                let found = TxnMeta {
                     id: intent.txn,
                     anchor: intent.anchor,
                     priority: intent.priority,
                     start: intent.start,
                 };
+                // A transaction has one age (X5). A gateway that is wrong may have laid intents of
+                // several: the first one counts, since any order will do, and the record decides.
+                let known = self.txns.get(&found.id).map(|known| known.meta.clone());
+                let meta = known.unwrap_or(found);
                 self.locks.hold_intent(key.clone(), &meta, intent.prepare);
                 self.recover_txn(meta, key, intent.prepare);
             }

@@ -87,11 +87,6 @@ impl Machine {
             self.check_key(&prepare.txn.anchor)?;
         }
         self.check_size(&prepare.writes, &[])?;
-        // What holds nothing is never looked for again: its promise would stay for good.
-        if prepare.writes.is_empty() && prepare.reads.iter().all(|read| read.span.is_empty()) {
-            let cause = format!("a prepare of {:?} without reads and writes", prepare.txn.id);
-            return Err(KvError::Invalid(cause));
-        }
         // X7a.
         if !self.young(cx, prepare.txn.start) {
             return Err(KvError::Conflict(self.conflict_of_age()));

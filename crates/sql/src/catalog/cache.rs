@@ -222,3 +222,6 @@ async fn read_in(txn: &mut Txn, known: Option<&Catalog>) -> Result<Catalog, Fail
     }
     Ok(store::load(txn).await?)
 }
+
+#[cfg(test)]
+mod tests;

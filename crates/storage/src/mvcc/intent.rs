@@ -114,14 +114,6 @@ pub fn resolve_intent(
     Ok(Some(found))
 }
 
-/// The intent in an entry of a snapshot.
-///
-/// # Errors
-/// If it contradicts its checksum, or is none (S3).
-pub fn stored_intent(key: &[u8], stored: &[u8]) -> Result<Intent, EngineError> {
-    parse(key, stored)
-}
-
 /// Reads a stored intent.
 pub(super) fn parse(key: &[u8], stored: &[u8]) -> Result<Intent, EngineError> {
     let body = sealed::open(Cf::Intents, key, stored)?;

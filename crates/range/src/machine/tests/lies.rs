@@ -140,12 +140,6 @@ fn write(key: &str) -> Write {
     Write { key: Key::from(key), value: Some(Bytes::from_static(b"v")) }
 }
 
-fn commit(anchor: &str, reads: Vec<Validate>, writes: Vec<Write>) -> Request {
-    let (above, below) = (Timestamp::ZERO, Timestamp::MAX);
-    let (txn, participants) = (meta(1, anchor), Vec::new());
-    Request::Commit(Commit { txn, reads, writes, participants, above, below })
-}
-
 #[test]
 fn commands_that_no_leader_proposes_put_the_replica_in_doubt() {
     let at = Timestamp::from_wall(EPOCH);
@@ -189,31 +183,6 @@ fn commands_that_no_leader_proposes_put_the_replica_in_doubt() {
     bench.apply(commit(txn(), at, "k").encode()).expect("one of ours");
 }
 
-/// The anchor is named with the first lock that is asked for. If that was not granted, and what is
-/// written lies elsewhere, the commit comes with nothing but the record to write here.
-#[test]
-fn a_commit_that_holds_nothing_here_is_decided() {
-    let mut bench = Bench::leading();
-    let answer = bench.ask(commit("k", Vec::new(), Vec::new()));
-    assert!(matches!(answer, Some(Ok(Reply::Committed(_)))), "{answer:?}");
-    let again = bench.ask(commit("k", Vec::new(), Vec::new()));
-    assert!(matches!(again, Some(Ok(Reply::Committed(_)))), "{again:?}");
-    assert!(bench.machine.at_rest());
-}
-
-#[test]
-fn a_prepare_of_nothing_is_refused() {
-    for reads in [Vec::new(), vec![Validate { span: Span::new("k", "k"), since: Timestamp::ZERO }]]
-    {
-        let mut bench = Bench::leading();
-        let (txn, writes) = (meta(1, "k"), Vec::new());
-        let prepare = Prepare { txn, reads, writes, at_anchor: true };
-        let answer = bench.ask(Request::Prepare(prepare));
-        assert!(matches!(answer, Some(Err(KvError::Invalid(_)))), "{answer:?}");
-        assert!(bench.machine.at_rest());
-    }
-}
-
 /// A split may take the anchor away between the check of a request and its refusal.
 #[test]
 fn nothing_is_poisoned_whose_record_lies_elsewhere() {
@@ -249,6 +218,25 @@ fn outcomes_at_impossible_times_are_refused() {
     }
     let passed = Timestamp::from_wall(bench.at);
     assert!(bench.machine.min_next().max(before) <= Some(passed), "it can go on");
+}
+
+/// By requests alone, intents of one transaction may come to lie here under several ages. Whoever
+/// leads next takes them as they are: it would never lead otherwise.
+#[test]
+fn a_leader_starts_over_intents_that_contradict_each_other() {
+    let mut bench = Bench::new(|_| {});
+    for (key, priority) in [("c", 5), ("d", 7)] {
+        let priority = Timestamp::from_wall(EPOCH - priority);
+        let (txn, at) = (TxnMeta { priority, ..meta(1, "z") }, Timestamp::from_wall(EPOCH - 1));
+        let command = Command::Prepare { txn, prepare: at, writes: vec![write(key)] };
+        bench.apply(command.encode()).expect("one of ours");
+    }
+    let (floor, end) = (Timestamp::from_wall(EPOCH), Timestamp::from_wall(EPOCH * 2));
+    bench.with(|machine, cx| machine.leader_start(cx, BALLOT, floor, end));
+    let (txn, outcome, keys) = (TxnId(1), Resolution::Abort, vec![Key::from("c")]);
+    let answer = bench.ask(Request::Resolve(Resolve { txn, outcome, keys }));
+    assert!(matches!(answer, Some(Ok(Reply::Done))), "{answer:?}");
+    assert!(bench.machine.at_rest());
 }
 
 /// Requests whose every field is drawn among what may be, and what may not.
@@ -407,12 +395,17 @@ impl Liar {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it goes on is told in seconds")]
+fn moment() -> Instant {
+    Instant::now()
+}
+
 #[test]
 fn no_request_ends_the_process() {
     let number = |name| std::env::var(name).ok().map(|v| v.parse::<u64>().expect("a number"));
     let first = number("MERIDIAN_FUZZ_SEED").unwrap_or(1);
     let seconds = number("MERIDIAN_FUZZ_SECONDS").map(Duration::from_secs);
-    let begun = Instant::now();
+    let begun = moment();
     let mut refused = 0;
     for seed in first.. {
         let over = match seconds {
