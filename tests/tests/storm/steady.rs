@@ -31,7 +31,8 @@ pub struct Took {
 
 impl Took {
     fn new(name: &str) -> Took {
-        let empty = || Histogram::new(3).expect("three digits are allowed");
+        // Up to ten minutes; whatever takes longer is told as that.
+        let empty = || Histogram::new_with_bounds(1, 600_000_000, 3).expect("fine bounds");
         Took { name: name.to_owned(), reads: empty(), writes: empty() }
     }
 
