@@ -38,6 +38,12 @@ impl Wire {
         wire
     }
 
+    /// The socket, for bytes that are no messages.
+    #[must_use]
+    pub fn into_stream(self) -> TcpStream {
+        self.0
+    }
+
     /// Sends one message.
     pub async fn send(&mut self, kind: char, body: &[u8]) {
         let kind = u8::try_from(kind).expect("types are ASCII");

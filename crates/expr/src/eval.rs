@@ -205,7 +205,7 @@ impl Expr {
                     like(text, pattern, escape, ctx)?
                 }
             }
-            _ => cached_regex(pattern, *case_insensitive, text, ctx, |regex| regex.is_match(text))?,
+            _ => cached_regex(pattern, *case_insensitive, ctx, |regex| regex.is_match(text, ctx))?,
         };
         Ok(Datum::Bool(found != *negated))
     }

@@ -47,6 +47,11 @@ pub const MAX_PROGRAM_BYTES: usize = 1 << 20;
 /// The widest row a program decodes.
 pub const MAX_WIDTH: u32 = 10_000;
 
+/// About the nanoseconds that decoding a row takes.
+const DECODED_ROW: usize = 100;
+/// About the nanoseconds that evaluating a node of an expression takes.
+const EVALUATED_NODE: usize = 20;
+
 /// How keys and values of an index become rows. Positions of columns in the row ("slots") are free:
 /// usually the table's columns in order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -267,6 +272,9 @@ pub struct Runner {
     groups: BTreeMap<Vec<Datum>, Vec<Accumulator>>,
     /// About how many bytes the groups take.
     group_bytes: usize,
+    /// What a row takes, and what all took so far, in nanoseconds, about.
+    row_work: usize,
+    work: usize,
 }
 
 impl Runner {
@@ -289,6 +297,7 @@ impl Runner {
             bytea: program.bytea,
             ..EvalContext::default()
         };
+        let nodes: usize = program.expressions().into_iter().map(Expr::size).sum();
         let values = program.layout.values.iter();
         Runner {
             context,
@@ -298,6 +307,8 @@ impl Runner {
             emitted: 0,
             groups: BTreeMap::new(),
             group_bytes: 0,
+            row_work: DECODED_ROW + nodes * EVALUATED_NODE,
+            work: 0,
             program,
         }
     }
@@ -310,6 +321,7 @@ impl Runner {
         if self.program.limit == Some(self.emitted) {
             return Ok(Step::Stop);
         }
+        self.work = self.work.saturating_add(self.row_work + self.context.take_work());
         self.context.begin_row();
         self.row.clone_from(&self.blank);
         self.program.layout.decode_key(key, &mut self.row)?;
@@ -411,6 +423,10 @@ impl kv::Pushdown for Runner {
 
     fn finish(&mut self) -> Result<Vec<Bytes>, kv::PushdownError> {
         Ok(Runner::finish(self))
+    }
+
+    fn work(&self) -> usize {
+        self.work
     }
 }
 

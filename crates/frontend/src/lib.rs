@@ -28,6 +28,7 @@
 //!   which rolls back and leaves no lock. Its going is noticed also while a statement runs.
 //! - A panic in a session is told to its client (`XX000`), logged and counted, and ends that session
 //!   alone ([`sql::contain`]).
+//! - A session that computes for long goes on where it keeps nobody from a thread (`lanes`).
 //! - `CancelRequest` names a session and its secret; it cancels the running statement, no more.
 //!
 //! HAZARD: without TLS and passwords, whoever reaches the port is `root`. The demo listens on
@@ -42,6 +43,7 @@ mod connection;
 mod errors;
 mod extended;
 mod intake;
+mod lanes;
 mod lobby;
 mod message;
 mod rows;
@@ -50,4 +52,5 @@ mod startup;
 mod store;
 mod wire;
 
+pub use lanes::Lanes;
 pub use server::{Options, serve};

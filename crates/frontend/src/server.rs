@@ -16,6 +16,7 @@ use crate::{
     budget::Budget,
     cancel::Cancels,
     connection::Connection,
+    lanes::Lanes,
     lobby::{Lobby, Place},
     startup::{self, Greeted},
     wire::Wire,
@@ -27,7 +28,7 @@ const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a server is bounded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Connections at a time; one more gets `53300`.
     pub max_connections: usize,
@@ -35,11 +36,18 @@ pub struct Options {
     pub message_memory: usize,
     /// Seed of the secrets that cancel requests must name.
     pub secret_seed: u64,
+    /// Where sessions go on that compute for long.
+    pub lanes: Lanes,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_connections: 1000, message_memory: 128 << 20, secret_seed: 0 }
+        Options {
+            max_connections: 1000,
+            message_memory: 128 << 20,
+            secret_seed: 0,
+            lanes: Lanes::default(),
+        }
     }
 }
 
@@ -71,7 +79,8 @@ pub async fn serve(
             // A connection belongs to the node: it stands still when the node does.
             Ok((stream, from)) => {
                 let place = server.lobby.enter(from.ip());
-                connections.spawn(clock::inherit(server.clone().connection(stream, from, place)));
+                let connection = server.clone().connection(stream, from, place);
+                connections.spawn(clock::inherit(options.lanes.run(connection)));
             }
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");

@@ -21,6 +21,10 @@ pub trait Pushdown {
     /// request; a request that stops at a limit and is resumed gets partial aggregates twice, to be
     /// merged.
     fn finish(&mut self) -> Result<Vec<Bytes>, PushdownError>;
+
+    /// About how many nanoseconds it has computed so far, by what it did: a count, no measurement. A
+    /// range stops when that is enough for one answer, and is asked for the rest.
+    fn work(&self) -> usize;
 }
 
 /// What becomes of a row.

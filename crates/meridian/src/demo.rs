@@ -136,7 +136,11 @@ pub fn uncertainty(
 }
 
 /// Runs the demo.
-pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<Ending> {
+pub async fn run(
+    options: Options,
+    traces: trace::Collector,
+    lanes: frontend::Lanes,
+) -> anyhow::Result<Ending> {
     let topology = topology(&options)?;
     let commit_wait = match (options.commit_wait, options.r#unsafe) {
         (Switch::On, _) => CommitWait::On,
@@ -186,7 +190,7 @@ pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<E
         cluster.stop().await;
         return Err(error);
     }
-    let front = Sockets::new(listeners, port);
+    let front = Sockets::new(listeners, port, lanes);
     let mut operator = Operator::new(cluster, orders, Box::new(front))
         .await
         .map_err(|error| anyhow::anyhow!(error))?;

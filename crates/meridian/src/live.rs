@@ -1,13 +1,41 @@
 //! The live face of the seams: the machine's randomness, its signals, and the end of a process that
 //! contradicts itself. (Its clock is [`sim_regions::time::live`].)
 
+use std::{io, thread::available_parallelism};
+
 use rand::{TryRng, rngs::SysRng};
+use tokio::runtime::{Builder, Runtime};
 
 /// 128 bits from the operating system.
 pub fn random() -> u128 {
     let draw = || SysRng.try_next_u64().expect("the operating system has randomness");
     (u128::from(draw()) << 64) | u128::from(draw())
 }
+
+/// Threads of the long lane for each core. What they compute cannot always be interrupted, and the
+/// system shares the cores among them: so who shall end soon does not wait for who ends late.
+const LONG_LANE_THREADS_PER_CORE: usize = 4;
+
+/// Where sessions go on that compute for long ([`frontend::Lanes`]): behind all other threads.
+pub fn long_lane() -> io::Result<Runtime> {
+    let cores = available_parallelism().map_or(1, usize::from);
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(cores * LONG_LANE_THREADS_PER_CORE).thread_name("meridian-long");
+    builder.on_thread_start(step_back).enable_all().build()
+}
+
+/// Lowers the priority of this thread.
+#[cfg(target_os = "linux")]
+fn step_back() {
+    /// As `nice` counts: a core that both want goes to another thread nine times of ten.
+    const NICENESS: i32 = 10;
+    // On Linux this is the thread's own. It is only a wish: without it all is as right, and slower.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
+/// Elsewhere a thread has no priority of its own that could be lowered so simply.
+#[cfg(not(target_os = "linux"))]
+const fn step_back() {}
 
 /// A broken invariant of ours stops the process: nothing goes on with a state that contradicts
 /// itself. The message and place are printed first. A panic in a session is not one: it ends

@@ -155,9 +155,15 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&anyhow::Error::new(error).context("start the runtime")),
     };
-    let ending = finished(runtime.block_on(run(arguments.command, traces)));
+    let long = match live::long_lane() {
+        Ok(long) => long,
+        Err(error) => return refuse(&anyhow::Error::new(error).context("start the long lane")),
+    };
+    let lanes = frontend::Lanes::with(long.handle().clone());
+    let ending = finished(runtime.block_on(run(arguments.command, traces, lanes)));
     // Tasks let go of the engines: none may be open when the process takes itself apart. A thread
     // that waits for somebody to type must not keep the program.
+    long.shutdown_timeout(SHUTDOWN);
     runtime.shutdown_timeout(SHUTDOWN);
     ending
 }
@@ -204,10 +210,14 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn run(command: Command, traces: trace::Collector) -> anyhow::Result<Ending> {
+async fn run(
+    command: Command,
+    traces: trace::Collector,
+    lanes: frontend::Lanes,
+) -> anyhow::Result<Ending> {
     match command {
-        Command::Demo(options) => demo::run(options, traces).await,
-        Command::Start(options) => start::run(*options, traces).await,
+        Command::Demo(options) => demo::run(options, traces, lanes).await,
+        Command::Start(options) => start::run(*options, traces, lanes).await,
         Command::Sql(options) => sql(options).await,
         Command::Trace(options) => trace_command::run(options).await,
         Command::Workload(command) => match workload::run(command).await? {

@@ -94,7 +94,11 @@ impl Options {
 
 /// Runs the node until it is asked to stop, its disk fails, or the others refuse it because it came
 /// back without its data.
-pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<Ending> {
+pub async fn run(
+    options: Options,
+    traces: trace::Collector,
+    lanes: frontend::Lanes,
+) -> anyhow::Result<Ending> {
     ensure!(
         options.insecure,
         "there is no TLS yet and no password: start with --insecure if only trusted hosts reach \
@@ -133,7 +137,7 @@ pub async fn run(options: Options, traces: trace::Collector) -> anyhow::Result<E
     let node = Node::start(config, seams).await?;
     // The identity is durable now, so the others may learn of the cluster from this node.
     transport.set_cluster(joined.cluster);
-    let ending = serve(&node, clients, &settings, options.ready_file).await;
+    let ending = serve(&node, clients, lanes, &settings, options.ready_file).await;
     node.stop().await;
     ending
 }
@@ -172,6 +176,7 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 async fn serve(
     node: &Node,
     clients: TcpListener,
+    lanes: frontend::Lanes,
     settings: &Settings,
     ready_file: Option<PathBuf>,
 ) -> anyhow::Result<Ending> {
@@ -188,7 +193,8 @@ async fn serve(
         () = node.admitted() => {}
     }
     let (stop, stopping) = watch::channel(false);
-    let options = frontend::Options { secret_seed: live::random() as u64, ..Default::default() };
+    let secret_seed = live::random() as u64;
+    let options = frontend::Options { secret_seed, lanes, ..Default::default() };
     let server = tokio::spawn(frontend::serve(clients, node.database().clone(), options, stopping));
     let url = format!("postgresql://root@{}/meridian", settings.sql_listen);
     eprintln!("meridian: node {} in {} serves SQL: {url}", settings.id.0, settings.region);

@@ -63,6 +63,9 @@ pub struct Config {
     pub reply_bytes: usize,
     /// Most keys looked at for one answer: bounds the time one request may take.
     pub reply_keys: usize,
+    /// About the most nanoseconds that a program computes for one answer: the node's other ranges
+    /// stand still meanwhile.
+    pub reply_work: usize,
     /// About the size of a chunk of a snapshot, in bytes.
     pub snapshot_chunk_bytes: usize,
     /// Most bytes of a snapshot that a receiver holds in memory before it installs it.
@@ -118,6 +121,7 @@ impl Default for Config {
             reply_rows: 10_000,
             reply_bytes: 4 << 20,
             reply_keys: 100_000,
+            reply_work: 10_000_000,
             snapshot_chunk_bytes: 1 << 20,
             snapshot_bytes: 1 << 30,
             snapshots: 2,

@@ -54,6 +54,7 @@ mod postgres;
 mod room;
 mod session;
 mod show;
+pub mod turns;
 mod types;
 
 pub use cluster::{ClockInfo, Cluster, NodeInfo, Placement, Stopped};

@@ -52,6 +52,11 @@ impl<F> Drop for Roomy<F> {
 /// Texts up to this are read and planned in less than a millisecond or two.
 const SHORT_TEXT: usize = 64 << 10;
 
+/// Whether what is done about a text of so many bytes takes long.
+pub const fn is_long(length: usize) -> bool {
+    length > SHORT_TEXT
+}
+
 /// Does something about a text that cannot pause on the way. If the text is long, the thread's other
 /// tasks go to another thread meanwhile; where there is but one thread, as in virtual time, they wait.
 pub fn aside<T>(length: usize, work: impl FnOnce() -> T) -> T {
@@ -59,7 +64,7 @@ pub fn aside<T>(length: usize, work: impl FnOnce() -> T) -> T {
         Handle::try_current()
             .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
     };
-    if length > SHORT_TEXT && many() { tokio::task::block_in_place(work) } else { work() }
+    if is_long(length) && many() { tokio::task::block_in_place(work) } else { work() }
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! LIKE patterns and regular expressions.
 
 mod like;
+mod search;
 mod similar;
 mod translate;
 
 pub(crate) use like::like;
+pub(crate) use search::Pattern;
 pub(crate) use similar::similar_to_escape;
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use regex::Regex;
+use regex_automata::util::syntax;
 
 use crate::{
     context::EvalContext,
@@ -18,13 +20,8 @@ use crate::{
 
 /// Compiled expressions kept per thread; at the limit all are dropped.
 const REGEX_CACHE_ENTRIES: usize = 64;
-/// The most bytes a compiled expression may take; beyond it is refused.
-const REGEX_SIZE_LIMIT: usize = 1 << 20;
-/// Beyond so many bytes of a text times bytes of a pattern nothing is searched: the search cannot be
-/// stopped once it has begun, and may take a step for each.
-const MAX_SEARCH: usize = 8 << 30;
-/// Bytes that an automaton looks at in the time of one step of work, times those of the pattern.
-const SEARCH_PER_WORK: usize = 8;
+/// Steps of work that compiling an expression takes for each of its states, about.
+const COMPILED_STATE: usize = 200;
 
 /// The character that an ESCAPE clause names; `None`: none is.
 pub(super) fn escape_character(escape: &str) -> Result<Option<char>> {
@@ -39,54 +36,44 @@ pub(super) fn escape_character(escape: &str) -> Result<Option<char>> {
 
 thread_local! {
     /// By pattern, and whether letters of both cases are the same.
-    static REGEXES: RefCell<BTreeMap<(String, bool), Regex>> =
+    static REGEXES: RefCell<BTreeMap<(String, bool), Pattern>> =
         const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Uses a compiled regular expression on a text.
+/// Uses a compiled regular expression.
 ///
 /// # Errors
-/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`; text and
-/// pattern are too long together: `54000`.
+/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`. Those of
+/// its use.
 pub(crate) fn cached_regex<T>(
     pattern: &str,
     case_insensitive: bool,
-    text: &str,
     ctx: &EvalContext,
-    use_it: impl FnOnce(&Regex) -> T,
+    use_it: impl FnOnce(&Pattern) -> Result<T>,
 ) -> Result<T> {
-    let search = text.len().saturating_mul(pattern.len());
-    if search > MAX_SEARCH {
-        let message = "the text is too long for this regular expression";
-        return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
-    }
-    ctx.work(text.len() + search / SEARCH_PER_WORK)?;
     REGEXES.with_borrow_mut(|cache| {
         let key = (pattern.to_owned(), case_insensitive);
         if !cache.contains_key(&key) {
             if cache.len() >= REGEX_CACHE_ENTRIES {
                 cache.clear();
             }
-            cache.insert(key.clone(), compiled(pattern, case_insensitive)?);
+            ctx.work(pattern.len())?;
+            let compiled = compiled(pattern, case_insensitive)?;
+            ctx.work(compiled.states() * COMPILED_STATE)?;
+            cache.insert(key.clone(), compiled);
         }
-        Ok(use_it(&cache[&key]))
+        use_it(&cache[&key])
     })
 }
 
-fn compiled(pattern: &str, case_insensitive: bool) -> Result<Regex> {
+fn compiled(pattern: &str, case_insensitive: bool) -> Result<Pattern> {
     let translated = translate::translate(pattern)?;
-    regex::RegexBuilder::new(&translated.text)
+    let syntax = syntax::Config::new()
         .case_insensitive(translated.case_insensitive.unwrap_or(case_insensitive))
         .multi_line(translated.multi_line)
-        .dot_matches_new_line(true)
-        .size_limit(REGEX_SIZE_LIMIT)
-        .build()
-        .map_err(|error| {
-            let reason = error.to_string();
-            let last = reason.lines().last().unwrap_or_default();
-            translate::invalid(last.trim_start_matches("error: "))
-        })
+        .dot_matches_new_line(true);
+    Pattern::compile(translated.text, syntax).map_err(|reason| {
+        let last = reason.lines().last().unwrap_or_default();
+        translate::invalid(last.trim_start_matches("error: "))
+    })
 }
-
-#[cfg(test)]
-mod tests;

@@ -31,17 +31,28 @@ impl Expr {
             && self.volatility() != Volatility::Volatile
             && !self.any(&mut |part| match part {
                 Expr::Param { .. } | Expr::External { .. } => true,
-                Expr::Call { func, .. } => func.needs_session() || func.may_be_long(),
-                Expr::Regex { .. } | Expr::Binary { op: BinaryOp::Pow, .. } => true,
+                Expr::Call { func, .. } => func.needs_session(),
                 // Numbers have up to a hundred thousand digits.
                 Expr::Binary {
                     op: BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod,
                     ty: Type::Numeric(_),
                     ..
                 } => true,
-                Expr::Like { pattern, .. } => !pattern.is_quick_pattern(),
                 _ => false,
             })
+            && !self.has_long_steps()
+    }
+
+    /// Whether a step of its evaluation may take long, or make much of little: nothing that others
+    /// wait for a thread with. (Products and quotients of long numbers take some milliseconds.)
+    #[must_use]
+    pub fn has_long_steps(&self) -> bool {
+        self.any(&mut |part| match part {
+            Expr::Call { func, .. } => func.may_be_long(),
+            Expr::Regex { .. } | Expr::Binary { op: BinaryOp::Pow, .. } => true,
+            Expr::Like { pattern, .. } => !pattern.is_quick_pattern(),
+            _ => false,
+        })
     }
 
     /// The expression with its constant parts computed, as far as they change no more than

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use regex_automata::util::captures::Captures;
+
 use super::Func;
 use crate::{
     context::EvalContext,
@@ -104,10 +106,14 @@ fn of_texts(func: Func, text: &str, rest: &[Datum], ctx: &EvalContext) -> Result
             Datum::text(split_part(text, separator, *place)?)
         }
         (Func::SubstringRegex, [Datum::Text(pattern)]) => {
-            cached_regex(pattern, false, text, ctx, |regex| {
-                let found = regex.captures(text)?;
-                let group = if found.len() > 1 { found.get(1) } else { found.get(0) };
-                group.map(|group| group.as_str().to_owned())
+            cached_regex(pattern, false, ctx, |regex| {
+                let mut out = None;
+                regex.each_match(text, ctx, |found| {
+                    let group = found.get_group(usize::from(found.group_len() > 1));
+                    out = group.map(|group| text[group.range()].to_owned());
+                    Ok(false)
+                })?;
+                Ok(out)
             })?
             .into()
         }
@@ -314,24 +320,26 @@ fn regexp_replace(
             }
         }
     }
-    let limit = if flags.contains('g') { usize::MAX } else { 1 };
-    cached_regex(pattern, insensitive, text, ctx, |regex| {
+    let all = flags.contains('g');
+    cached_regex(pattern, insensitive, ctx, |regex| {
         let (mut out, mut behind) = (String::new(), 0);
-        for found in regex.captures_iter(text).take(limit) {
-            let place = found.get(0).expect("what matched is group 0").range();
+        regex.each_match(text, ctx, |found| {
+            let place = found.get_match().expect("it matched").range();
             out.push_str(&text[behind..place.start]);
-            out.push_str(&expand(to, &found));
+            out.push_str(&expand(to, text, found));
             behind = place.end;
             // While it grows: each of many matches may be replaced by much.
             check_length(out.len())?;
-        }
+            Ok(all)
+        })?;
         out.push_str(&text[behind..]);
         check_length(out.len())?;
         Ok(out)
-    })?
+    })
 }
 
-fn expand(template: &str, found: &regex::Captures<'_>) -> String {
+fn expand(template: &str, text: &str, found: &Captures) -> String {
+    let group = |number| found.get_group(number).map_or("", |group| &text[group.range()]);
     let mut out = String::new();
     let mut chars = template.chars();
     while let Some(c) = chars.next() {
@@ -340,10 +348,9 @@ fn expand(template: &str, found: &regex::Captures<'_>) -> String {
             continue;
         }
         match chars.next() {
-            Some('&') => out.push_str(&found[0]),
+            Some('&') => out.push_str(group(0)),
             Some(digit @ '1'..='9') => {
-                let group = digit.to_digit(10).expect("a digit") as usize;
-                out.push_str(found.get(group).map_or("", |group| group.as_str()));
+                out.push_str(group(digit.to_digit(10).expect("a digit") as usize));
             }
             Some(other) => out.push(other),
             None => out.push('\\'),

@@ -20,12 +20,19 @@ pub struct Sockets {
     servers: BTreeMap<NodeId, JoinHandle<()>>,
     /// Never says stop: a server ends with its node, as in a crash.
     stop: watch::Sender<bool>,
+    /// Where sessions compute for long.
+    lanes: frontend::Lanes,
 }
 
 impl Sockets {
     /// Serves on these ports.
-    pub fn new(bound: BTreeMap<NodeId, TcpListener>, first_port: u16) -> Sockets {
-        Sockets { first_port, bound, servers: BTreeMap::new(), stop: watch::channel(false).0 }
+    pub fn new(
+        bound: BTreeMap<NodeId, TcpListener>,
+        first_port: u16,
+        lanes: frontend::Lanes,
+    ) -> Sockets {
+        let stop = watch::channel(false).0;
+        Sockets { first_port, bound, servers: BTreeMap::new(), stop, lanes }
     }
 
     async fn serve(&mut self, node: &Node, freezer: &Freezer) -> Result<(), String> {
@@ -38,8 +45,11 @@ impl Sockets {
                 bound.map_err(|error| format!("{id} runs, but {address} is taken: {error}"))?
             }
         };
-        let options =
-            frontend::Options { secret_seed: live::random() as u64, ..Default::default() };
+        let options = frontend::Options {
+            secret_seed: live::random() as u64,
+            lanes: self.lanes.clone(),
+            ..Default::default()
+        };
         let database = node.database().clone();
         let server = frontend::serve(listener, database, options, self.stop.subscribe());
         self.servers.insert(id, tokio::spawn(freezer.wrap(server)));

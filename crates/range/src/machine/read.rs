@@ -277,6 +277,7 @@ impl Machine {
             rows: rows.min(self.config.reply_rows),
             bytes: self.config.reply_bytes,
             keys: self.config.reply_keys,
+            work: self.config.reply_work,
             program,
             stopped: false,
             failed: None,
@@ -310,6 +311,7 @@ struct Rows {
     rows: usize,
     bytes: usize,
     keys: usize,
+    work: usize,
     program: Option<Box<dyn Pushdown>>,
     /// The program wants no further row.
     stopped: bool,
@@ -319,7 +321,8 @@ struct Rows {
 
 impl Rows {
     fn full(&self) -> bool {
-        self.rows == 0 || self.bytes == 0 || self.keys == 0
+        let worked = self.program.as_ref().map_or(0, |program| program.work());
+        self.rows == 0 || self.bytes == 0 || self.keys == 0 || worked >= self.work
     }
 
     fn span(

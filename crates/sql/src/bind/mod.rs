@@ -36,6 +36,7 @@ use crate::{
     parse::{AsOf, Kind, Statement, fold, token_at},
     plan::{Body, Node, Plan, Subquery, SubqueryKind, depth, optimize},
     postgres::{self, Category},
+    room,
     session::ResultColumn,
 };
 
@@ -136,6 +137,7 @@ fn plan_in_room(
         tables: binder.tables,
         asks: binder.asks,
         momentary: binder.momentary,
+        long: room::is_long(statement.sql().len()),
         levels: statement.levels() + MAX_STORED,
     };
     let levels = depth::levels(&plan);
@@ -143,6 +145,9 @@ fn plan_in_room(
         return Err(stack::too_complex());
     }
     plan.levels = levels;
+    let mut long = plan.long;
+    plan.each_expr(&mut |expr| long |= expr.has_long_steps());
+    plan.long = long;
     Ok(plan)
 }
 

@@ -10,7 +10,7 @@ use expr::{Expr, SqlError};
 use timer::Instant;
 
 use super::Exec;
-use crate::session::timed_out;
+use crate::{session::timed_out, turns};
 
 /// Steps between two pauses: some 200 microseconds of work in a release build. A step is about the
 /// evaluation of one node of an expression, or the copy of a row.
@@ -39,7 +39,7 @@ impl Exec<'_> {
     /// Lets others run. Whoever waits for the statement's end is asked whether it shall go on.
     pub async fn pause(&mut self) {
         self.pace.0 = 0;
-        tokio::task::yield_now().await;
+        turns::give_way().await;
     }
 
     /// A statement whose time ran out while it computed asks no range any more: that none answers in

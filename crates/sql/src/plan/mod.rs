@@ -42,6 +42,8 @@ pub struct Plan {
     pub asks: bool,
     /// Whether it holds a moment that a literal named ('now'): it must not be kept.
     pub momentary: bool,
+    /// Whether a step of it may be long: it computes where nobody waits for the thread.
+    pub long: bool,
     /// How deep its nodes and expressions are, together: who walks them makes room for that.
     pub levels: usize,
 }

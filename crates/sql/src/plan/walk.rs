@@ -21,6 +21,7 @@ impl Plan {
             tables: _,
             asks: _,
             momentary: _,
+            long: _,
             levels: _,
         } = self;
         for Subquery { node, kind: _ } in subqueries {

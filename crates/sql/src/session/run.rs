@@ -21,6 +21,7 @@ use crate::{
     parse::{Kind, Statement},
     plan::{Body, Plan},
     room::{self, Roomy},
+    turns::Long,
 };
 
 /// How often a statement is planned anew because its tables changed under it.
@@ -375,7 +376,8 @@ impl Session {
             last_commit: commit,
             last_read: read,
         };
-        Roomy::new(plan.levels, Box::pin(exec::run(plan, params, environment))).await
+        let work = Roomy::new(plan.levels, Box::pin(exec::run(plan, params, environment)));
+        if plan.long { Long::new(work).await } else { work.await }
     }
 
     /// Runs a schema change: at once, in transactions of its own.

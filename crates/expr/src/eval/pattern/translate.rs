@@ -1,4 +1,4 @@
-//! PostgreSQL's advanced regular expressions in the words of the `regex` crate.
+//! PostgreSQL's advanced regular expressions in the words of the `regex` crates.
 //!
 //! The same marks mean other things in both: `\b` is a backspace there and a word's boundary here,
 //! `\d` has ASCII digits there and every digit of Unicode here. So a pattern is read by
@@ -18,7 +18,7 @@ const MAX_BOUND: u32 = 255;
 /// What [`translate`] makes of a pattern.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Translated {
-    /// For the `regex` crate.
+    /// For the `regex` crates.
     pub(super) text: String,
     /// What the pattern itself says about letters of both cases being the same.
     pub(super) case_insensitive: Option<bool>,
@@ -38,6 +38,18 @@ fn unsupported<T>(what: &str) -> Result<T> {
     Err(SqlError::unsupported(format_args!("{what} in a regular expression")))
 }
 
+/// A pattern that matches this text.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "\\.+*?()|[]{}^$#&-~".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// Reads a pattern.
 ///
 /// # Errors
@@ -46,7 +58,7 @@ pub(super) fn translate(pattern: &str) -> Result<Translated> {
     let mut out = Translated { text: String::new(), case_insensitive: None, multi_line: false };
     let mut rest = pattern;
     if let Some(literal) = rest.strip_prefix("***=") {
-        out.text = regex::escape(literal);
+        out.text = escaped(literal);
         return Ok(out);
     }
     if let Some(advanced) = rest.strip_prefix("***:") {
@@ -76,7 +88,7 @@ pub(super) fn translate(pattern: &str) -> Result<Translated> {
         }
         rest = &behind[1..];
         if literal {
-            out.text = regex::escape(rest);
+            out.text = escaped(rest);
             return Ok(out);
         }
     }
@@ -148,7 +160,7 @@ impl Reader<'_> {
     }
 
     fn literal(&mut self, c: char) {
-        self.out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
+        self.out.push_str(&escaped(c.encode_utf8(&mut [0; 4])));
     }
 
     fn open(&mut self) -> Result<()> {

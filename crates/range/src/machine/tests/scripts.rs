@@ -69,25 +69,30 @@ struct Script {
     text: String,
 }
 
-/// A program that keeps rows whose value starts with its bytes; `+` in front: it sums up lengths.
+/// A program that keeps rows whose value starts with its bytes; `+` in front: it sums up lengths;
+/// `~` in front: half an answer's work is done with every row.
 #[derive(Debug)]
 struct Programs;
 
 struct Filter {
     prefix: Vec<u8>,
     sum: Option<usize>,
+    each: usize,
+    work: usize,
 }
 
 impl PushdownFactory for Programs {
     fn open(&self, program: &[u8]) -> Result<Box<dyn Pushdown>, PushdownError> {
         let sum = program.starts_with(b"+").then_some(0);
-        let prefix = program.strip_prefix(b"+").unwrap_or(program).to_vec();
-        Ok(Box::new(Filter { prefix, sum }))
+        let each = if program.starts_with(b"~") { config().reply_work / 2 } else { 0 };
+        let prefix = program.strip_prefix(b"+").or(program.strip_prefix(b"~")).unwrap_or(program);
+        Ok(Box::new(Filter { prefix: prefix.to_vec(), sum, each, work: 0 }))
     }
 }
 
 impl Pushdown for Filter {
     fn row(&mut self, _: &[u8], value: &[u8]) -> Result<PushStep, PushdownError> {
+        self.work += self.each;
         if !value.starts_with(&self.prefix) {
             return Ok(PushStep::Skip);
         }
@@ -100,6 +105,10 @@ impl Pushdown for Filter {
 
     fn finish(&mut self) -> Result<Vec<Bytes>, PushdownError> {
         Ok(self.sum.iter().map(|sum| Bytes::from(sum.to_string())).collect())
+    }
+
+    fn work(&self) -> usize {
+        self.work
     }
 }
 
