@@ -47,9 +47,19 @@ impl Expr {
     /// The expression with its constant parts computed, as far as they change no more than
     /// `limit` allows: `Immutable` for a plan that is kept, `Stable` for one about to run. A part
     /// whose evaluation fails stays, so that the error comes when and only when it is reached.
+    ///
+    /// What never changes is computed first, as PostgreSQL does when it plans: `x + NULL` is NULL,
+    /// and x is not reached any more, unless x fails by itself then. So an x that is only known when
+    /// the statement runs, `'2024-01-01'::date::text::int`, is never asked.
     #[must_use]
     pub fn fold(self, limit: Volatility, ctx: &EvalContext) -> Expr {
-        self.rewrite(&mut |part| part.fold_top(limit, ctx))
+        let planned = if limit > Volatility::Immutable && self.volatility() > Volatility::Immutable
+        {
+            self.rewrite(&mut |part| part.fold_top(Volatility::Immutable, ctx))
+        } else {
+            self
+        };
+        planned.rewrite(&mut |part| part.fold_top(limit, ctx))
     }
 
     fn fold_top(self, limit: Volatility, ctx: &EvalContext) -> Expr {
@@ -61,14 +71,15 @@ impl Expr {
             Expr::Cast { from, to, .. } => cast::volatility(*from, *to),
             _ => Volatility::Immutable,
         };
-        if own > limit {
-            return self;
-        }
-        if self.children().iter().all(|child| child.as_const().is_some()) {
+        if own <= limit && self.children().iter().all(|child| child.as_const().is_some()) {
             return self.eval(&[], ctx).map_or(self, Expr::Const);
         }
+        // However much the function may change: it is not called.
         if self.is_strict() && self.children().contains(&&Expr::NULL) && !self.fails() {
             return Expr::NULL;
+        }
+        if own > limit {
+            return self;
         }
         match self {
             Expr::And(parts) => fold_logic(parts, false, Expr::And),

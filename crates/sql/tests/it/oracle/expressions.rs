@@ -109,7 +109,8 @@ impl Scope<'_> {
         })?;
         let (column, _) = columns.iter().find(|(_, have)| *have == kind && kind.is_plain())?;
         let aggregate = random.pick(&["min", "max"]);
-        (kind != Kind::Bool).then(|| format!("(SELECT {aggregate}({column}) FROM {table})"))
+        (!matches!(kind, Kind::Bool | Kind::Bytes | Kind::Uuid))
+            .then(|| format!("(SELECT {aggregate}({column}) FROM {table})"))
     }
 
     fn integer(&self, kind: Kind, depth: usize, random: &mut Random) -> String {
