@@ -110,7 +110,7 @@ impl Query {
                 let kind =
                     random.pick(&[Kind::Int, Kind::Text, Kind::Bool, Kind::Date, Kind::Small]);
                 let key = scope.expr(kind, 1, random);
-                if key.contains("SELECT") || key.starts_with("NULL") {
+                if key.contains("SELECT") || key.starts_with(&literal::marked("NULL")) {
                     continue;
                 }
                 // Named by its place: the text itself could be read as one.
