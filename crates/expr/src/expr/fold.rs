@@ -1,7 +1,14 @@
 //! What of an expression can be computed ahead, and what a replica may compute.
 
 use super::{BinaryOp, Expr};
-use crate::{cast, context::EvalContext, functions::Volatility, stack, types::Type};
+use crate::{
+    cast,
+    context::EvalContext,
+    datum::Datum,
+    functions::{Func, Volatility},
+    stack,
+    types::Type,
+};
 
 /// The most nodes of an expression that replicas evaluate.
 const MAX_PUSHED_NODES: usize = 1_200;
@@ -13,7 +20,7 @@ impl Expr {
     #[must_use]
     pub fn volatility(&self) -> Volatility {
         let own = match self {
-            Expr::Call { func, .. } => func.volatility(),
+            Expr::Call { func, args, .. } => call_volatility(*func, args),
             Expr::External { .. } => Volatility::Volatile,
             Expr::Cast { from, to, .. } => cast::volatility(*from, *to),
             _ => Volatility::Immutable,
@@ -67,7 +74,7 @@ impl Expr {
             Expr::Const(_) | Expr::Column(_) | Expr::Param { .. } | Expr::External { .. } => {
                 return self;
             }
-            Expr::Call { func, .. } => func.volatility(),
+            Expr::Call { func, args, .. } => call_volatility(*func, args),
             Expr::Cast { from, to, .. } => cast::volatility(*from, *to),
             _ => Volatility::Immutable,
         };
@@ -120,6 +127,14 @@ impl Expr {
             constant && part.volatility() == Volatility::Immutable
         })
     }
+}
+
+/// How much a call may change: what takes a date or time apart asks for the session's zone only
+/// where a timestamp has one.
+fn call_volatility(func: Func, args: &[Expr]) -> Volatility {
+    let local = matches!(func, Func::Extract | Func::DatePart | Func::DateTrunc);
+    let zoned = |arg: &Expr| arg.as_const().is_none_or(|v| matches!(v, Datum::TimestampTz(_)));
+    if local && !args.iter().any(zoned) { Volatility::Immutable } else { func.volatility() }
 }
 
 /// Drops the neutral constants of AND (true) or OR (false); the deciding constant decides, unless a
