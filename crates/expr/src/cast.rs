@@ -88,15 +88,22 @@ pub fn is_relabel(from: Type, to: Type) -> bool {
         )
 }
 
-/// How much the outcome of a cast depends on more than its value.
+/// How much the outcome of a cast depends on more than its value. Texts of dates, intervals and
+/// arrays depend on the session's settings in PostgreSQL, so it does not compute them ahead.
 #[must_use]
 pub const fn volatility(from: Type, to: Type) -> Volatility {
-    use Type::{Date, Regclass, Timestamp, TimestampTz};
+    use Type::{Array, Date, Interval, IntervalOf, Regclass, Regtype, Timestamp, TimestampTz};
     match (from, to) {
         (Regclass, _) | (_, Regclass) => Volatility::Volatile,
+        (Array(from), Array(to)) => volatility(from.ty(), to.ty()),
         (TimestampTz, to) if !matches!(to, TimestampTz) => Volatility::Stable,
         (from, TimestampTz) if !matches!(from, TimestampTz) => Volatility::Stable,
-        (from, Date | Timestamp) if from.is_string() => Volatility::Stable,
+        (Date | Timestamp | Interval | IntervalOf(_) | Array(_) | Regtype, text)
+        | (text, Date | Timestamp | Interval | IntervalOf(_) | Array(_) | Regtype)
+            if text.is_string() =>
+        {
+            Volatility::Stable
+        }
         _ => Volatility::Immutable,
     }
 }

@@ -316,22 +316,29 @@ pub(crate) fn unescape_bytea(text: &str) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The bytes of hexadecimal digits, blanks between them skipped.
+/// The bytes of pairs of hexadecimal digits, blanks between the pairs skipped.
 ///
 /// # Errors
 /// Other characters, or an odd number of digits: `22023`.
 pub(crate) fn unhex(digits: &str) -> Result<Vec<u8>> {
-    let mut nibbles = Vec::with_capacity(digits.len());
-    for c in digits.chars().filter(|c| !c.is_ascii_whitespace()) {
-        let digit = c.to_digit(16).ok_or_else(|| {
+    let digit = |c: char| {
+        let digit = c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        digit.ok_or_else(|| {
             SqlError::invalid_parameter(format!("invalid hexadecimal digit: \"{c}\""))
-        })?;
-        nibbles.push(u8::try_from(digit).expect("below 16"));
+        })
+    };
+    let odd = || SqlError::invalid_parameter("invalid hexadecimal data: odd number of digits");
+    let mut out = Vec::with_capacity(digits.len() / 2);
+    let mut rest = digits.chars();
+    while let Some(c) = rest.next() {
+        if matches!(c, ' ' | '\n' | '\t' | '\r') {
+            continue;
+        }
+        let high = digit(c)?;
+        let low = digit(rest.next().ok_or_else(odd)?)?;
+        out.push(high << 4 | low);
     }
-    if nibbles.len() % 2 == 1 {
-        return Err(SqlError::invalid_parameter("invalid hexadecimal data: odd number of digits"));
-    }
-    Ok(nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    Ok(out)
 }
 
 /// 32 hexadecimal digits, hyphens allowed behind each group of four, braces around it.

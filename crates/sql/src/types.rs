@@ -2,7 +2,8 @@
 
 use expr::{IntervalModifier, SqlError, SqlState, Type, datetime::IntervalFields};
 use sqlparser::ast::{
-    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, Ident, ObjectName, TimezoneInfo,
+    self, ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, Ident, ObjectName,
+    TimezoneInfo,
 };
 
 use crate::postgres;
@@ -53,16 +54,7 @@ pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
             return Err(SqlError::unsupported("a timestamp precision other than 6"));
         }
         DataType::Uuid => Type::Uuid,
-        DataType::Interval { fields, precision } => {
-            let fields = match fields {
-                Some(fields) => IntervalFields::read(&fields.to_string().to_lowercase()),
-                None => Some(IntervalFields::ALL),
-            };
-            fields
-                .and_then(|fields| IntervalModifier::new(fields, *precision))
-                .ok_or_else(|| SqlError::syntax(format!("no interval is of type {ty}")))?
-                .ty()
-        }
+        DataType::Interval { fields, precision } => interval(ty, *fields, *precision)?,
         DataType::Regclass => Type::Regclass,
         DataType::Array(
             ArrayElemTypeDef::SquareBracket(element, None)
@@ -97,6 +89,20 @@ fn float(bits: u64) -> Result<Type, SqlError> {
             "precision for type float must be between 1 and 53 bits",
         )),
     }
+}
+
+fn interval(
+    ty: &DataType,
+    fields: Option<ast::IntervalFields>,
+    precision: Option<u64>,
+) -> Result<Type, SqlError> {
+    let fields = match fields {
+        Some(fields) => IntervalFields::read(&fields.to_string().to_lowercase()),
+        None => Some(IntervalFields::ALL),
+    };
+    let modifier = fields.and_then(|fields| IntervalModifier::new(fields, precision));
+    let none = || SqlError::syntax(format!("no interval is of type {ty}"));
+    modifier.map(IntervalModifier::ty).ok_or_else(none)
 }
 
 fn array(element: &DataType) -> Result<Type, SqlError> {

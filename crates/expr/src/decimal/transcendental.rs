@@ -135,8 +135,9 @@ impl Decimal {
             |text: &str| Err(SqlError::new(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, text));
         let one = Decimal::from(1_i64);
         match (self, exponent) {
-            (base, _) if *base == one => Ok(one.round(16)),
-            (_, exponent) if exponent.is_zero() => Ok(one.round(16)),
+            (base, exponent) if *base == one || exponent.is_zero() => {
+                Ok(one_as_power(base, exponent))
+            }
             (Decimal::NaN, _) | (_, Decimal::NaN) => Ok(Decimal::NaN),
             (base, exponent) if base.is_zero() && exponent.signum() < 0 => {
                 problem("zero raised to a negative power is undefined")
@@ -151,6 +152,19 @@ impl Decimal {
             (base, exponent) => infinite_power(base, exponent),
         }
     }
+}
+
+/// One, with the digits that a power of these has.
+fn one_as_power(base: &Decimal, exponent: &Decimal) -> Decimal {
+    let one = Decimal::from(1_i64);
+    let (Decimal::Finite(base), Decimal::Finite(exponent)) = (base, exponent) else {
+        return one;
+    };
+    let scale = match small_integer(exponent) {
+        Some(_) => result_scale(MIN_SIGNIFICANT_DIGITS, &[base.scale]),
+        None => result_scale(MIN_SIGNIFICANT_DIGITS, &[base.scale, exponent.scale]),
+    };
+    one.round(signed(scale))
 }
 
 /// Powers with an infinity in them, by way of floats, which know them all.

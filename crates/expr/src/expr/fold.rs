@@ -1,7 +1,14 @@
 //! What of an expression can be computed ahead, and what a replica may compute.
 
 use super::{BinaryOp, Expr};
-use crate::{cast, context::EvalContext, functions::Volatility, stack, types::Type};
+use crate::{
+    cast,
+    context::EvalContext,
+    datum::Datum,
+    functions::{Func, Volatility},
+    stack,
+    types::Type,
+};
 
 /// The most nodes of an expression that replicas evaluate.
 const MAX_PUSHED_NODES: usize = 1_200;
@@ -13,7 +20,7 @@ impl Expr {
     #[must_use]
     pub fn volatility(&self) -> Volatility {
         let own = match self {
-            Expr::Call { func, .. } => func.volatility(),
+            Expr::Call { func, args, .. } => call_volatility(*func, args),
             Expr::External { .. } => Volatility::Volatile,
             Expr::Cast { from, to, .. } => cast::volatility(*from, *to),
             _ => Volatility::Immutable,
@@ -58,9 +65,19 @@ impl Expr {
     /// The expression with its constant parts computed, as far as they change no more than
     /// `limit` allows: `Immutable` for a plan that is kept, `Stable` for one about to run. A part
     /// whose evaluation fails stays, so that the error comes when and only when it is reached.
+    ///
+    /// What never changes is computed first, as PostgreSQL does when it plans: `x + NULL` is NULL,
+    /// and x is not reached any more, unless x fails by itself then. So an x that is only known when
+    /// the statement runs, `'2024-01-01'::date::text::int`, is never asked.
     #[must_use]
     pub fn fold(self, limit: Volatility, ctx: &EvalContext) -> Expr {
-        self.rewrite(&mut |part| part.fold_top(limit, ctx))
+        let planned = if limit > Volatility::Immutable && self.volatility() > Volatility::Immutable
+        {
+            self.rewrite(&mut |part| part.fold_top(Volatility::Immutable, ctx))
+        } else {
+            self
+        };
+        planned.rewrite(&mut |part| part.fold_top(limit, ctx))
     }
 
     fn fold_top(self, limit: Volatility, ctx: &EvalContext) -> Expr {
@@ -68,18 +85,19 @@ impl Expr {
             Expr::Const(_) | Expr::Column(_) | Expr::Param { .. } | Expr::External { .. } => {
                 return self;
             }
-            Expr::Call { func, .. } => func.volatility(),
+            Expr::Call { func, args, .. } => call_volatility(*func, args),
             Expr::Cast { from, to, .. } => cast::volatility(*from, *to),
             _ => Volatility::Immutable,
         };
-        if own > limit {
-            return self;
-        }
-        if self.children().iter().all(|child| child.as_const().is_some()) {
+        if own <= limit && self.children().iter().all(|child| child.as_const().is_some()) {
             return self.eval(&[], ctx).map_or(self, Expr::Const);
         }
+        // However much the function may change: it is not called.
         if self.is_strict() && self.children().contains(&&Expr::NULL) && !self.fails() {
             return Expr::NULL;
+        }
+        if own > limit {
+            return self;
         }
         match self {
             Expr::And(parts) => fold_logic(parts, false, Expr::And),
@@ -120,6 +138,14 @@ impl Expr {
             constant && part.volatility() == Volatility::Immutable
         })
     }
+}
+
+/// How much a call may change: what takes a date or time apart asks for the session's zone only
+/// where a timestamp has one.
+fn call_volatility(func: Func, args: &[Expr]) -> Volatility {
+    let local = matches!(func, Func::Extract | Func::DatePart | Func::DateTrunc);
+    let zoned = |arg: &Expr| arg.as_const().is_none_or(|v| matches!(v, Datum::TimestampTz(_)));
+    if local && !args.iter().any(zoned) { Volatility::Immutable } else { func.volatility() }
 }
 
 /// Drops the neutral constants of AND (true) or OR (false); the deciding constant decides, unless a

@@ -125,7 +125,7 @@ impl Both {
         let text = format!(
             "ROLLBACK; SET client_min_messages = error; SET timezone = 'UTC';
              DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema};
-             SET search_path = {schema}; SET plan_cache_mode = force_generic_plan"
+             SET search_path = {schema}; SET plan_cache_mode = force_custom_plan"
         );
         self.real_time.block_on(self.client.batch_execute(&text)).expect("a new schema");
     }
@@ -147,8 +147,8 @@ impl Both {
         self.real_time.block_on(theirs(&self.client, sql))
     }
 
-    /// Runs a statement on both, prepared, with its marked literals as parameters, of which
-    /// PostgreSQL's plan is to know nothing.
+    /// Runs a statement on both, prepared, with its marked literals as parameters. PostgreSQL makes
+    /// its plan for their values, unless it is told otherwise.
     pub fn run_prepared(&mut self, text: &str) -> (Answer, Answer) {
         self.prepared += 1;
         let name = format!("p{}", self.prepared);

@@ -83,6 +83,7 @@ fn fails_when_planned(both: &mut Both, case: &Case<'_>, state: &str) -> bool {
 
 fn agrees_unplanned(both: &mut Both, case: &Case<'_>) -> bool {
     both.run("BEGIN");
+    both.theirs("SET LOCAL plan_cache_mode = force_generic_plan");
     let (ours, theirs) = both.run_prepared(case.text);
     both.run("ROLLBACK");
     both.forget();

@@ -4,7 +4,7 @@
 //! rows a database looks at, and in which order, is its own affair. Alone, without rows, anything
 //! goes.
 
-use super::{random::Random, schema::Kind};
+use super::{literal, random::Random, schema::Kind};
 
 /// What an expression may name.
 pub struct Scope<'a> {
@@ -30,7 +30,7 @@ impl Scope<'_> {
     /// An expression of the kind.
     pub fn expr(&self, kind: Kind, depth: usize, random: &mut Random) -> String {
         if random.one_in(30) {
-            return format!("NULL::{}", kind.sql());
+            return format!("{}::{}", literal::marked("NULL"), kind.sql());
         }
         if depth == 0 || random.one_in(4) {
             let column = self.column(kind, random).filter(|_| !random.one_in(4));
@@ -109,7 +109,8 @@ impl Scope<'_> {
         })?;
         let (column, _) = columns.iter().find(|(_, have)| *have == kind && kind.is_plain())?;
         let aggregate = random.pick(&["min", "max"]);
-        (kind != Kind::Bool).then(|| format!("(SELECT {aggregate}({column}) FROM {table})"))
+        (!matches!(kind, Kind::Bool | Kind::Bytes | Kind::Uuid))
+            .then(|| format!("(SELECT {aggregate}({column}) FROM {table})"))
     }
 
     fn integer(&self, kind: Kind, depth: usize, random: &mut Random) -> String {

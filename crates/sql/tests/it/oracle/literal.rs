@@ -2,8 +2,8 @@
 //!
 //! The generator marks its literals, `‹'ab'›` or, with the type that a parameter needs, `‹5¦int›`.
 //! A statement is run as it reads without the marks, or prepared: `$1` in each literal's place. A
-//! database knows nothing of a parameter when it plans, so the prepared form also tells whether an
-//! answer hangs on what was computed ahead.
+//! plan that is made for all values alike knows nothing of them, so the prepared form also tells
+//! whether an answer hangs on what was computed ahead.
 
 const OPEN: char = '‹';
 const TYPE: char = '¦';

@@ -45,7 +45,7 @@ const SEED: u64 = 1;
 /// So many differences are enough to stop.
 const MAX_DIFFERENCES: usize = 12;
 /// Of so many statements one may be excused.
-const MAX_EXCUSED: usize = 40;
+const MAX_EXCUSED: usize = 60;
 
 /// A run of worlds.
 struct Run {

@@ -4,7 +4,7 @@ use super::{
     expressions::Scope,
     queries::named,
     random::Random,
-    schema::{Kind, Table},
+    schema::{Kind, MISFIT, Table},
 };
 
 /// Where the rows of an INSERT come from.
@@ -103,6 +103,15 @@ impl Write {
         };
         match &self.source {
             Source::Rows(rows) => {
+                for row in rows {
+                    // One of its misfits alone.
+                    let pieces: Vec<&str> = row.split(MISFIT).collect();
+                    for at in 1..pieces.len() {
+                        let before = pieces[..at].join("NULL");
+                        let alone = format!("{before}{MISFIT}{}", pieces[at..].join("NULL"));
+                        part(&|write| write.source = Source::Rows(vec![alone.clone()]));
+                    }
+                }
                 for end in 0..rows.len() {
                     part(&|write| write.source = Source::Rows(rows[..=end].to_vec()));
                     for start in 0..=end {
