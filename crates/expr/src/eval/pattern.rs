@@ -18,6 +18,11 @@ use crate::{
 const REGEX_CACHE_ENTRIES: usize = 64;
 /// The most bytes a compiled expression may take; beyond it is refused.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
+/// The most bytes of a pattern: it is read as a tree before [`REGEX_SIZE_LIMIT`] counts, and a class
+/// of letters of all scripts takes kilobytes there for two bytes here.
+const MAX_PATTERN_BYTES: usize = 16 << 10;
+/// Work of compiling one byte of a pattern.
+const COMPILING: usize = 5_000;
 /// Beyond so many bytes of a text times bytes of a pattern nothing is searched: the search cannot be
 /// stopped once it has begun, and may take a step for each.
 const MAX_SEARCH: usize = 8 << 30;
@@ -44,8 +49,8 @@ thread_local! {
 /// Uses a compiled regular expression on a text.
 ///
 /// # Errors
-/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`; text and
-/// pattern are too long together: `54000`.
+/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`; the
+/// pattern is too long, or text and pattern are together: `54000`.
 pub(crate) fn cached_regex<T>(
     pattern: &str,
     case_insensitive: bool,
@@ -53,6 +58,10 @@ pub(crate) fn cached_regex<T>(
     ctx: &EvalContext,
     use_it: impl FnOnce(&Regex) -> T,
 ) -> Result<T> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        let message = format!("a regular expression has at most {MAX_PATTERN_BYTES} bytes");
+        return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+    }
     let search = text.len().saturating_mul(pattern.len());
     if search > MAX_SEARCH {
         let message = "the text is too long for this regular expression";
@@ -65,6 +74,7 @@ pub(crate) fn cached_regex<T>(
             if cache.len() >= REGEX_CACHE_ENTRIES {
                 cache.clear();
             }
+            ctx.work(pattern.len().saturating_mul(COMPILING))?;
             cache.insert(key.clone(), compiled(pattern, case_insensitive)?);
         }
         Ok(use_it(&cache[&key]))
