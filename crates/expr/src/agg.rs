@@ -168,8 +168,10 @@ pub struct Accumulator {
     state: State,
     /// The arguments seen, for DISTINCT.
     seen: Option<BTreeSet<Vec<Datum>>>,
-    /// Bytes held beyond the accumulator itself.
+    /// Bytes held beyond the accumulator itself, of what grows with the rows.
     memory: usize,
+    /// The most bytes that [`State::memory`] told so far.
+    largest: usize,
 }
 
 impl Accumulator {
@@ -195,6 +197,7 @@ impl Accumulator {
             state,
             seen: call.distinct.then(BTreeSet::new),
             memory: 0,
+            largest: 0,
         }
     }
 
@@ -209,7 +212,16 @@ impl Accumulator {
             return Ok(());
         }
         let args = call.args.iter().map(|arg| arg.eval(row, ctx)).collect::<Result<Vec<_>>>()?;
+        ctx.look(self.work_of(&args))?;
         self.update(args)
+    }
+
+    /// Work of taking in these arguments: they are compared, added, squared or copied.
+    fn work_of(&self, args: &[Datum]) -> usize {
+        let once: usize = args.iter().map(Datum::work).sum();
+        // Where they must differ, they are compared with some of those that were seen.
+        let seen = self.seen.as_ref().map_or(0, |seen| seen.len().checked_ilog2().unwrap_or(0) + 1);
+        once.saturating_mul(1 + seen as usize)
     }
 
     /// Takes in the arguments of a row.
@@ -218,7 +230,7 @@ impl Accumulator {
     /// A sum out of range: `22003`, `22008`.
     pub fn update(&mut self, args: Vec<Datum>) -> Result<()> {
         if let Some(seen) = &mut self.seen {
-            let size: usize = args.iter().map(Datum::memory).sum();
+            let size = args.iter().map(Datum::memory).sum::<usize>() + size_of::<Vec<Datum>>();
             if !seen.insert(args.clone()) {
                 return Ok(());
             }
@@ -264,6 +276,7 @@ impl Accumulator {
             }
             State::Items(_) => unreachable!("handled above"),
         }
+        self.largest = self.largest.max(self.state.memory());
         Ok(())
     }
 
@@ -311,6 +324,7 @@ impl Accumulator {
                 )));
             }
         }
+        self.largest = self.largest.max(self.state.memory());
         Ok(())
     }
 
@@ -321,6 +335,24 @@ impl Accumulator {
             State::Joined(_) | State::Items(_) | State::Moments(_) | State::Pairs(_) => true,
             State::Total(..) => matches!(self.result, Type::Float4 | Type::Float8),
             State::Count(_) | State::Value(_) | State::Exact(_) => false,
+        }
+    }
+
+    /// Work of [`Accumulator::finish`]: of exact numbers quotients and roots are computed, of others
+    /// the result is copied.
+    #[must_use]
+    pub fn work_to_finish(&self) -> usize {
+        match &self.state {
+            State::Exact(exact) => exact.work_to_finish(),
+            State::Total(Total::Int(_), _) if self.func == AggFunc::Avg => moments::QUOTIENT,
+            State::Total(Total::Numeric(sum), _) => moments::QUOTIENT + sum.steps(),
+            State::Total(..)
+            | State::Count(_)
+            | State::Value(_)
+            | State::Joined(_)
+            | State::Items(_)
+            | State::Moments(_)
+            | State::Pairs(_) => self.memory,
         }
     }
 
@@ -370,10 +402,28 @@ impl Accumulator {
         })
     }
 
-    /// Roughly how many bytes of memory it takes.
+    /// Roughly how many bytes of memory it takes. Never less than before: a longest text that gave
+    /// way to a short one may be followed by another long one.
     #[must_use]
     pub const fn memory(&self) -> usize {
-        size_of::<Accumulator>() + self.memory
+        size_of::<Accumulator>() + self.memory + self.largest
+    }
+}
+
+impl State {
+    /// Bytes of the one value, or of the sums, that are held of all rows.
+    fn memory(&self) -> usize {
+        match self {
+            State::Value(value) => value.memory(),
+            State::Total(Total::Numeric(sum), _) => sum.memory(),
+            State::Exact(exact) => exact.memory(),
+            State::Total(Total::None | Total::Int(_) | Total::Float(_) | Total::Interval(_), _)
+            | State::Count(_)
+            | State::Joined(_)
+            | State::Items(_)
+            | State::Moments(_)
+            | State::Pairs(_) => 0,
+        }
     }
 }
 

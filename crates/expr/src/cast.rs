@@ -18,6 +18,11 @@ use crate::{
     types::Type,
 };
 
+/// The digits of the longest number, about: longer ones are refused before they are read.
+const MAX_DIGITS: usize = 150_000;
+/// Digits that a word of memory holds.
+const DIGITS_OF_A_WORD: usize = 19;
+
 /// The weakest context in which `from` becomes `to`; `None` if it never does.
 #[must_use]
 pub fn allowed(from: Type, to: Type) -> Option<CastContext> {
@@ -119,6 +124,7 @@ pub fn cast(
     context: CastContext,
     ctx: &EvalContext,
 ) -> Result<Datum> {
+    ctx.look(work_of(value, to))?;
     let value = match value {
         Datum::Null => return Ok(Datum::Null),
         // As text it loses its blanks; what reads its text sees them.
@@ -154,6 +160,19 @@ pub fn cast(
         (other, _) => other,
     };
     fit(converted, to, context)
+}
+
+/// Work of casting: a value is looked through, and the digits of a long number are put together.
+fn work_of(value: &Datum, to: Type) -> usize {
+    match (value, to) {
+        // Each element is cast by itself, and counted then.
+        (Datum::Array(array), Type::Array(_)) => array.items.len(),
+        (Datum::Text(text) | Datum::Char(text), Type::Numeric(_)) => {
+            let words = text.len().min(MAX_DIGITS) / DIGITS_OF_A_WORD;
+            text.len() + words * words
+        }
+        (value, _) => value.work(),
+    }
 }
 
 /// `42846`: there is no such cast.

@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -93,6 +93,8 @@ pub struct Spent {
     unpaused: AtomicUsize,
     /// Work of the row at hand.
     row_work: AtomicUsize,
+    /// Whether the session said at the last look that the statement shall end.
+    ended: AtomicBool,
 }
 
 /// The most bytes of values that one row's expressions may make, in all. Beyond: `53200`.
@@ -190,7 +192,25 @@ impl EvalContext {
     /// Work since this was last asked: whoever loops over rows pauses for it.
     #[must_use]
     pub fn take_work(&self) -> usize {
+        // Asked between all values of all rows; mostly there is none.
+        if self.spent.unpaused.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
         self.spent.unpaused.swap(0, Ordering::Relaxed)
+    }
+
+    /// As [`EvalContext::work`], of values that are looked through: most are short, and not noted.
+    ///
+    /// # Errors
+    /// As [`EvalContext::work`].
+    pub fn look(&self, steps: usize) -> Result<()> {
+        if steps < COUNTED_BYTES { Ok(()) } else { self.work(steps) }
+    }
+
+    /// Whether the statement was told to end while it evaluated.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.spent.ended.load(Ordering::Relaxed)
     }
 
     /// Notes work that may be long, before it is done.
@@ -207,10 +227,15 @@ impl EvalContext {
             }
         }
         let before = self.spent.work.fetch_add(steps, Ordering::Relaxed);
-        if before.saturating_add(steps) < WORK_BETWEEN_LOOKS {
+        if before.saturating_add(steps) < WORK_BETWEEN_LOOKS && !self.has_ended() {
             return Ok(());
         }
         self.spent.work.store(0, Ordering::Relaxed);
-        self.hooks.as_ref().map_or(Ok(()), |hooks| hooks.go_on())
+        let told = self.hooks.as_ref().map_or(Ok(()), |hooks| hooks.go_on());
+        self.spent.ended.store(told.is_err(), Ordering::Relaxed);
+        told
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ mod arithmetic;
 mod convert;
 mod transcendental;
 
+pub(crate) use transcendental::SERIES_WORK;
+
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +41,9 @@ const MAX_RESULT_SCALE: i64 = 1_000;
 const MIN_SIGNIFICANT_DIGITS: i64 = 16;
 /// Digits in one of `numeric.c`'s digits: its scales are chosen by counting those.
 const GROUP_DIGITS: i64 = 4;
+
+/// Digits that a word of memory holds.
+const DIGITS_OF_A_WORD: usize = 19;
 
 /// A decimal number, an infinity, or NaN.
 #[derive(Clone, Serialize, Deserialize)]
@@ -61,6 +66,14 @@ pub struct Finite {
     /// At most [`MAX_SCALE`].
     scale: u32,
 }
+
+/// A prime, 2^61 - 1, modulo which numbers are hashed.
+const MODULUS: u64 = (1 << 61) - 1;
+/// The tenth of one, modulo [`MODULUS`]: ten times it is 1.
+const TENTH: u128 = 2_075_258_708_292_324_556;
+
+/// What floats of a number's bits may be wrong by: they are below 10^6.
+const UNSURE: f64 = 1e-6;
 
 /// `10^power`.
 fn ten(power: u32) -> BigInt {
@@ -174,18 +187,50 @@ impl Finite {
         Finite::new(quotient * back, target)
     }
 
-    /// The number without trailing zeros behind the point.
+    /// The number without trailing zeros behind the point. They are cut off in halves, since a
+    /// division for each of ten thousand zeros takes seconds.
     fn trimmed(&self) -> Finite {
         let mut out = self.clone();
-        while out.scale > 0 {
-            let rest: BigInt = &out.unscaled % 10_u8;
-            if !rest.is_zero() {
-                break;
+        // A factor of ten is a factor of two: most numbers show at once that nothing is to be cut.
+        let twos = u32::try_from(out.unscaled.trailing_zeros().unwrap_or(0)).unwrap_or(u32::MAX);
+        let most = if out.unscaled.is_zero() { out.scale } else { twos.min(out.scale) };
+        let mut step = most.checked_ilog2().map_or(0, |log| 1_u32 << log);
+        while step > 0 {
+            // What was cut may leave less behind the point than a step has zeros.
+            if step <= out.scale {
+                let unit = ten(step);
+                let quotient = &out.unscaled / &unit;
+                if &quotient * &unit == out.unscaled {
+                    out = Finite::new(quotient, out.scale - step);
+                }
             }
-            out.unscaled /= 10;
-            out.scale -= 1;
+            step /= 2;
         }
         out
+    }
+
+    /// The number's residue modulo [`MODULUS`], by its absolute value: the same whatever its scale,
+    /// and found without a look at its digits.
+    fn residue(&self) -> u64 {
+        let modulus = u128::from(MODULUS);
+        let unscaled = self.unscaled.magnitude() % MODULUS;
+        let mut residue = u128::from(unscaled.to_u64().expect("below the modulus"));
+        let (mut power, mut left) = (TENTH, self.scale);
+        while left > 0 {
+            if left & 1 == 1 {
+                residue = residue * power % modulus;
+            }
+            power = power * power % modulus;
+            left >>= 1;
+        }
+        u64::try_from(residue).expect("below the modulus")
+    }
+
+    /// Between which powers of two the absolute value lies, about; the number is not zero.
+    fn bounds(&self) -> (f64, f64) {
+        let bits = self.unscaled.bits() as f64;
+        let down = f64::from(self.scale) * std::f64::consts::LOG2_10;
+        (bits - 1.0 - down, bits - down)
     }
 }
 
@@ -341,11 +386,24 @@ impl Decimal {
     }
 
     /// About how many steps an operation with another number takes: products and quotients of long
-    /// numbers grow with both.
+    /// numbers grow with both, and sums with the digits that their scales are apart.
     #[must_use]
     pub fn steps_with(&self, other: &Decimal) -> usize {
-        let words = |value: &Decimal| value.memory() / 8 + 1;
-        words(self).saturating_mul(words(other))
+        self.words().saturating_mul(other.words())
+    }
+
+    /// About how many steps it takes to look through the number: to compare it, to add it, to write
+    /// its digits. Scales are apart by no more digits than [`MAX_SCALE`].
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        let words = self.words();
+        words.saturating_mul(words.min(MAX_SCALE as usize / DIGITS_OF_A_WORD))
+    }
+
+    /// Words of memory that the number takes, or would with as many digits as its scale.
+    fn words(&self) -> usize {
+        let scale = self.scale().map_or(0, |scale| scale as usize);
+        self.memory() / 8 + 1 + scale / DIGITS_OF_A_WORD
     }
 
     /// The place among infinities, numbers and NaN.
@@ -373,6 +431,17 @@ impl Ord for Decimal {
         }
         let signs = left.unscaled.sign().cmp(&right.unscaled.sign());
         signs.then_with(|| {
+            // Where lengths decide, no digits are computed: a power of ten may have many.
+            if !left.unscaled.is_zero() {
+                let ((low, high), (other_low, other_high)) = (left.bounds(), right.bounds());
+                let positive = left.unscaled.is_positive();
+                if low > other_high + UNSURE {
+                    return if positive { Ordering::Greater } else { Ordering::Less };
+                }
+                if high + UNSURE < other_low {
+                    return if positive { Ordering::Less } else { Ordering::Greater };
+                }
+            }
             let scale = left.scale.max(right.scale);
             left.at_scale(scale).cmp(&right.at_scale(scale))
         })
@@ -397,9 +466,8 @@ impl Hash for Decimal {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.class().hash(state);
         if let Decimal::Finite(value) = self {
-            let trimmed = value.trimmed();
-            trimmed.unscaled.hash(state);
-            trimmed.scale.hash(state);
+            value.unscaled.sign().hash(state);
+            value.residue().hash(state);
         }
     }
 }

@@ -134,8 +134,9 @@ impl Expr {
                 Datum::Bool(holds != *negated)
             }
             Expr::Distinct { left, right, negated } => {
-                let differ = left.value(row, ctx)? != right.value(row, ctx)?;
-                Datum::Bool(differ != *negated)
+                let (left, right) = (left.value(row, ctx)?, right.value(row, ctx)?);
+                ctx.look(comparing(&left, &right))?;
+                Datum::Bool((left != right) != *negated)
             }
             Expr::InList { arg, list, negated } => {
                 let wanted = arg.value(row, ctx)?;
@@ -145,6 +146,7 @@ impl Expr {
                 let mut null = false;
                 for item in list {
                     let item = item.value(row, ctx)?;
+                    ctx.look(comparing(&item, &wanted))?;
                     if item.is_null() {
                         null = true;
                     } else if item == wanted {
@@ -155,7 +157,9 @@ impl Expr {
             }
             Expr::Like { .. } | Expr::Regex { .. } => self.matches(row, ctx)?,
             Expr::Extreme { which, args } => {
-                let values = values(args, row, ctx)?.into_iter().filter(|value| !value.is_null());
+                let values = values(args, row, ctx)?;
+                ctx.look(values.iter().map(Datum::work).sum())?;
+                let values = values.into_iter().filter(|value| !value.is_null());
                 let found = match which {
                     Extreme::Greatest => values.max(),
                     Extreme::Least => values.min(),
@@ -200,6 +204,8 @@ impl Expr {
                     },
                 };
                 if *case_insensitive {
+                    // Both are written anew.
+                    ctx.look(text.len() + pattern.len())?;
                     like(&text.to_lowercase(), &pattern.to_lowercase(), escape, ctx)?
                 } else {
                     like(text, pattern, escape, ctx)?
@@ -247,10 +253,18 @@ fn operate(
     if left.is_null() || right.is_null() {
         return Ok(Datum::Null);
     }
+    if op.is_comparison() {
+        ctx.look(comparing(left, right))?;
+    }
     match compare(op, left, right) {
         Some(result) => Ok(Datum::Bool(result)),
         None => arithmetic::binary(op, left, right, ty, ctx),
     }
+}
+
+/// Work of comparing two values: no more than the shorter one has is looked at.
+fn comparing(left: &Datum, right: &Datum) -> usize {
+    left.work().min(right.work())
 }
 
 /// The outcome of a comparison; `None` if the operator compares nothing.
@@ -295,6 +309,7 @@ fn quantified(
             null = true;
             continue;
         }
+        ctx.look(comparing(value, item))?;
         let matched = compare(op, value, item)
             .ok_or_else(|| SqlError::internal(format!("{} does not compare", op.symbol())))?;
         if matched == deciding {

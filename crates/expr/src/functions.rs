@@ -341,6 +341,19 @@ impl Func {
         )
     }
 
+    /// Whether a call may look at all bytes, digits or elements of its arguments. The others are as
+    /// fast with long ones.
+    const fn looks_through(self) -> bool {
+        !matches!(
+            self,
+            Func::OctetLength
+                | Func::BitLength
+                | Func::Ascii
+                | Func::ArrayLength
+                | Func::Cardinality
+        )
+    }
+
     /// Whether NULL as any argument gives NULL without a call.
     #[must_use]
     pub const fn is_strict(self) -> bool {
@@ -365,6 +378,9 @@ impl Func {
     pub fn call(self, args: &[Datum], ty: Type, ctx: &EvalContext) -> Result<Datum> {
         if self.is_strict() && args.iter().any(Datum::is_null) {
             return Ok(Datum::Null);
+        }
+        if self.looks_through() {
+            ctx.look(args.iter().map(Datum::work).sum())?;
         }
         let called = match self {
             func if func <= Func::Random => math::call(func, args, ty, ctx)?,

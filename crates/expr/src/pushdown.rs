@@ -356,10 +356,20 @@ impl Runner {
             .map(|expression| expression.eval(&self.row, &self.context))
             .collect::<Result<Vec<_>>>()?;
         if let Some(group) = self.groups.get_mut(&key) {
+            let before = group_size(&key, group);
             for (accumulator, call) in group.iter_mut().zip(aggregates) {
                 accumulator.update_row(call, &self.row, &self.context)?;
             }
-            return Ok(Step::Skip);
+            let size = group_size(&key, group);
+            self.group_bytes += size.saturating_sub(before);
+            if self.group_bytes <= MAX_GROUP_BYTES {
+                return Ok(Step::Skip);
+            }
+            // The one that grew goes: that gives back at least what it took now.
+            let tuple = group_tuple(&key, group);
+            self.groups.remove(&key);
+            self.group_bytes -= size;
+            return Ok(Step::Emit(tuple));
         }
         let mut group: Vec<Accumulator> = aggregates.iter().map(Accumulator::new).collect();
         for (accumulator, call) in group.iter_mut().zip(aggregates) {
@@ -387,11 +397,10 @@ impl Runner {
     }
 }
 
-/// About how many bytes a group takes. Accumulators with a partial state hold little beyond
-/// themselves, so the size is the same later.
+/// About how many bytes a group takes: never less than it did before.
 fn group_size(key: &[Datum], group: &[Accumulator]) -> usize {
     key.iter().map(Datum::memory).sum::<usize>()
-        + size_of_val(group)
+        + group.iter().map(Accumulator::memory).sum::<usize>()
         + size_of::<(Vec<Datum>, Vec<Accumulator>)>()
 }
 

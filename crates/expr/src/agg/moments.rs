@@ -91,6 +91,9 @@ impl Spread {
     }
 }
 
+/// About what an exact quotient or root of short numbers takes.
+pub(super) const QUOTIENT: usize = 500;
+
 /// An infinity that came of finite numbers: `22003`.
 fn overflow() -> SqlError {
     match checked_float(f64::INFINITY, false, true) {
@@ -201,6 +204,14 @@ impl Exact {
         self.sum = self.sum.add(sum)?;
         self.squares = self.squares.add(squares)?;
         Ok(())
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.sum.memory() + self.squares.memory()
+    }
+
+    pub(super) fn work_to_finish(&self) -> usize {
+        2 * QUOTIENT + 4 * self.squares.steps_with(&self.squares)
     }
 
     pub(super) fn spread(&self, spread: Spread) -> Result<Datum> {

@@ -142,8 +142,9 @@ pub fn extract(field: DateField, local: i64, offset: Option<i64>) -> Result<Opti
             return date.add(&Decimal::from(time).div(&Decimal::from(DAY))?).map(Some);
         }
         DateField::Epoch => {
-            let utc = local - offset.unwrap_or(0) * SECOND;
-            return Ok(Some(scaled(utc + UNIX_EPOCH_OFFSET_SECONDS * SECOND, 6)));
+            // From 1970 on, the last of the times that there are is beyond 64 bits.
+            let ahead = UNIX_EPOCH_OFFSET_SECONDS - offset.unwrap_or(0);
+            return Ok(Some(scaled(i128::from(local) + i128::from(ahead * SECOND), 6)));
         }
         DateField::Timezone => zone()?,
         DateField::TimezoneHour => zone()? / 3600,
@@ -153,7 +154,7 @@ pub fn extract(field: DateField, local: i64, offset: Option<i64>) -> Result<Opti
 }
 
 /// Microseconds as seconds (scale 6) or milliseconds (scale 3).
-fn scaled(micros: i64, scale: u32) -> Decimal {
+fn scaled(micros: impl Into<i128>, scale: u32) -> Decimal {
     Decimal::from_parts(micros.into(), scale)
 }
 

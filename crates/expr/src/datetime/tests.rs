@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    Civil, Interval, TimeZone, add_interval, days_in_month, format_timestamp, from_unix_nanos,
-    parse_date, parse_timestamp, to_unix_nanos,
+    Civil, DateField, Interval, TimeZone, add_interval, days_in_month, extract, format_timestamp,
+    from_unix_nanos, parse_date, parse_timestamp, to_unix_nanos,
 };
 
 #[test]
@@ -53,6 +53,17 @@ fn zones_print_as_they_are_read() {
     }
     assert_eq!(TimeZone::parse("europe/berlin").expect("a zone").to_string(), "Europe/Berlin");
     assert!(TimeZone::parse("Mars/Olympus").is_err());
+}
+
+#[test]
+fn the_last_times_have_seconds_since_1970() {
+    for (text, seconds) in
+        [("294276-12-31", "9224317929600.000000"), ("4714-11-24 BC", "-210866803200.000000")]
+    {
+        let micros = parse_timestamp(text, 0, &TimeZone::Utc).expect("a timestamp");
+        let found = extract(DateField::Epoch, micros, None).expect("it has the field");
+        assert_eq!(found.expect("it is finite").to_string(), seconds, "{text}");
+    }
 }
 
 proptest! {

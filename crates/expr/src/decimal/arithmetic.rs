@@ -7,6 +7,12 @@ use super::{
 };
 use crate::error::{Result, SqlError};
 
+/// Takes note of work before it is done ([`crate::EvalContext::work`]); an error ends it.
+pub type Work<'a> = &'a dyn Fn(usize) -> Result<()>;
+
+/// Work of a product and of cutting it, for each word of the one number and each of the other.
+const WORK_OF_A_PRODUCT: usize = 2;
+
 impl Decimal {
     /// The number with the other sign.
     #[must_use]
@@ -158,7 +164,9 @@ pub(super) fn divide(left: &Finite, right: &Finite, scale: u32) -> Finite {
 
 /// The quotient of integers, rounded half away from zero.
 pub(super) fn divide_rounded(numerator: &BigInt, denominator: &BigInt) -> BigInt {
-    let (quotient, rest) = (numerator / denominator, numerator % denominator);
+    let quotient = numerator / denominator;
+    // A product is had faster than a second division.
+    let rest = numerator - &quotient * denominator;
     if rest.magnitude() * 2_u8 < *denominator.magnitude() {
         return quotient;
     }
@@ -166,20 +174,30 @@ pub(super) fn divide_rounded(numerator: &BigInt, denominator: &BigInt) -> BigInt
 }
 
 /// `value ^ power` by squaring, each step cut to `digits` significant digits; `power` is not
-/// negative.
-pub(super) fn power_cut(value: &Finite, mut power: u32, digits: i64) -> Finite {
+/// negative. Each product is noted with `work` before it is made.
+pub(super) fn power_cut(
+    value: &Finite,
+    mut power: u32,
+    digits: i64,
+    work: Work<'_>,
+) -> Result<Finite> {
+    let product = |left: &Finite, right: &Finite| {
+        let words = |value: &Finite| usize::try_from(value.unscaled.bits() / 64).unwrap_or(0) + 1;
+        work(words(left).saturating_mul(words(right)).saturating_mul(WORK_OF_A_PRODUCT))?;
+        Ok::<_, SqlError>(significant(&multiply(left, right), digits))
+    };
     let mut result = Finite::new(BigInt::from(1), 0);
     let mut square = value.clone();
     while power > 0 {
         if power & 1 == 1 {
-            result = significant(&multiply(&result, &square), digits);
+            result = product(&result, &square)?;
         }
         power >>= 1;
         if power > 0 {
-            square = significant(&multiply(&square, &square), digits);
+            square = product(&square, &square)?;
         }
     }
-    result
+    Ok(result)
 }
 
 fn multiply(left: &Finite, right: &Finite) -> Finite {

@@ -69,6 +69,38 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Most pairs are ordered by their lengths alone.
+    #[test]
+    fn order_is_that_of_the_difference(left in decimals(), right in decimals(), tens in 0_u32..30) {
+        let right = right.mul(&Decimal::from_parts(1, tens)).expect("small");
+        if left.scale().is_some() && right.scale().is_some() {
+            let difference = left.sub(&right).expect("small").signum();
+            prop_assert_eq!(left.cmp(&right), difference.cmp(&0), "{} {}", left, right);
+        }
+    }
+
+    #[test]
+    fn zeros_are_cut_and_nothing_else(number in -2_000_i128..2_000, scale in 0_u32..9, zeros in 0_u32..25) {
+        let filled = Decimal::from_parts(number * 10_i128.pow(zeros), scale + zeros);
+        let text = filled.to_string();
+        let cut = text.trim_end_matches('0').trim_end_matches('.');
+        let expected = if text.contains('.') { cut } else { &text };
+        prop_assert_eq!(filled.trim_scale().to_string(), expected);
+    }
+}
+
+#[test]
+fn many_zeros_are_cut_and_hashed_at_once() {
+    let one = format!("1.{}", "0".repeat(16_383));
+    let large = Decimal::parse("1e131000").expect("a number");
+    let long = large.mul(&Decimal::parse(&one).expect("a number")).expect("within the limits");
+    assert_eq!(long.scale(), Some(16_383));
+    assert_eq!((long.trim_scale().scale(), hash(&long)), (Some(0), hash(&large)));
+    let zero = Decimal::parse(&format!("0.{}", "0".repeat(16_383))).expect("a number");
+    assert_eq!((zero.trim_scale().scale(), hash(&zero)), (Some(0), hash(&Decimal::zero())));
+}
+
 #[test]
 fn numbers_beyond_the_limits_are_refused() {
     for text in ["1e131072", "1e99999999999999999999"] {

@@ -8,11 +8,13 @@ use bigdecimal::{Signed, ToPrimitive, Zero, num_bigint::BigInt};
 
 use super::{
     Decimal, Finite, GROUP_DIGITS, MAX_WHOLE_DIGITS, MIN_SIGNIFICANT_DIGITS,
-    arithmetic::{divide, power_cut, result_scale, small_integer},
+    arithmetic::{Work, divide, power_cut, result_scale, small_integer},
     overflow, ten,
 };
 use crate::error::{Result, SqlError, SqlState};
 
+/// About what a series of a thousand digits takes.
+pub(crate) const SERIES_WORK: usize = 1 << 20;
 /// Digits computed beyond those that are kept.
 const MARGIN: u32 = 12;
 /// `e` to this power, and anything above it, is refused as too large.
@@ -131,6 +133,14 @@ impl Decimal {
     /// Zero to a negative power, or a negative number to a power with fraction: `2201F`; a result
     /// of too many digits: `22003`.
     pub fn pow(&self, exponent: &Decimal) -> Result<Decimal> {
+        self.pow_with(exponent, &|_| Ok(()))
+    }
+
+    /// As [`Decimal::pow`]: what long powers of short numbers take is noted while they are made.
+    ///
+    /// # Errors
+    /// As [`Decimal::pow`], and those of `work`.
+    pub fn pow_with(&self, exponent: &Decimal, work: Work<'_>) -> Result<Decimal> {
         let problem =
             |text: &str| Err(SqlError::new(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, text));
         let one = Decimal::from(1_i64);
@@ -143,11 +153,14 @@ impl Decimal {
                 problem("zero raised to a negative power is undefined")
             }
             (Decimal::Finite(base), Decimal::Finite(exponent)) => match small_integer(exponent) {
-                Some(power) => integer_power(base, power),
+                Some(power) => integer_power(base, power, work),
                 None if base.unscaled.is_negative() => problem(
                     "a negative number raised to a non-integer power yields a complex result",
                 ),
-                None => real_power(base, exponent),
+                None => {
+                    work(SERIES_WORK)?;
+                    real_power(base, exponent)
+                }
             },
             (base, exponent) => infinite_power(base, exponent),
         }
@@ -189,7 +202,7 @@ fn signed(scale: u32) -> i32 {
 }
 
 /// `base ^ power`; zero if it is too small for its scale to show.
-fn integer_power(base: &Finite, power: i32) -> Result<Decimal> {
+fn integer_power(base: &Finite, power: i32, work: Work<'_>) -> Result<Decimal> {
     let log10 = if base.unscaled.is_zero() {
         0.0
     } else {
@@ -205,7 +218,7 @@ fn integer_power(base: &Finite, power: i32) -> Result<Decimal> {
     // Each of some 32 products loses half a unit of the last digit, and a power multiplies what its
     // base has lost: by less than 10^10 for powers of 32 bits.
     let digits = i64::from(scale) + log10.abs() as i64 + 2 * i64::from(MARGIN) + 20;
-    let result = power_cut(base, power.unsigned_abs(), digits);
+    let result = power_cut(base, power.unsigned_abs(), digits, work)?;
     let result = if power < 0 {
         divide(&Finite::new(BigInt::from(1), 0), &result, scale)
     } else {

@@ -46,8 +46,11 @@ pub(crate) fn binary(
         (Datum::Int(left), Datum::Int(right)) => integers(op, *left, *right, ty),
         (Datum::Float(left), Datum::Float(right)) => floats(op, *left, *right, ty),
         (Datum::Numeric(left), Datum::Numeric(right)) => {
-            ctx.work(left.steps_with(right))?;
-            numerics(op, left, right)
+            ctx.work(match op {
+                BinaryOp::Add | BinaryOp::Sub => left.steps().saturating_add(right.steps()),
+                _ => left.steps_with(right),
+            })?;
+            numerics(op, left, right, ctx)
         }
         (left, right) if op == BinaryOp::Concat => concat(left, right),
         (left, right) => datetimes(op, left, right, ctx)?
@@ -149,14 +152,14 @@ fn power(left: f64, right: f64) -> Result<Datum> {
     checked_float(left.powf(right), infinite, infinite || left == 0.0)
 }
 
-fn numerics(op: BinaryOp, left: &Decimal, right: &Decimal) -> Result<Datum> {
+fn numerics(op: BinaryOp, left: &Decimal, right: &Decimal, ctx: &EvalContext) -> Result<Datum> {
     let result = match op {
         BinaryOp::Add => left.add(right),
         BinaryOp::Sub => left.sub(right),
         BinaryOp::Mul => left.mul(right),
         BinaryOp::Div => left.div(right),
         BinaryOp::Mod => left.rem(right),
-        BinaryOp::Pow => left.pow(right),
+        BinaryOp::Pow => left.pow_with(right, &|steps| ctx.work(steps)),
         op => return Err(SqlError::internal(format!("{left} {} {right}", op.symbol()))),
     };
     result.map(Datum::numeric)

@@ -22,6 +22,11 @@ use crate::{
 const REGEX_CACHE_ENTRIES: usize = 64;
 /// Steps of work that compiling an expression takes for each of its states, about.
 const COMPILED_STATE: usize = 200;
+/// The most bytes of a pattern: it is read as a tree before the limit of what is compiled counts, and
+/// a class of letters of all scripts takes kilobytes there for two bytes here.
+const MAX_PATTERN_BYTES: usize = 16 << 10;
+/// Work of reading one byte of a pattern.
+const READING: usize = 5_000;
 
 /// The character that an ESCAPE clause names; `None`: none is.
 pub(super) fn escape_character(escape: &str) -> Result<Option<char>> {
@@ -43,21 +48,25 @@ thread_local! {
 /// Uses a compiled regular expression.
 ///
 /// # Errors
-/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`. Those of
-/// its use.
+/// It cannot be read, or is too large: `2201B`; it asks for what is not supported: `0A000`; the
+/// pattern is too long: `54000`. Those of its use.
 pub(crate) fn cached_regex<T>(
     pattern: &str,
     case_insensitive: bool,
     ctx: &EvalContext,
     use_it: impl FnOnce(&Pattern) -> Result<T>,
 ) -> Result<T> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        let message = format!("a regular expression has at most {MAX_PATTERN_BYTES} bytes");
+        return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+    }
     REGEXES.with_borrow_mut(|cache| {
         let key = (pattern.to_owned(), case_insensitive);
         if !cache.contains_key(&key) {
             if cache.len() >= REGEX_CACHE_ENTRIES {
                 cache.clear();
             }
-            ctx.work(pattern.len())?;
+            ctx.work(pattern.len().saturating_mul(READING))?;
             let compiled = compiled(pattern, case_insensitive)?;
             ctx.work(compiled.states() * COMPILED_STATE)?;
             cache.insert(key.clone(), compiled);
@@ -77,3 +86,6 @@ fn compiled(pattern: &str, case_insensitive: bool) -> Result<Pattern> {
         translate::invalid(last.trim_start_matches("error: "))
     })
 }
+
+#[cfg(test)]
+mod tests;

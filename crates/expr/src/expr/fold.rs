@@ -64,7 +64,8 @@ impl Expr {
 
     /// The expression with its constant parts computed, as far as they change no more than
     /// `limit` allows: `Immutable` for a plan that is kept, `Stable` for one about to run. A part
-    /// whose evaluation fails stays, so that the error comes when and only when it is reached.
+    /// whose evaluation fails stays, so that the error comes when and only when it is reached. So does
+    /// everything else once the statement shall end.
     ///
     /// What never changes is computed first, as PostgreSQL does when it plans: `x + NULL` is NULL,
     /// and x is not reached any more, unless x fails by itself then. So an x that is only known when
@@ -81,6 +82,10 @@ impl Expr {
     }
 
     fn fold_top(self, limit: Volatility, ctx: &EvalContext) -> Expr {
+        // Whoever evaluates next is told so as well: nothing more is computed ahead for it.
+        if ctx.has_ended() {
+            return self;
+        }
         let own = match &self {
             Expr::Const(_) | Expr::Column(_) | Expr::Param { .. } | Expr::External { .. } => {
                 return self;

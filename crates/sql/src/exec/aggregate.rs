@@ -41,10 +41,13 @@ impl<'c> Groups<'c> {
         Ok(&mut self.groups[place].1)
     }
 
-    fn finish(self) -> Outcome<Vec<Row>> {
+    async fn finish(self, exec: &mut Exec<'_>) -> Outcome<Vec<Row>> {
+        let context = exec.env.context.clone();
         let mut rows = Vec::with_capacity(self.groups.len());
         for (mut row, accumulators) in self.groups {
+            exec.next_row(1 + accumulators.len()).await;
             for accumulator in &accumulators {
+                context.work(accumulator.work_to_finish())?;
                 row.push(accumulator.finish()?);
             }
             rows.push(row);
@@ -55,8 +58,11 @@ impl<'c> Groups<'c> {
 
 /// The groups of a node.
 pub(super) async fn rows(exec: &mut Exec<'_>, aggregate: &Aggregate) -> Outcome<Vec<Row>> {
-    let group = exec.all_ready(&aggregate.group);
-    let calls: Vec<AggCall> = aggregate.calls.iter().map(|call| ready(exec, call)).collect();
+    let group = exec.all_ready(&aggregate.group).await;
+    let mut calls = Vec::with_capacity(aggregate.calls.len());
+    for call in &aggregate.calls {
+        calls.push(ready(exec, call).await);
+    }
     let mut groups = Groups::new(&calls);
     if group.is_empty() {
         groups.group(exec, Vec::new())?;
@@ -65,18 +71,18 @@ pub(super) async fn rows(exec: &mut Exec<'_>, aggregate: &Aggregate) -> Outcome<
         Node::Scan(scan) if pushable(scan, &group, &calls) => {
             let merged = merge_partials(exec, scan, &group, &mut groups).await?;
             if merged {
-                return groups.finish();
+                return groups.finish(exec).await;
             }
             take_rows(exec, &aggregate.input, &group, &mut groups).await?;
         }
         input => take_rows(exec, input, &group, &mut groups).await?,
     }
-    groups.finish()
+    groups.finish(exec).await
 }
 
-fn ready(exec: &Exec<'_>, call: &AggCall) -> AggCall {
+async fn ready(exec: &mut Exec<'_>, call: &AggCall) -> AggCall {
     AggCall {
-        args: exec.all_ready(&call.args),
+        args: exec.all_ready(&call.args).await,
         filter: call.filter.as_ref().map(|filter| exec.ready(filter)),
         ..call.clone()
     }
@@ -118,14 +124,18 @@ async fn merge_partials(
     for (_, tuple) in tuples {
         exec.tick(2 + groups.calls.len()).await;
         let mut values = row::decode_tuple(&tuple)?;
+        exec.tick(pace::weight(&values)).await;
         let mut partials = values.split_off(group.len());
         let calls = groups.calls;
-        let accumulators = groups.group(exec, values)?;
-        for (accumulator, call) in accumulators.iter_mut().zip(calls) {
+        let mut grown = 0;
+        for (accumulator, call) in groups.group(exec, values)?.iter_mut().zip(calls) {
+            let before = accumulator.memory();
             let rest = partials.split_off(call.partial_width());
             accumulator.merge(&partials)?;
             partials = rest;
+            grown += accumulator.memory().saturating_sub(before);
         }
+        exec.budget.bytes(grown)?;
     }
     Ok(true)
 }
@@ -144,7 +154,8 @@ async fn take_rows(
     while let Some(batch) = exec.next(&mut flow).await? {
         for row in batch {
             exec.tick(each).await;
-            let key = exec.evaluate(&row, group)?;
+            let key = exec.evaluate(&row, group).await?;
+            exec.tick(pace::weight(&key)).await;
             let calls = groups.calls;
             let mut grown = 0;
             for (accumulator, call) in groups.group(exec, key)?.iter_mut().zip(calls) {

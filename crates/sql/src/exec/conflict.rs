@@ -164,6 +164,8 @@ impl<'t> Upsert<'t> {
             }
             self.fetch(exec, met).await?;
             for (key, found) in keys.into_iter().zip(found) {
+                exec.tick(1).await;
+                exec.budget.bytes(found.as_ref().map_or(0, Bytes::len))?;
                 self.claims.know(key, found);
             }
             let there = self.there.values().map(Vec::as_slice);

@@ -22,7 +22,7 @@ use crate::{
 pub(super) const BATCH: usize = 1_024;
 
 /// Bytes of new values that go on their way together, about: a batch of large ones is shorter.
-const BATCH_BYTES: usize = 4 << 20;
+pub(super) const BATCH_BYTES: usize = 4 << 20;
 
 /// Expressions over rows that come in batches.
 pub(crate) struct Projection<'p> {
@@ -107,17 +107,17 @@ impl<'a> Exec<'a> {
             Node::Rows(rows) => ready(self.constant_rows(rows).await?),
             Node::Scan(scan) => ready(scan::rows(self, scan, &[]).await?),
             Node::Series { start, stop, step } => self.series(start, stop, step.as_ref()),
-            Node::Unnest(array) => ready(self.unnest(array)?),
+            Node::Unnest(array) => ready(self.unnest(array).await?),
             Node::Shared(shared) => Ok(Flow::Shared(self.shared(shared.subquery), 0)),
             Node::Filter { input, conditions } => {
                 let input = self.open(input).await?;
-                let conditions = self.all_ready(conditions);
+                let conditions = self.all_ready(conditions).await;
                 let steps = steps(&conditions);
                 Ok(Flow::Filter(Box::new(input), conditions, steps))
             }
             Node::Project { input, exprs } => {
                 let input = self.open(input).await?;
-                let exprs = self.all_ready(exprs);
+                let exprs = self.all_ready(exprs).await;
                 let (steps, rows) = (steps(&exprs), Vec::new().into_iter());
                 Ok(Flow::Project(Box::new(Projection { input, exprs, steps, rows })))
             }
@@ -215,7 +215,7 @@ impl<'a> Exec<'a> {
         let mut bytes = 0;
         for row in rows {
             self.tick(*steps).await;
-            let row = self.evaluate(&row, exprs)?;
+            let row = self.evaluate(&row, exprs).await?;
             let taken = row_memory(&row);
             self.budget.bytes(taken)?;
             bytes += taken;

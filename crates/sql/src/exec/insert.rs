@@ -67,6 +67,7 @@ async fn table_rows(exec: &mut Exec<'_>, insert: &Insert, source: Vec<Row>) -> O
         let mut row = Vec::with_capacity(values.len());
         for (column, value) in table.columns.iter().zip(&values) {
             row.push(column_value(exec, table, column, value, &from).await?);
+            exec.tick(0).await;
         }
         exec.budget.row(&row)?;
         rows.push(row);

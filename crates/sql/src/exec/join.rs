@@ -4,14 +4,16 @@
 //! values that the left rows have: their keys become spans, read in one round per range, instead of
 //! the whole table. The right rows are held; the left ones, and the pairs, come and go in batches.
 
+use std::collections::hash_map::Entry;
+
 use expr::{Datum, Expr};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Exec,
-    flow::{BATCH, Flow},
-    pace::steps,
-    scan,
+    flow::{BATCH, BATCH_BYTES, Flow},
+    pace::{steps, weight},
+    row_memory, scan,
 };
 use crate::{
     error::Outcome,
@@ -29,6 +31,8 @@ pub(crate) struct Pairs<'p> {
     /// What the left row must have in common with a right one.
     left_equal: Vec<Expr>,
     conditions: Vec<Expr>,
+    /// Pairs that go on their way together: of wide ones fewer.
+    batch: usize,
     /// Steps that trying one pair takes.
     steps: usize,
     right: Vec<Row>,
@@ -56,8 +60,9 @@ struct LeftRow {
 
 /// Begins a join: the right rows are read.
 pub(super) async fn open<'p>(exec: &mut Exec<'_>, join: &'p Join) -> Outcome<Pairs<'p>> {
-    let left_equal: Vec<Expr> = join.equal.iter().map(|(left, _)| exec.ready(left)).collect();
-    let right_equal: Vec<Expr> = join.equal.iter().map(|(_, right)| exec.ready(right)).collect();
+    let (left_equal, right_equal): (Vec<Expr>, Vec<Expr>) = join.equal.iter().cloned().unzip();
+    let left_equal = exec.all_ready(&left_equal).await;
+    let right_equal = exec.all_ready(&right_equal).await;
     let narrows = matches!(join.kind, JoinKind::Inner | JoinKind::Left);
     let (left, right) = match &join.right {
         Node::Scan(scan) if narrows && !join.equal.is_empty() => {
@@ -75,13 +80,20 @@ pub(super) async fn open<'p>(exec: &mut Exec<'_>, join: &'p Join) -> Outcome<Pai
     let each = steps(&right_equal);
     for (place, row) in right.iter().enumerate() {
         exec.tick(each).await;
-        if let Some(key) = key(exec, row, &right_equal)? {
+        if let Some(key) = key(exec, row, &right_equal).await? {
             exec.budget.bytes(size_of::<usize>())?;
-            places.entry(key).or_default().push(place);
+            let entry = places.entry(key);
+            if let Entry::Vacant(new) = &entry {
+                exec.budget.bytes(row_memory(new.key()) + size_of::<Vec<usize>>())?;
+            }
+            entry.or_default().push(place);
         }
     }
-    let conditions = exec.all_ready(&join.conditions);
+    let conditions = exec.all_ready(&join.conditions).await;
+    exec.budget.bytes(right.len() * size_of::<bool>())?;
+    let pair = (join.left_width + join.right_width) * size_of::<Datum>();
     Ok(Pairs {
+        batch: (BATCH_BYTES / pair.max(1)).clamp(1, BATCH),
         join,
         left,
         left_equal,
@@ -97,8 +109,9 @@ pub(super) async fn open<'p>(exec: &mut Exec<'_>, join: &'p Join) -> Outcome<Pai
 }
 
 /// The values that must be equal; `None`: one of them is NULL, so nothing matches.
-fn key(exec: &Exec<'_>, row: &Row, equal: &[Expr]) -> Outcome<Option<Vec<Datum>>> {
-    let key = exec.evaluate(row, equal)?;
+async fn key(exec: &mut Exec<'_>, row: &Row, equal: &[Expr]) -> Outcome<Option<Vec<Datum>>> {
+    let key = exec.evaluate(row, equal).await?;
+    exec.tick(weight(&key)).await;
     Ok(if key.iter().any(Datum::is_null) { None } else { Some(key) })
 }
 
@@ -113,10 +126,11 @@ async fn narrowing(
     let each = steps(left_equal);
     for row in left {
         exec.tick(each).await;
-        if let Some(key) = key(exec, row, left_equal)? {
+        if let Some(key) = key(exec, row, left_equal).await? {
             for (values, value) in values.iter_mut().zip(key) {
-                if values.len() <= MAX_LOOKUPS {
-                    values.insert(value);
+                let taken = value.memory();
+                if values.len() <= MAX_LOOKUPS && values.insert(value) {
+                    exec.budget.bytes(taken)?;
                 }
             }
         }
@@ -139,7 +153,7 @@ async fn narrowing(
 /// The next pairs.
 pub(super) async fn next(exec: &mut Exec<'_>, pairs: &mut Pairs<'_>) -> Outcome<Option<Vec<Row>>> {
     let mut out = Vec::new();
-    while out.len() < BATCH {
+    while out.len() < pairs.batch {
         if let Some(next) = pairs.unmatched {
             pairs.without_left(next, &mut out);
             break;
@@ -160,7 +174,7 @@ impl Pairs<'_> {
     async fn next_left(&mut self, exec: &mut Exec<'_>) -> Outcome<bool> {
         loop {
             if let Some(row) = self.rows.next() {
-                let key = key(exec, &row, &self.left_equal)?;
+                let key = key(exec, &row, &self.left_equal).await?;
                 let width = row.len();
                 self.row = Some(LeftRow { key, width, tried: 0, matched: false, both: row });
                 return Ok(true);
@@ -178,7 +192,7 @@ impl Pairs<'_> {
         let candidates = left.key.as_ref().and_then(|key| self.places.get(key));
         let candidates = candidates.map_or(&[][..], Vec::as_slice);
         while let Some(&candidate) = candidates.get(left.tried) {
-            if out.len() >= BATCH {
+            if out.len() >= self.batch {
                 self.row = Some(left);
                 return Ok(());
             }
@@ -205,7 +219,7 @@ impl Pairs<'_> {
     /// Right rows without a match, from this one on.
     fn without_left(&mut self, next: usize, out: &mut Vec<Row>) {
         let mut place = next;
-        while place < self.right.len() && out.len() < BATCH {
+        while place < self.right.len() && out.len() < self.batch {
             if !self.matched[place] {
                 let mut both = vec![Datum::Null; self.join.left_width];
                 both.extend_from_slice(&self.right[place]);

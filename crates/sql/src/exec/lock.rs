@@ -41,7 +41,9 @@ pub(super) async fn locked_rows(
         let mut keys: Vec<Key> = Vec::with_capacity(rows.len());
         for row in &rows {
             exec.tick(2 + row.len()).await;
-            keys.push(primary_key(table, &row[offset..offset + table.columns.len()]));
+            let key = primary_key(table, &row[offset..offset + table.columns.len()]);
+            exec.budget.bytes(key.len() + size_of::<Key>())?;
+            keys.push(key);
         }
         keys.sort();
         keys.dedup();

@@ -200,9 +200,14 @@ impl Exec<'_> {
         }
     }
 
-    /// As [`Exec::ready`], for each.
-    pub fn all_ready(&self, exprs: &[Expr]) -> Vec<Expr> {
-        exprs.iter().map(|expr| self.ready(expr)).collect()
+    /// As [`Exec::ready`], for each; others run in between where one takes long to compute.
+    pub async fn all_ready(&mut self, exprs: &[Expr]) -> Vec<Expr> {
+        let mut ready = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            ready.push(self.ready(expr));
+            self.tick(1).await;
+        }
+        ready
     }
 
     fn answered(&self, expr: Expr) -> Expr {

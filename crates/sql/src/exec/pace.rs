@@ -6,7 +6,7 @@
 //! power of long numbers, a search in a long text) counts as well. All that is counted, not measured,
 //! so a run in virtual time pauses at the same places each time.
 
-use expr::{Expr, SqlError};
+use expr::{Datum, Expr, SqlError};
 use timer::Instant;
 
 use super::Exec;
@@ -33,6 +33,12 @@ impl Pace {
 /// Steps that evaluating these takes, for one row.
 pub(crate) fn steps(exprs: &[Expr]) -> usize {
     2 + exprs.iter().map(Expr::size).sum::<usize>()
+}
+
+/// Steps that comparing a row with others, or hashing it, takes beyond what is counted for every
+/// row: none, unless its values are long.
+pub(crate) fn weight(row: &[Datum]) -> usize {
+    row.iter().map(Datum::work).sum::<usize>() / WORK_OF_A_STEP
 }
 
 impl Exec<'_> {

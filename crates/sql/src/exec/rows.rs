@@ -1,11 +1,16 @@
 //! What needs nothing but the rows: filters, projections, orders, sets.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::hash_map::Entry};
 
 use expr::{Datum, Expr, SqlError, SqlState};
 use rustc_hash::FxHashSet;
 
-use super::{Exec, flow::Flow, pace::steps};
+use super::{
+    Exec,
+    flow::Flow,
+    pace::{steps, weight},
+    row_memory,
+};
 use crate::{
     error::Outcome,
     plan::{SetOp, SortKey},
@@ -18,23 +23,27 @@ impl Exec<'_> {
         for exprs in rows {
             self.tick(steps(exprs)).await;
             self.env.context.begin_row();
-            let row: Result<Row, SqlError> = exprs.iter().map(|expr| self.value(expr)).collect();
-            let row = row?;
+            let mut row = Vec::with_capacity(exprs.len());
+            for expr in exprs {
+                row.push(self.value(expr)?);
+                self.tick(0).await;
+            }
             self.budget.row(&row)?;
             out.push(row);
         }
         Ok(out)
     }
 
-    pub(super) fn unnest(&mut self, array: &Expr) -> Outcome<Vec<Row>> {
-        match self.value(array)? {
-            Datum::Array(array) => {
-                let rows: Vec<Row> = array.items.iter().map(|item| vec![item.clone()]).collect();
-                rows.iter().try_for_each(|row| self.budget.row(row))?;
-                Ok(rows)
-            }
-            _ => Ok(Vec::new()),
+    pub(super) async fn unnest(&mut self, array: &Expr) -> Outcome<Vec<Row>> {
+        let Datum::Array(array) = self.value(array)? else { return Ok(Vec::new()) };
+        let mut rows = Vec::new();
+        for item in &array.items {
+            self.tick(1).await;
+            let row = vec![item.clone()];
+            self.budget.row(&row)?;
+            rows.push(row);
         }
+        Ok(rows)
     }
 
     /// Keeps the rows for which all of these ready conditions are true.
@@ -69,37 +78,45 @@ impl Exec<'_> {
 
     /// New rows of these expressions.
     pub(super) async fn project(&mut self, rows: Vec<Row>, exprs: &[Expr]) -> Outcome<Vec<Row>> {
-        let exprs = self.all_ready(exprs);
+        let exprs = self.all_ready(exprs).await;
         let each = steps(&exprs);
         let mut out = Vec::with_capacity(rows.len());
         for row in rows {
             self.tick(each).await;
-            let projected = self.evaluate(&row, &exprs)?;
+            let projected = self.evaluate(&row, &exprs).await?;
             self.budget.row(&projected)?;
             out.push(projected);
         }
         Ok(out)
     }
 
-    /// The values of ready expressions over a row.
-    pub(super) fn evaluate(&self, row: &[Datum], exprs: &[Expr]) -> Result<Row, SqlError> {
+    /// The values of ready expressions over a row; others run in between where one took long.
+    pub(super) async fn evaluate(&mut self, row: &[Datum], exprs: &[Expr]) -> Outcome<Row> {
         self.env.context.begin_row();
-        exprs.iter().map(|expr| expr.eval(row, &self.env.context)).collect()
+        let mut values = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            values.push(expr.eval(row, &self.env.context)?);
+            self.tick(0).await;
+        }
+        Ok(values)
     }
 
     /// Sorts stably.
     pub(super) async fn sort(&mut self, rows: Vec<Row>, keys: &[SortKey]) -> Outcome<Vec<Row>> {
-        let exprs: Vec<Expr> = keys.iter().map(|key| self.ready(&key.expr)).collect();
+        let exprs: Vec<Expr> = keys.iter().map(|key| key.expr.clone()).collect();
+        let exprs = self.all_ready(&exprs).await;
         let each = steps(&exprs);
-        let mut runs = Vec::new();
+        let (mut runs, mut heavy) = (Vec::new(), 0);
         let mut run = Vec::with_capacity(RUN.min(rows.len()));
         for row in rows {
             self.tick(each).await;
-            let values = self.evaluate(&row, &exprs)?;
+            let values = self.evaluate(&row, &exprs).await?;
             self.budget.row(&values)?;
+            heavy += weight(&values);
             run.push((values, row));
-            if run.len() == RUN {
+            if run.len() == RUN || heavy >= RUN_WEIGHT {
                 runs.push(std::mem::take(&mut run));
+                heavy = 0;
             }
         }
         runs.push(run);
@@ -137,7 +154,9 @@ impl Exec<'_> {
         let mut out = Vec::with_capacity(left.len() + right.len());
         let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
         loop {
-            self.tick(1 + keys.len()).await;
+            let (a, b) = (left.peek(), right.peek());
+            let compared = a.zip(b).map_or(0, |((a, _), (b, _))| weight(a).min(weight(b)));
+            self.tick(1 + keys.len() + compared).await;
             let first = match (left.peek(), right.peek()) {
                 (Some(a), Some(b)) if compare_all(keys, a, b).is_gt() => &mut right,
                 (Some(_), _) => &mut left,
@@ -154,19 +173,28 @@ impl Exec<'_> {
         mut input: Flow<'_>,
         on: Option<&[Expr]>,
     ) -> Outcome<Vec<Row>> {
-        let on = on.map(|on| self.all_ready(on));
+        let on = match on {
+            Some(on) => Some(self.all_ready(on).await),
+            None => None,
+        };
         let each = on.as_deref().map_or(2, steps);
         let mut seen = FxHashSet::default();
         let mut out = Vec::new();
         while let Some(batch) = self.next(&mut input).await? {
             for row in batch {
                 self.tick(each + row.len()).await;
-                let key = match &on {
-                    Some(on) => self.evaluate(&row, on)?,
-                    None => row.clone(),
+                // The row's own values are shared with the key, those of expressions are not.
+                let (key, taken) = match &on {
+                    Some(on) => {
+                        let key = self.evaluate(&row, on).await?;
+                        let taken = row_memory(&key);
+                        (key, taken)
+                    }
+                    None => (row.clone(), size_of::<Row>() + size_of_val(&*row)),
                 };
-                self.budget.bytes(size_of::<Row>() * 2)?;
+                self.tick(weight(&key)).await;
                 if seen.insert(key) {
+                    self.budget.bytes(taken)?;
                     self.budget.row(&row)?;
                     out.push(row);
                 }
@@ -186,15 +214,18 @@ impl Exec<'_> {
         let mut counts = rustc_hash::FxHashMap::<Row, u64>::default();
         while let Some(batch) = self.next(&mut right).await? {
             for row in batch {
-                self.tick(2 + row.len()).await;
-                self.budget.row(&row)?;
-                *counts.entry(row).or_default() += 1;
+                self.tick(2 + row.len() + weight(&row)).await;
+                let entry = counts.entry(row);
+                if let Entry::Vacant(new) = &entry {
+                    self.budget.row(new.key())?;
+                }
+                *entry.or_default() += 1;
             }
         }
         let keep_matched = op == SetOp::Intersect;
         let mut kept = Vec::new();
         for row in left {
-            self.tick(2 + row.len()).await;
+            self.tick(2 + row.len() + weight(&row)).await;
             let matched = match counts.get_mut(&row) {
                 Some(count) if *count > 0 => {
                     *count -= u64::from(all);
@@ -215,6 +246,8 @@ impl Exec<'_> {
 
 /// Rows that are sorted without a pause; longer runs are merged of these.
 const RUN: usize = 1_024;
+/// The same by what comparing them takes, in steps: of long values a run has few.
+const RUN_WEIGHT: usize = 1_024;
 
 /// A row with the values it is sorted by.
 type Keyed = (Row, Row);

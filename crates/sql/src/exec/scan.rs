@@ -21,7 +21,7 @@ use crate::{
     catalog::{Index, IndexState, Table, layout, primary_key},
     error::Outcome,
     plan::{
-        Scan, ScanOrder,
+        Scan, ScanOrder, SortKey,
         access::{self, Wanted},
         spans,
     },
@@ -66,7 +66,8 @@ pub(crate) async fn rows(exec: &mut Exec<'_>, scan: &Scan, extra: &[Expr]) -> Ou
     drop(span);
     if settled.unsorted {
         let planned = scan.table.indexes().find(|index| index.id == scan.index);
-        sort_as(&mut rows, settled.table, planned.expect("the plan's index exists"), scan.order);
+        let planned = planned.expect("the plan's index exists");
+        rows = sort_as(exec, rows, settled.table, planned, scan.order).await?;
     }
     Ok(rows)
 }
@@ -77,9 +78,9 @@ pub(crate) async fn settle<'s>(
     scan: &'s Scan,
     extra: &[Expr],
 ) -> Outcome<Settled<'s>> {
-    let conditions = exec.all_ready(&scan.conditions);
+    let conditions = exec.all_ready(&scan.conditions).await;
     let mut narrowing = conditions.clone();
-    narrowing.extend(exec.all_ready(extra));
+    narrowing.extend(exec.all_ready(extra).await);
     let table = &*scan.table;
     let find = |id: IndexId| table.indexes().find(|index| index.id == id);
     let mut index = find(scan.index).expect("the plan's index exists");
@@ -119,18 +120,33 @@ async fn readable(exec: &mut Exec<'_>, index: &Index) -> Outcome<bool> {
     Ok(index.readable_at(snapshot))
 }
 
-fn sort_as(rows: &mut [Row], table: &Table, index: &Index, order: ScanOrder) {
-    let key = |row: &Row| {
+/// Sorts rows as an index would: by the bytes of its keys, which stand behind the columns meanwhile.
+async fn sort_as(
+    exec: &mut Exec<'_>,
+    mut rows: Vec<Row>,
+    table: &Table,
+    index: &Index,
+    order: ScanOrder,
+) -> Outcome<Vec<Row>> {
+    for row in &mut rows {
+        exec.tick(2 + index.columns.len()).await;
         let mut bytes = Vec::new();
         for (position, part) in table.positions(index).into_iter().zip(&index.columns) {
             crate::catalog::key_part(&row[position], part.direction, &mut bytes);
         }
-        bytes
-    };
-    rows.sort_by_cached_key(key);
-    if order == ScanOrder::Reverse {
-        rows.reverse();
+        row.push(Datum::bytes(bytes));
     }
+    let behind = u32::try_from(table.columns.len()).expect("columns are few");
+    let key = SortKey { expr: Expr::Column(behind), descending: false, nulls_first: false };
+    let mut sorted = exec.sort(rows, &[key]).await?;
+    for row in &mut sorted {
+        exec.tick(1).await;
+        row.pop();
+    }
+    if order == ScanOrder::Reverse {
+        sorted.reverse();
+    }
+    Ok(sorted)
 }
 
 /// Splits conditions into those that this index's entries decide at the replica, and the others.
@@ -252,7 +268,9 @@ async fn look_up(exec: &mut Exec<'_>, settled: &Settled<'_>, needed: &[u32]) -> 
         for (column, value) in wanted.iter().zip(row::decode_tuple(&tuple)?) {
             row[*column as usize] = value;
         }
-        keys.push(primary_key(table, &row));
+        let key = primary_key(table, &row);
+        exec.budget.bytes(key.len() + size_of::<Key>())?;
+        keys.push(key);
     }
     fetch(exec, settled, &keys, needed).await
 }

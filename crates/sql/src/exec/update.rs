@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use expr::Datum;
-use keys::layout;
+use keys::{Key, layout};
 use rustc_hash::FxHashSet;
 use txn::Scan;
 
@@ -27,14 +27,17 @@ pub(super) async fn update(exec: &mut Exec<'_>, update: &Update) -> Outcome<Done
     let checks = ready_checks(exec, &update.checks);
     let mut changes = Vec::with_capacity(rows.len());
     let mut others = Vec::new();
-    for row in once_each(table, rows) {
+    for row in once_each(exec, table, rows).await? {
         exec.next_row(width).await;
         let mut new = row[..width].to_vec();
         for (position, value) in &assignments {
             let column = &table.columns[*position];
             new[*position] = insert::column_value(exec, table, column, value, &row).await?;
+            exec.tick(0).await;
         }
         writer::check_row(exec, table, &checks, &new)?;
+        // The old row is held in two parts; its values are shared with the one that was read.
+        exec.budget.bytes(size_of_val(&*row) + 2 * size_of::<Row>())?;
         exec.budget.row(&new)?;
         others.push(row[width..].to_vec());
         changes.push(Change { old: Some(row[..width].to_vec()), new: Some(new) });
@@ -48,6 +51,7 @@ pub(super) async fn update(exec: &mut Exec<'_>, update: &Update) -> Outcome<Done
                 exec.tick(width).await;
                 let mut row = change.new.clone().expect("an update has a new row");
                 row.extend(others);
+                exec.budget.bytes(size_of_val(&*row) + size_of::<Row>())?;
                 new.push(row);
             }
             Some(exec.project(new, exprs).await?)
@@ -61,7 +65,7 @@ pub(super) async fn delete(exec: &mut Exec<'_>, delete: &Delete) -> Outcome<Done
     let table = &*delete.table;
     let width = table.columns.len();
     let rows = lock::rows_to_write(exec, &delete.source, table).await?;
-    let rows = once_each(table, rows);
+    let rows = once_each(exec, table, rows).await?;
     let own: Vec<&[Datum]> = rows.iter().map(|row| &row[..width]).collect();
     writer::delete(exec, table, &own).await?;
     let count = rows.len() as u64;
@@ -105,11 +109,20 @@ pub(super) fn ready_assignments(
 }
 
 /// The rows, each row of the table once: with FROM or USING the first match counts.
-fn once_each(table: &Table, rows: Vec<Row>) -> Vec<Row> {
+async fn once_each(exec: &mut Exec<'_>, table: &Table, rows: Vec<Row>) -> Outcome<Vec<Row>> {
     let width = table.columns.len();
     if rows.first().is_none_or(|row| row.len() == width) {
-        return rows;
+        return Ok(rows);
     }
-    let mut seen = FxHashSet::default();
-    rows.into_iter().filter(|row| seen.insert(primary_key(table, &row[..width]))).collect()
+    let (mut seen, mut once) = (FxHashSet::default(), Vec::new());
+    for row in rows {
+        exec.tick(2 + width).await;
+        let key = primary_key(table, &row[..width]);
+        let taken = key.len() + size_of::<Key>() + size_of::<Row>();
+        if seen.insert(key) {
+            exec.budget.bytes(taken)?;
+            once.push(row);
+        }
+    }
+    Ok(once)
 }

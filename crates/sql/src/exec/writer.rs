@@ -220,7 +220,9 @@ pub(super) async fn strangers(
             exec.tick(MOVE + row.len()).await;
             let entry = entry(table, index, row);
             if entry.exclusive {
-                asked.push((entry.key, primary_key(table, row)));
+                let own = primary_key(table, row);
+                exec.budget.bytes(entry.key.len() + own.len() + size_of::<(Key, Key)>())?;
+                asked.push((entry.key, own));
             }
         }
         let keys: Vec<Key> = asked.iter().map(|(key, _)| key.clone()).collect();

@@ -1,5 +1,5 @@
-//! Memory that sessions keep between statements: prepared statements, bound parameters, and rows of
-//! portals that are read in parts.
+//! Memory that sessions keep between statements: prepared statements, bound parameters, rows of
+//! portals that are read in parts, settings and savepoints.
 //!
 //! A count bounds none of these, since each may be as large as a message or a result. So whoever
 //! keeps one holds its bytes: of what its session may keep, and of what all sessions of the node may.
@@ -74,9 +74,13 @@ impl Drop for Held {
 fn full(who: &str, limit: usize) -> SqlError {
     SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory for what a session keeps")
         .with_detail(format!(
-            "Prepared statements, portals and their rows of {who} take more than {limit} bytes."
+            "Prepared statements, portals and their rows, settings and savepoints of {who} take more \
+             than {limit} bytes."
         ))
-        .with_hint("Close portals and prepared statements that are not needed any more.")
+        .with_hint(
+            "Close portals and prepared statements, release savepoints, reset settings that are not \
+             needed any more.",
+        )
 }
 
 impl Session {

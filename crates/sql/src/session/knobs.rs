@@ -277,7 +277,7 @@ fn duration(text: &str, longest: Duration) -> Result<Duration, SqlError> {
 /// `500ppm`, `-500ppm`.
 fn drift(text: &str) -> Result<i64, SqlError> {
     let rate = text.trim().strip_suffix("ppm").and_then(|rate| rate.trim().parse::<i64>().ok());
-    rate.filter(|rate| rate.abs() <= FASTEST_DRIFT_PPM).ok_or_else(|| {
+    rate.filter(|rate| rate.unsigned_abs() <= FASTEST_DRIFT_PPM.unsigned_abs()).ok_or_else(|| {
         SqlError::invalid_parameter(format!(
             "\"{text}\" is no drift: write 500ppm; at most {FASTEST_DRIFT_PPM}ppm either way"
         ))
@@ -351,5 +351,6 @@ mod tests {
     fn drifts_are_read() {
         assert_eq!((drift("500ppm"), drift("-20 ppm")), (Ok(500), Ok(-20)));
         assert!(drift("500").is_err() && drift("200000ppm").is_err());
+        assert!(drift("-9223372036854775808ppm").is_err(), "it has no absolute value");
     }
 }

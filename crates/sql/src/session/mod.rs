@@ -270,7 +270,9 @@ impl Session {
         shared: Arc<Shared>,
         options: SessionOptions,
     ) -> Result<Session, SqlError> {
+        let kept = Arc::new(Account::new(database.0.config.session_kept));
         let start = |settings: &mut settings::Settings| {
+            settings.charge_to(&kept, &database.0.kept);
             settings.set_user(&options.user);
             settings.set_place(database.0.cluster.node_id(), &database.0.cluster.region());
             settings.set_startup("application_name", &options.application_name)?;
@@ -299,7 +301,6 @@ impl Session {
             ),
         });
         let hooks = Arc::new(hooks::SessionHooks::new(database.clone(), shared.clone()));
-        let kept = Arc::new(Account::new(database.0.config.session_kept));
         Ok(Session {
             database,
             kept,

@@ -13,21 +13,20 @@
 //! ```
 //!
 //! What a transaction sets is taken back when it rolls back, as in PostgreSQL: `local` and `session`
-//! are kept as they were at its beginning and at its savepoints.
+//! are kept as they were at its beginning and at its savepoints. Texts are shared by all that keep
+//! them; what is kept counts as memory of the session ([`Held`]).
 
 mod table;
 #[cfg(test)]
 mod tests;
 mod value;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use expr::{SqlError, SqlState};
 use keys::NodeId;
 
+use super::held::{Account, Held};
 use crate::parse::SetScope;
 pub use table::SERVER_VERSION;
 use table::{DEFINITIONS, Definition};
@@ -36,6 +35,10 @@ use table::{DEFINITIONS, Definition};
 const MAX_CUSTOM: usize = 1_000;
 /// Bytes of a value. Beyond: `54000`.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
+/// Bytes of a name. Beyond: `54000`.
+const MAX_NAME_BYTES: usize = 256;
+/// Bytes that an entry of a map takes, about, beside its name and its text.
+const ENTRY_BYTES: usize = 128;
 
 /// What kind of values a setting takes.
 #[derive(Clone, Copy, Debug)]
@@ -77,55 +80,91 @@ pub enum Kind {
 pub struct Settings {
     /// What `RESET` goes back to where it is not the default: what the client asked for when it
     /// connected.
-    startup: BTreeMap<String, String>,
+    startup: BTreeMap<String, Kept>,
     values: Arc<Values>,
     /// Names with a dot that were ever set. They exist from then on, also after a rollback.
-    custom: BTreeSet<String>,
+    custom: BTreeMap<String, Option<Arc<Held>>>,
     /// The values at the beginning of the transaction; `None`: none has begun.
     before: Option<Arc<Values>>,
     /// The values at each of its savepoints, oldest first.
     savepoints: Vec<Arc<Values>>,
+    /// Whose memory is taken: the session's and the node's. `None`: nobody counts.
+    accounts: Option<(Arc<Account>, Arc<Account>)>,
+}
+
+/// A value as `SHOW` prints it.
+#[derive(Clone, Debug)]
+struct Kept {
+    text: Arc<str>,
+    /// Its memory, also that of its entry; `None`: nobody counts it.
+    _held: Option<Arc<Held>>,
 }
 
 /// What transactions change and take back, by the setting's own name.
 #[derive(Clone, Debug, Default)]
 struct Values {
-    session: BTreeMap<String, String>,
-    local: BTreeMap<String, String>,
+    session: BTreeMap<String, Kept>,
+    local: BTreeMap<String, Kept>,
+    /// If others keep these values as they were before: the memory of the copy's entries.
+    _copied: Option<Arc<Held>>,
+}
+
+impl Values {
+    /// Bytes that the entries take, without the texts.
+    fn entries(&self) -> usize {
+        let names = self.session.keys().chain(self.local.keys());
+        names.map(|name| name.len() + ENTRY_BYTES).sum()
+    }
 }
 
 impl Settings {
+    /// From here on what is kept counts against what the session may keep, and all of the node.
+    pub(crate) fn charge_to(&mut self, session: &Arc<Account>, node: &Arc<Account>) {
+        self.accounts = Some((session.clone(), node.clone()));
+    }
+
+    /// Takes memory. `53200`: the session, or the node, keeps too much.
+    fn hold(&self, bytes: usize) -> Result<Option<Arc<Held>>, SqlError> {
+        let Some((session, node)) = &self.accounts else { return Ok(None) };
+        Held::take(session, node, bytes).map(|held| Some(Arc::new(held)))
+    }
+
+    fn keep(&self, name: &str, text: &str) -> Result<Kept, SqlError> {
+        let held = self.hold(name.len() + text.len() + ENTRY_BYTES)?;
+        Ok(Kept { text: Arc::from(text), _held: held })
+    }
+
     /// The value as `SHOW` prints it; `None`: no such setting.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let Some(definition) = find(name) else {
-            let name = self.custom.get(&name.to_lowercase())?;
+            let (name, _) = self.custom.get_key_value(&name.to_lowercase())?;
             return Some(self.changed(name).unwrap_or(""));
         };
         Some(self.changed(definition.name).unwrap_or(definition.default))
     }
 
     fn changed(&self, name: &str) -> Option<&str> {
-        let Values { session, local } = &*self.values;
+        let Values { session, local, .. } = &*self.values;
         let value = local.get(name).or_else(|| session.get(name));
-        value.or_else(|| self.startup.get(name)).map(String::as_str)
+        value.or_else(|| self.startup.get(name)).map(|value| &*value.text)
     }
 
     /// Sets a value; answers with it as `SHOW` prints it.
     ///
     /// # Errors
     /// `42704` no such setting, `22023` no such value, `0A000` a value that is not supported, `55P02`
-    /// it cannot be changed, `54000` too much.
+    /// it cannot be changed, `54000` too much, `53200` more than the session may keep.
     pub fn set(&mut self, scope: SetScope, name: &str, value: &str) -> Result<String, SqlError> {
         let (name, value) = self.checked(name, value)?;
-        self.put(scope, name, Some(value.clone()));
+        self.put(scope, name, Some(&value))?;
         Ok(value)
     }
 
     /// Back to what it was when the session began; answers with that.
     ///
     /// # Errors
-    /// `42704` no such setting, `55P02` it cannot be changed.
+    /// `42704` no such setting, `55P02` it cannot be changed, `53200` more than the session may keep.
     pub fn reset(&mut self, scope: SetScope, name: &str) -> Result<String, SqlError> {
         let name = match find(name) {
             Some(definition) if matches!(definition.kind, Kind::Fixed) => {
@@ -133,44 +172,56 @@ impl Settings {
             }
             Some(definition) => definition.name.to_owned(),
             None => {
-                let known = self.custom.get(&name.to_lowercase());
-                known.cloned().ok_or_else(|| unknown(name))?
+                let known = self.custom.get_key_value(&name.to_lowercase());
+                known.map(|(name, _)| name.clone()).ok_or_else(|| unknown(name))?
             }
         };
-        let default = find(&name).map_or("", |definition| definition.default);
-        let value = self.startup.get(&name).map_or(default, String::as_str).to_owned();
-        self.put(scope, name, None);
+        let value = self.at_start(&name).to_owned();
+        self.put(scope, name, None)?;
         Ok(value)
     }
 
+    /// The value at the session's start.
+    fn at_start(&self, name: &str) -> &str {
+        let default = find(name).map_or("", |definition| definition.default);
+        self.startup.get(name).map_or(default, |value| &*value.text)
+    }
+
     /// `None`: back to the value at the session's start.
-    fn put(&mut self, scope: SetScope, name: String, value: Option<String>) {
-        let startup = self.startup.get(&name).map(String::as_str);
-        let default = startup.or_else(|| find(&name).map(|definition| definition.default));
-        let default = default.unwrap_or("").to_owned();
+    fn put(&mut self, scope: SetScope, name: String, value: Option<&str>) -> Result<(), SqlError> {
+        let kept = match (scope, value) {
+            (_, Some(value)) => Some(self.keep(&name, value)?),
+            (SetScope::Local, None) => Some(self.keep(&name, self.at_start(&name))?),
+            (SetScope::Session, None) => None,
+        };
+        if Arc::strong_count(&self.values) > 1 {
+            // The transaction's beginning, or a savepoint, keeps them as they are.
+            let _copied = self.hold(self.values.entries())?;
+            self.values = Arc::new(Values { _copied, ..(*self.values).clone() });
+        }
         let values = Arc::make_mut(&mut self.values);
-        match (scope, value) {
-            (SetScope::Local, value) => {
-                values.local.insert(name, value.unwrap_or(default));
-            }
+        match (scope, kept) {
+            (SetScope::Local, kept) => values.local.extend(kept.map(|kept| (name, kept))),
             // A SET for the session is not hidden by a SET LOCAL before it.
-            (SetScope::Session, value) => {
+            (SetScope::Session, kept) => {
                 values.local.remove(&name);
-                match value {
-                    Some(value) => values.session.insert(name, value),
+                match kept {
+                    Some(kept) => values.session.insert(name, kept),
                     None => values.session.remove(&name),
                 };
             }
         }
+        Ok(())
     }
 
     /// The setting's own name and the value as `SHOW` prints it.
     fn checked(&mut self, name: &str, value: &str) -> Result<(String, String), SqlError> {
+        let too_much = |what: String| Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, what));
         if value.len() > MAX_VALUE_BYTES {
-            return Err(SqlError::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!("a value of a setting has at most {MAX_VALUE_BYTES} bytes"),
-            ));
+            return too_much(format!("a value of a setting has at most {MAX_VALUE_BYTES} bytes"));
+        }
+        if name.len() > MAX_NAME_BYTES {
+            return too_much(format!("the name of a setting has at most {MAX_NAME_BYTES} bytes"));
         }
         if let Some(definition) = find(name) {
             return Ok((definition.name.to_owned(), value::normal(definition, value)?));
@@ -188,13 +239,13 @@ impl Settings {
                 "Custom parameter names must be two or more simple identifiers separated by dots.",
             ));
         }
-        if !self.custom.contains(&lower) && self.custom.len() >= MAX_CUSTOM {
-            return Err(SqlError::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!("a session has at most {MAX_CUSTOM} settings of its own"),
-            ));
+        if !self.custom.contains_key(&lower) {
+            if self.custom.len() >= MAX_CUSTOM {
+                return too_much(format!("a session has at most {MAX_CUSTOM} settings of its own"));
+            }
+            let held = self.hold(lower.len() + ENTRY_BYTES)?;
+            self.custom.insert(lower.clone(), held);
         }
-        self.custom.insert(lower.clone());
         Ok((lower, value.to_owned()))
     }
 
@@ -204,19 +255,24 @@ impl Settings {
     /// As [`Settings::set`].
     pub fn set_startup(&mut self, name: &str, value: &str) -> Result<(), SqlError> {
         let (name, value) = self.checked(name, value)?;
-        self.startup.insert(name, value);
+        let kept = self.keep(&name, &value)?;
+        self.startup.insert(name, kept);
         Ok(())
     }
 
     /// The user, which is no setting that a client may change.
     pub fn set_user(&mut self, user: &str) {
-        self.startup.insert("session_authorization".to_owned(), user.to_owned());
+        self.tell("session_authorization", user);
     }
 
     /// Where the session is served, which is nothing that a client may change either.
     pub fn set_place(&mut self, node: NodeId, region: &str) {
-        self.startup.insert("node_id".to_owned(), node.0.to_string());
-        self.startup.insert("region".to_owned(), region.to_owned());
+        self.tell("node_id", &node.0.to_string());
+        self.tell("region", region);
+    }
+
+    fn tell(&mut self, name: &str, text: &str) {
+        self.startup.insert(name.to_owned(), Kept { text: Arc::from(text), _held: None });
     }
 
     /// Everything back to what it was when the session began.

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use keys::{SchemaVersion, TableId};
 use txn::{Access, CommitInfo, Isolation, Txn, TxnOptions};
 
-use super::{Execution, Notice, Session, settings};
+use super::{Execution, Notice, Session, held::Held, settings};
 use crate::{
     database::is_current,
     error::Failure,
@@ -24,6 +24,20 @@ pub enum Block {
     Explicit,
     /// By several statements in one text or one pipeline.
     Implicit,
+}
+
+/// Savepoints that a transaction may have. Beyond: `54000`.
+const MAX_SAVEPOINTS: usize = 10_000;
+/// Bytes that a savepoint takes, about, beside its name, here and in all that goes back to it.
+const SAVEPOINT_BYTES: usize = 128;
+
+/// A savepoint.
+#[derive(Debug)]
+pub struct Savepoint {
+    /// Its name; a younger one with the same hides it.
+    name: String,
+    /// Its memory.
+    _held: Held,
 }
 
 /// The open transaction of a session.
@@ -50,8 +64,8 @@ pub struct Open {
     /// It must commit below this: the end of the lease under which `used` was last known to be
     /// current.
     pub bound: Timestamp,
-    /// Names of its savepoints, oldest first.
-    pub savepoints: Vec<String>,
+    /// Its savepoints, oldest first.
+    pub savepoints: Vec<Savepoint>,
     /// Its timeline; none if it is not traced.
     pub trace: trace::Span,
 }
@@ -418,10 +432,16 @@ impl Session {
 
     /// `SAVEPOINT`.
     pub(super) fn savepoint(&mut self, name: &str) -> Result<Execution, SqlError> {
+        let held = self.hold(SAVEPOINT_BYTES + 2 * name.len());
         let open = self.open.as_mut().filter(|open| open.block == Block::Explicit);
         let open = open.ok_or_else(|| no_transaction("SAVEPOINT"))?;
+        if open.savepoints.len() >= MAX_SAVEPOINTS {
+            let message = format!("a transaction has at most {MAX_SAVEPOINTS} savepoints");
+            return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+                .with_hint("Release those that are not needed any more."));
+        }
+        open.savepoints.push(Savepoint { name: name.to_owned(), _held: held? });
         open.txn.savepoint(name);
-        open.savepoints.push(name.to_owned());
         self.shared.with_settings(settings::Settings::savepoint);
         Ok(Execution::done("SAVEPOINT"))
     }
@@ -430,7 +450,7 @@ impl Session {
     pub(super) fn rollback_to(&mut self, name: &str) -> Result<Execution, SqlError> {
         let open = self.open.as_mut().filter(|open| open.block == Block::Explicit);
         let open = open.ok_or_else(|| no_transaction("ROLLBACK TO SAVEPOINT"))?;
-        let found = open.savepoints.iter().rposition(|candidate| candidate == name);
+        let found = open.savepoints.iter().rposition(|savepoint| savepoint.name == name);
         let found = found.ok_or_else(|| no_savepoint(name))?;
         if open.dead {
             return Err(SqlError::new(
@@ -450,7 +470,7 @@ impl Session {
     pub(super) fn release(&mut self, name: &str) -> Result<Execution, SqlError> {
         let open = self.open.as_mut().filter(|open| open.block == Block::Explicit);
         let open = open.ok_or_else(|| no_transaction("RELEASE SAVEPOINT"))?;
-        let found = open.savepoints.iter().rposition(|candidate| candidate == name);
+        let found = open.savepoints.iter().rposition(|savepoint| savepoint.name == name);
         let found = found.ok_or_else(|| no_savepoint(name))?;
         open.txn.release(name).map_err(|error| crate::error::from_txn(&error))?;
         open.savepoints.truncate(found);

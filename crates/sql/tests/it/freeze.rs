@@ -10,7 +10,7 @@ use sql::{Session, SessionOptions, SqlError};
 
 use crate::support::World;
 
-async fn run(session: &mut Session, sql: &str) -> Result<Vec<String>, SqlError> {
+pub async fn run(session: &mut Session, sql: &str) -> Result<Vec<String>, SqlError> {
     let mut rows = Vec::new();
     session
         .simple(sql, &mut |execution| {
@@ -22,7 +22,7 @@ async fn run(session: &mut Session, sql: &str) -> Result<Vec<String>, SqlError> 
     Ok(rows)
 }
 
-async fn world() -> (World, Session, Session) {
+pub async fn world() -> (World, Session, Session) {
     let world = World::new();
     let session = || world.databases[0].session(SessionOptions::default()).expect("few");
     let (mut heavy, light) = (session(), session());
@@ -228,22 +228,28 @@ async fn rows_that_take_long_and_writes_of_many_let_others_run() {
         ("an update", "UPDATE many SET v = v + 1 RETURNING v".to_owned(), 50),
         ("a delete", "DELETE FROM many RETURNING v".to_owned(), 20),
     ] {
-        let served = std::cell::Cell::new(0);
-        let others = async {
-            loop {
-                run(&mut light, "SELECT v FROM point WHERE k = 1").await.expect("a row");
-                served.set(served.get() + 1);
-                // What the statement waits for may be a task.
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            ended = run(&mut heavy, &sql) => drop(ended.expect(name)),
-            () = others => {}
-        }
-        assert!(served.get() >= times, "{name}: others were served {} times", served.get());
+        let served = served_beside(&mut heavy, &mut light, &sql).await;
+        assert!(served >= times, "{name}: others were served {served} times");
     }
+}
+
+/// How often another session is served while a statement runs.
+pub async fn served_beside(heavy: &mut Session, light: &mut Session, sql: &str) -> u32 {
+    let served = std::cell::Cell::new(0);
+    let others = async {
+        loop {
+            run(light, "SELECT v FROM point WHERE k = 1").await.expect("a row");
+            served.set(served.get() + 1);
+            // What the statement waits for may be a task.
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = run(heavy, sql) => drop(ended.expect(sql)),
+        () = others => {}
+    }
+    served.get()
 }
 
 /// What cannot be stopped in its midst is fast, or is not begun.

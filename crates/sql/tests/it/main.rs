@@ -6,6 +6,7 @@ mod features;
 mod freeze;
 mod fuzz;
 mod logic;
+mod meter;
 mod oracle;
 mod past;
 mod prepared;

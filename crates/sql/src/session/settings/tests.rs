@@ -112,3 +112,27 @@ fn a_rollback_takes_back_and_a_commit_keeps() {
     settings.rollback();
     assert_eq!(settings.get("work_mem"), Some("1MB"));
 }
+
+#[test]
+fn texts_are_shared_and_charged_once() {
+    let accounts = [Arc::new(Account::new(1 << 20)), Arc::new(Account::new(1 << 20))];
+    let mut settings = Settings::default();
+    settings.charge_to(&accounts[0], &accounts[1]);
+    let long = "x".repeat(MAX_VALUE_BYTES);
+    for number in 0..15 {
+        set(&mut settings, &format!("my.v{number}"), &long).expect("there is room");
+    }
+    assert_eq!(set(&mut settings, "my.w", &long), Err("53200".to_owned()));
+    settings.begin();
+    for _ in 0..10 {
+        settings.savepoint();
+        set(&mut settings, "my.v1", "short").expect("a copy takes entries, no texts");
+    }
+    assert_eq!(set(&mut settings, "my.w", &long), Err("53200".to_owned()), "the old one is kept");
+    settings.rollback();
+    assert_eq!(settings.get("my.v1"), Some(&*long));
+    set(&mut settings, "my.v1", "short").expect("set");
+    set(&mut settings, "my.w", &long).expect("what nobody keeps was given back");
+    let name = format!("my.{}", "x".repeat(MAX_NAME_BYTES));
+    assert_eq!(set(&mut settings, &name, ""), Err("54000".to_owned()));
+}
