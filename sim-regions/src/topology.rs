@@ -46,6 +46,8 @@ pub struct Topology {
     pub clock: ClockConfig,
     /// Nodes whose clocks behave differently.
     pub clock_overrides: BTreeMap<NodeId, ClockConfig>,
+    /// Where the file says so: `two.toml, line 5`.
+    clock_places: BTreeMap<NodeId, String>,
     /// What the nodes are told.
     pub settings: Settings,
     /// Between nodes of one zone.
@@ -139,33 +141,34 @@ impl Topology {
         let regions = regions(source, &file)?;
         let network = &file.network;
         let inherited = PathSpec {
-            bandwidth_bytes_per_s: network.bandwidth_mbit.map(bytes_per_s),
+            bandwidth_bytes_per_s: bandwidth(source, network.bandwidth_mbit.as_ref())?,
             loss: loss(source, network.loss.as_ref())?,
             ..PathSpec::default()
         };
-        let within = |rtt: Option<raw::Span>, default_micros, jitter: Option<raw::Span>| PathSpec {
-            rtt: rtt.map_or(Duration::from_micros(default_micros), |rtt| rtt.0),
-            jitter: jitter.map_or(Duration::ZERO, |jitter| jitter.0),
-            ..inherited
+        let span = |given: &Option<toml::Spanned<raw::Span>>, default_micros| {
+            let given = given.as_ref().map(|given| given.get_ref().0);
+            given.unwrap_or(Duration::from_micros(default_micros))
         };
+        let within = |rtt, jitter| PathSpec { rtt, jitter, ..inherited };
         for (field, given) in [
-            ("local_rtt", network.local_rtt),
-            ("zone_rtt", network.zone_rtt),
-            ("zone_jitter", network.zone_jitter),
+            ("local_rtt", &network.local_rtt),
+            ("zone_rtt", &network.zone_rtt),
+            ("zone_jitter", &network.zone_jitter),
         ] {
-            if given.is_some_and(|given| given.0 > RTT_LIMIT) {
-                let limit = clock::format_duration(RTT_LIMIT);
-                return Err(source.error(format!("[network] {field}: at most {limit}")));
+            if let Some(given) = given.as_ref().filter(|given| given.get_ref().0 > RTT_LIMIT) {
+                let message = format!("at most {}", clock::format_duration(RTT_LIMIT));
+                return Err(source.error_at(given.span(), field, message));
             }
         }
         let clock = file.clock.default_config();
-        let mut clock_overrides = BTreeMap::new();
+        let (mut clock_overrides, mut clock_places) = (BTreeMap::new(), BTreeMap::new());
         for given in &file.clock.r#override {
             let node = NodeId(*given.node.get_ref());
             if clock_overrides.insert(node, given.config(clock)).is_some() {
                 let message = format!("{node} has two clocks");
                 return Err(source.error_at(given.node.span(), "node", message));
             }
+            clock_places.insert(node, source.place(given.node.span()));
         }
         Ok(Topology {
             name: file.name.clone().unwrap_or_else(|| name.to_owned()),
@@ -173,9 +176,10 @@ impl Topology {
             regions,
             clock,
             clock_overrides,
+            clock_places,
             settings: file.settings.checked(source)?,
-            local: within(network.local_rtt, 100, None),
-            zones: within(network.zone_rtt, 500, network.zone_jitter),
+            local: within(span(&network.local_rtt, 100), Duration::ZERO),
+            zones: within(span(&network.zone_rtt, 500), span(&network.zone_jitter, 0)),
         })
     }
 
@@ -202,16 +206,19 @@ impl Topology {
     pub fn check_clocks(&self, nodes: &[NodeSpec]) -> Result<(), String> {
         for node in self.clock_overrides.keys() {
             if nodes.iter().all(|spec| spec.id != *node) {
+                let place = self.clock_places.get(node).unwrap_or(&self.name);
+                let count = nodes.len();
                 return Err(format!(
-                    "{}: a clock for {node}, but there are {} nodes only",
-                    self.name,
-                    nodes.len()
+                    "{place}: a clock for {node}, but there are {count} nodes only"
                 ));
             }
         }
         for spec in nodes {
-            let clock = self.clock_overrides.get(&spec.id).unwrap_or(&self.clock);
-            self.settings.check_clock(&spec.id.to_string(), clock.uncertainty)?;
+            let own = self.clock_overrides.get(&spec.id);
+            let place = self.clock_places.get(&spec.id).filter(|_| own.is_some());
+            let whose = place.map_or_else(String::new, |place| format!("{place}: "));
+            let clock = own.unwrap_or(&self.clock);
+            self.settings.check_clock(&format!("{whose}{}", spec.id), clock.uncertainty)?;
         }
         Ok(())
     }
@@ -262,15 +269,26 @@ impl Topology {
     }
 }
 
-fn bytes_per_s(mbit: u64) -> u64 {
-    mbit.saturating_mul(1_000_000 / 8)
+/// Bytes per second.
+fn bandwidth(
+    source: Source<'_>,
+    given: Option<&toml::Spanned<u64>>,
+) -> Result<Option<u64>, ConfigError> {
+    let Some(given) = given else { return Ok(None) };
+    match *given.get_ref() {
+        0 => {
+            let message = "nothing would pass: at least 1, or leave it out for no limit";
+            Err(source.error_at(given.span(), "bandwidth_mbit", message))
+        }
+        mbit => Ok(Some(mbit.saturating_mul(1_000_000 / 8))),
+    }
 }
 
 fn loss(source: Source<'_>, given: Option<&toml::Spanned<f64>>) -> Result<f64, ConfigError> {
     let Some(given) = given else { return Ok(0.0) };
     let loss = *given.get_ref();
-    if !(0.0..=1.0).contains(&loss) {
-        let message = format!("{loss} is no probability: between 0 and 1");
+    if !(0.0..1.0).contains(&loss) {
+        let message = format!("{loss} is no probability to lose a frame: at least 0, below 1");
         return Err(source.error_at(given.span(), "loss", message));
     }
     Ok(loss)
@@ -287,6 +305,10 @@ fn regions(source: Source<'_>, file: &raw::File) -> Result<Vec<Region>, ConfigEr
         let at_name = |message: String| source.error_at(region.name.span(), "name", message);
         if name.is_empty() {
             return Err(at_name("a region needs a name".to_owned()));
+        }
+        let digits = name.strip_prefix('n').unwrap_or(name);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(at_name(format!("\"{name}\" is how a node is called: name the place")));
         }
         if regions.iter().any(|known| known.name == *name) {
             return Err(at_name(format!("there is a region \"{name}\" already")));
@@ -377,7 +399,7 @@ fn path(
         let message = "a round trip cannot deviate by more than itself";
         return Err(source.error_at(given.span(), "jitter", message));
     }
-    let bandwidth = link.bandwidth_mbit.map(bytes_per_s);
+    let bandwidth = bandwidth(source, link.bandwidth_mbit.as_ref())?;
     Ok(PathSpec {
         rtt,
         jitter,

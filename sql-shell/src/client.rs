@@ -115,8 +115,7 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect_as(url: &str, name: &str, patience: Duration) -> anyhow::Result<Client> {
-        let mut config: Config =
-            url.parse().with_context(|| format!("not a connection string: {url}"))?;
+        let mut config: Config = url.parse().with_context(|| no_url(url))?;
         if config.get_application_name().is_none() {
             config.application_name(name);
         }
@@ -265,12 +264,16 @@ impl Client {
     }
 }
 
+fn no_url(url: &str) -> String {
+    format!("not a connection string: {url}; one is postgresql://root@127.0.0.1:5433/meridian")
+}
+
 /// The connection string of another node of the same cluster, as the same user.
 ///
 /// # Errors
 /// If `url` is none.
 pub fn elsewhere(url: &str, address: &str) -> anyhow::Result<String> {
-    let config: Config = url.parse().with_context(|| format!("not a connection string: {url}"))?;
+    let config: Config = url.parse().with_context(|| no_url(url))?;
     let (user, database) = (config.get_user(), config.get_dbname());
     let (user, database) = (user.unwrap_or("root"), database.unwrap_or("meridian"));
     Ok(format!("postgresql://{user}@{address}/{database}"))

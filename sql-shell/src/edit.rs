@@ -19,6 +19,10 @@ use crate::{
 /// Lines kept in the history file.
 const HISTORY_LINES: usize = 2000;
 
+/// What stands before the line, also while a menu is open: the editor would put a bar there, and leave
+/// it where Ctrl-C drops the line.
+const INDICATOR: &str = "> ";
+
 /// The line editor. A history that cannot be kept is told, and is no reason to stop.
 pub fn editor(words: vocabulary::Shared) -> Reedline {
     let mut keys = default_emacs_keybindings();
@@ -27,7 +31,7 @@ pub fn editor(words: vocabulary::Shared) -> Reedline {
         ReedlineEvent::MenuNext,
     ]);
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
-    let menu = ColumnarMenu::default().with_name("completion");
+    let menu = ColumnarMenu::default().with_name("completion").with_marker(INDICATOR);
     let editor = Reedline::create()
         .with_validator(Box::new(Finished))
         .with_completer(Box::new(Words(words)))
@@ -117,7 +121,7 @@ impl Prompt for ShellPrompt {
     }
 
     fn render_prompt_indicator(&self, _mode: PromptEditMode) -> Cow<'_, str> {
-        "> ".into()
+        INDICATOR.into()
     }
 
     fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {

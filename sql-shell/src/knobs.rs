@@ -101,7 +101,10 @@ fn clock(words: &[&str]) -> Result<Command, String> {
     match words {
         [] => Ok(sql("SHOW CLOCKS")),
         ["ε" | "epsilon", value, scope @ ..] => set("clock.epsilon", value, scope),
-        ["model", value, scope @ ..] => set("clock.model", value, scope),
+        ["model", rest @ ..] if !rest.is_empty() => {
+            let (value, scope) = model(rest);
+            set("clock.model", &value, scope)
+        }
         ["offset", value, scope @ ..] => set("clock.offset", value, scope),
         ["skew", node, to, more @ ..] => moved("skew_clock", node, to, more),
         ["step", node, by, more @ ..] => moved("step_clock", node, by, more),
@@ -111,6 +114,13 @@ fn clock(words: &[&str]) -> Result<Command, String> {
         }
         _ => Err(usage("\\clock")),
     }
+}
+
+/// A model may have blanks between its brackets: `sawtooth(1ms, 200ppm, 30s)`. What follows is where.
+fn model<'w>(words: &'w [&'w str]) -> (String, &'w [&'w str]) {
+    let opened = words[0].contains('(');
+    let last = words.iter().position(|word| word.ends_with(')')).filter(|_| opened).unwrap_or(0);
+    (words[..=last].join(" "), &words[last + 1..])
 }
 
 fn net(words: &[&str]) -> Result<Command, String> {
@@ -221,6 +231,15 @@ mod tests {
                 "\\clock offset fast us-east",
                 "SET CLUSTER SETTING clock.offset = 'fast' FOR REGION 'us-east'",
             ),
+            (
+                "\\clock model sawtooth(1ms, 200ppm, 30s) n3",
+                "SET CLUSTER SETTING clock.model = 'sawtooth(1ms, 200ppm, 30s)' FOR NODE 'n3'",
+            ),
+            (
+                "\\clock model 'sawtooth(1ms,200ppm,30s)' eu",
+                "SET CLUSTER SETTING clock.model = 'sawtooth(1ms,200ppm,30s)' FOR REGION 'eu'",
+            ),
+            ("\\clock model cockroach", "SET CLUSTER SETTING clock.model = 'cockroach'"),
             ("\\clock skew n3 +40ms", "CALL meridian_internal.skew_clock('n3', '+40ms')"),
             (
                 "\\clock step n3 -2s --unsafe",

@@ -68,8 +68,9 @@ const TAB: usize = 8;
 pub fn render(answer: &Answer, style: Style) -> String {
     match (style.format, &answer.columns) {
         (Format::Table, Some(columns)) => drawn(answer, columns, style),
-        // Also where COMMIT was asked for: the transaction had failed.
-        (Format::Table, None) if answer.tag == "ROLLBACK" => "ROLLBACK\n".to_owned(),
+        // Of transactions the tag tells what was done: ROLLBACK also where COMMIT was asked for, if the
+        // transaction had failed.
+        (Format::Table, None) if is_of_transactions(&answer.tag) => format!("{}\n", answer.tag),
         (Format::Table, None) => match answer.count {
             0 => "ok\n".to_owned(),
             count => format!("ok, {}\n", rows(count)),
@@ -78,6 +79,10 @@ pub fn render(answer: &Answer, style: Style) -> String {
         (Format::Json, Some(columns)) => data::json(answer, columns),
         (Format::Csv | Format::Json, None) => String::new(),
     }
+}
+
+fn is_of_transactions(tag: &str) -> bool {
+    matches!(tag, "BEGIN" | "START TRANSACTION" | "COMMIT" | "ROLLBACK")
 }
 
 fn rows(count: u64) -> String {

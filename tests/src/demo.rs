@@ -1,6 +1,10 @@
 //! A demo in memory, as its own process.
 
-use std::{net::TcpListener, process::ChildStdin, time::Duration};
+use std::{
+    net::TcpListener,
+    process::{ChildStdin, ExitStatus},
+    time::Duration,
+};
 
 use crate::{
     process::{Folder, Process, eventually},
@@ -81,6 +85,14 @@ impl Demo {
     #[must_use]
     pub fn printed(&self) -> String {
         self.process.printed()
+    }
+
+    /// Its terminal goes; how it ended.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    pub fn hang_up(&mut self) -> ExitStatus {
+        self.process.hang_up()
     }
 
     /// Whether it still runs.

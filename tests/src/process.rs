@@ -124,8 +124,20 @@ impl Process {
     /// # Panics
     /// If the system refuses.
     pub fn terminate(&mut self) -> ExitStatus {
+        self.signalled("-TERM")
+    }
+
+    /// What its terminal tells it when that goes (`SIGHUP`); how it ended.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    pub fn hang_up(&mut self) -> ExitStatus {
+        self.signalled("-HUP")
+    }
+
+    fn signalled(&mut self, signal: &str) -> ExitStatus {
         let id = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status().expect("ask it to stop");
+        let asked = Command::new("kill").args([signal, &id]).status().expect("ask it to stop");
         assert!(asked.success(), "there is no process {id}");
         self.child.wait().expect("wait for its end")
     }

@@ -22,6 +22,15 @@ async fn one_region(purpose: &str) -> Demo {
     Demo::start_with(purpose, 3, &["--topology=one-region", "--clock=fixed", "--epsilon=4ms"]).await
 }
 
+/// A closed terminal asks a demo to stop as `SIGTERM` does: it ends in order.
+#[tokio::test]
+async fn a_demo_whose_terminal_goes_ends_in_order() {
+    let mut demo = one_region("knobs-hang-up").await;
+    assert_eq!(demo.hang_up().code(), Some(0), "{}", demo.printed());
+    let (mut with_shell, _input) = Demo::start_piped("knobs-hang-up-shell").await;
+    assert_eq!(with_shell.hang_up().code(), Some(0), "{}", with_shell.printed());
+}
+
 /// Whoever pipes statements into the demo's own shell is answered as they come; the demo's knobs turn
 /// meanwhile, though its shell waits for more.
 #[tokio::test]

@@ -86,6 +86,9 @@ fn input_that_makes_no_sense_ends_with_2() {
     let (nobody, deep) = (file("nobody"), file("deep"));
     std::fs::write(&nobody, "{:type :info :process :nemesis :f :kill}").expect("a file");
     std::fs::write(&deep, "[".repeat(100_000)).expect("a file");
+    let no_bank = file("no_bank");
+    std::fs::write(&no_bank, "{\"invoked\":1,\"completed\":2,\"txn\":[]}").expect("a file");
+    let no_bank_name = no_bank.to_str().expect("a name");
     let nobody_name = nobody.to_str().expect("a name");
     let deep_name = deep.to_str().expect("a name");
     for (arguments, told) in [
@@ -95,18 +98,23 @@ fn input_that_makes_no_sense_ends_with_2() {
         (vec!["sim", "--rate", "0"], "positive"),
         (vec!["sim", "--scenario", "/no/such"], "no scenario"),
         (vec!["sim", "--topology", "/no/such"], "no topology"),
+        (vec!["workload", "run", "kv", "--duration", "0s"], "a run takes some time"),
+        (vec!["demo", "--epsilon", "-4ms"], "it must not be negative"),
+        (vec!["demo", "--ready-file", "/no/such/file"], "--ready-file /no/such/file"),
+        (vec!["sql", "--url", "foo"], "one is postgresql://root@127.0.0.1:5433/meridian"),
         (vec!["check", "/no/such"], "/no/such"),
         (vec!["check", name], "line 1"),
         (vec!["check", nobody_name], "skipped: events of nemesis, which is no client: 1"),
         (vec!["check", deep_name], "line 1"),
         (vec!["check", name, "--initial", "["], "--initial"),
+        (vec!["check", no_bank_name, "--bank-total", "10"], "--bank-total"),
         (vec!["check", name, "--model", "causal"], "causal"),
     ] {
         let text = ended(&meridian(&arguments), 2);
         assert!(text.contains(told), "{arguments:?}: {text}");
         assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
     }
-    for file in [nonsense, nobody, deep] {
+    for file in [nonsense, nobody, deep, no_bank] {
         std::fs::remove_file(file).expect("it is there");
     }
 }

@@ -25,6 +25,8 @@ mod write;
 
 use std::{fmt, str::FromStr};
 
+use form::Form;
+use rustc_hash::FxHashSet;
 pub use write::{to_edn, to_json_lines};
 
 use crate::{Action, History, Initial, MicroOp, Value, World};
@@ -197,11 +199,27 @@ fn take_initial(history: &mut History, initial: &Initial) -> Result<(), LoadErro
     }
 }
 
-/// Keys are quoted in JSON, and are keywords in EDN.
+/// Names of operations: witnesses call them so, and so each has one of its own.
+#[derive(Debug, Default)]
+struct Indices(FxHashSet<u64>);
+
+impl Indices {
+    fn take(&mut self, index: u64, form: &Form) -> Result<(), LoadError> {
+        if self.0.insert(index) {
+            return Ok(());
+        }
+        Err(form.error(format!("an operation before this one has the index {index} already")))
+    }
+}
+
+/// Keys are quoted in JSON, and are keywords in EDN. No JSON begins with what EDN alone has.
 fn guess(text: &str) -> Format {
     let mut rest = text.trim_start();
     while rest.starts_with(';') {
         rest = rest.split_once('\n').map_or("", |(_, rest)| rest.trim_start());
+    }
+    if rest.starts_with(['(', '#', ':', '\\']) {
+        return Format::Edn;
     }
     let first_map = rest.split_once('{').map(|(_, rest)| rest.trim_start());
     match first_map {

@@ -84,6 +84,7 @@ fn judge(history: &History, model: Model, options: Options) -> Verdict {
         judged.extend(bank.flat_map(|txn| txn.steps.iter().map(|step| step.key())));
     }
     note_unjudged(&index, &mut report, &judged);
+    note_transfers(history, &mut report, &stats);
     note_odd(history, &mut report, model);
     report.finish();
     let valid = match (report.has_forbidden(), report.undecided) {
@@ -221,8 +222,16 @@ fn note_unjudged(index: &Index<'_>, report: &mut Report<'_>, judged: &FxHashSet<
             }
         ));
     }
-    let opaque = index.history.ops.iter().any(|op| matches!(op.action, Action::Transfer { .. }));
-    if opaque {
-        report.note("transfers were judged by the totals of all accounts alone".to_owned());
+}
+
+/// Transfers say nothing of the balances they found: only whole reads judge them, if there are any.
+fn note_transfers(history: &History, report: &mut Report<'_>, stats: &Stats) {
+    if !history.ops.iter().any(|op| matches!(op.action, Action::Transfer { .. })) {
+        return;
     }
+    report.note(if stats.totals > 0 {
+        "transfers were judged by the totals of all accounts alone".to_owned()
+    } else {
+        "transfers were not judged: no read shows all accounts".to_owned()
+    });
 }

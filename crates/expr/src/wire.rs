@@ -114,13 +114,7 @@ fn decode_base(bytes: &[u8], ty: Type) -> Result<Datum> {
         Type::Float8 => Datum::Float(f64::from_be_bytes(exact(bytes)?)),
         Type::Numeric(_) => Datum::numeric(Decimal::from_wire(bytes)?),
         Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Name | Type::Unknown | Type::Void => {
-            let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
-            let text = text.ok_or_else(|| {
-                SqlError::new(
-                    SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                    "invalid byte sequence for encoding \"UTF8\"",
-                )
-            })?;
+            let text = utf8(bytes)?;
             if matches!(ty, Type::Char(_)) { Datum::char(text) } else { Datum::text(text) }
         }
         Type::Bytea => Datum::bytes(bytes),
@@ -141,6 +135,34 @@ fn decode_base(bytes: &[u8], ty: Type) -> Result<Datum> {
         Type::Uuid => Datum::Uuid(exact(bytes)?),
         Type::Array(element) => decode_array(bytes, element)?,
     })
+}
+
+/// A text of the client's, or of its bytes.
+///
+/// # Errors
+/// `22021`, with the first character that is none.
+pub fn utf8(bytes: &[u8]) -> Result<&str> {
+    let valid = match std::str::from_utf8(bytes) {
+        Ok(text) => match text.find('\0') {
+            None => return Ok(text),
+            Some(zero) => zero,
+        },
+        Err(error) => error.valid_up_to(),
+    };
+    let wrong = &bytes[valid..];
+    // As many bytes as the first one promises.
+    let promised = match wrong.first() {
+        Some(0xc0..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xf7) => 4,
+        Some(_) | None => 1,
+    };
+    let shown: Vec<String> =
+        wrong.iter().take(promised).map(|byte| format!("0x{byte:02x}")).collect();
+    Err(SqlError::new(
+        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+        format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
+    ))
 }
 
 fn checked_date(days: i32) -> Result<i32> {

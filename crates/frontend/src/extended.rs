@@ -250,9 +250,7 @@ fn row_limit(max_rows: i32) -> Option<usize> {
 fn parameter_types(oids: &[u32]) -> Result<Vec<Option<Type>>, SqlError> {
     let read = |oid: &u32| match *oid {
         0 => Ok(None),
-        oid => Type::from_oid(oid, -1).map(Some).ok_or_else(|| {
-            SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} is not known"))
-        }),
+        oid => sql::type_from_oid(oid).map(Some),
     };
     oids.iter().map(read).collect()
 }

@@ -211,7 +211,7 @@ fn only_text(mut body: Vec<u8>) -> Result<String, SqlError> {
         Some(end) if end + 1 == body.len() => body.truncate(end),
         Some(_) => return Err(protocol_violation("invalid message format")),
     }
-    String::from_utf8(body).map_err(|error| invalid_text(error.as_bytes()))
+    String::from_utf8(body).map_err(|error| utf8(error.as_bytes()).expect_err("it is no text"))
 }
 
 /// The rest of a body.
@@ -311,30 +311,5 @@ fn too_short() -> SqlError {
 /// # Errors
 /// `22021` if they are none, or hold a zero.
 pub fn utf8(bytes: &[u8]) -> Result<&str, SqlError> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        Ok(_) | Err(_) => Err(invalid_text(bytes)),
-    }
-}
-
-/// `22021`, with the first character that is none.
-fn invalid_text(bytes: &[u8]) -> SqlError {
-    let valid = match std::str::from_utf8(bytes) {
-        Ok(text) => text.find('\0').unwrap_or(0),
-        Err(error) => error.valid_up_to(),
-    };
-    let wrong = &bytes[valid..];
-    // As many bytes as the first one promises.
-    let promised = match wrong.first() {
-        Some(0xc0..=0xdf) => 2,
-        Some(0xe0..=0xef) => 3,
-        Some(0xf0..=0xf7) => 4,
-        Some(_) | None => 1,
-    };
-    let shown: Vec<String> =
-        wrong.iter().take(promised).map(|byte| format!("0x{byte:02x}")).collect();
-    SqlError::new(
-        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-        format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
-    )
+    expr::wire::utf8(bytes)
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use checker::{Format, Initial, Model, Overdraft, Reading, World};
+use checker::{Format, Initial, Model, Overdraft, Reading, Workload, World};
 use serde_json::json;
 
 use crate::{Ending, out};
@@ -69,6 +69,11 @@ pub fn run(options: &Options) -> anyhow::Result<Ending> {
     let reading = Reading { format: options.input, world, initial };
     let history = checker::load_as(&bytes, &reading).with_context(|| name.to_string())?;
     drop(bytes);
+    let has_bank = history.ops.iter().any(|op| op.workload == Workload::Bank);
+    ensure!(
+        has_bank || options.bank_total.is_none(),
+        "--bank-total: no operation of {name} is a bank's (`balances`, `transfer`, or `workload` bank)"
+    );
     let judging = checker::Options {
         timestamps: options.timestamps,
         bank_total: options.bank_total,

@@ -56,7 +56,7 @@ pub struct Options {
     #[arg(long, value_enum)]
     clock: Option<ClockKind>,
     /// ε of the `fixed` clock, such as 4ms.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_duration, allow_hyphen_values = true)]
     epsilon: Option<Duration>,
     /// Whether commits wait until their timestamp is past everywhere; off needs --unsafe.
     #[arg(long, value_enum, default_value = "on")]
@@ -142,6 +142,8 @@ pub async fn run(
     lanes: frontend::Lanes,
 ) -> anyhow::Result<Ending> {
     let topology = topology(&options)?;
+    engine::Kind::from_settings(topology.settings.engine)
+        .with_context(|| format!("{}, engine", topology.name))?;
     let commit_wait = match (options.commit_wait, options.r#unsafe) {
         (Switch::On, _) => CommitWait::On,
         (Switch::Off, true) => CommitWait::UnsafeOff,
@@ -277,7 +279,12 @@ async fn sit(url: String, no_shell: bool) -> anyhow::Result<Ending> {
     }
     let tools = Some(Box::<Workbench>::default() as Box<dyn sql_shell::Tools>);
     let shell = sql_shell::Options { url, execute: Vec::new(), format: None, tools };
-    match sql_shell::run(shell).await? {
+    let ending = tokio::select! {
+        biased;
+        told = live::told_to_end() => return told.map(|()| Ending::Clean),
+        ending = sql_shell::run(shell) => ending?,
+    };
+    match ending {
         sql_shell::Ending::Clean => Ok(Ending::Clean),
         sql_shell::Ending::Failed => Ok(Ending::Failed),
         sql_shell::Ending::Undecided => Ok(Ending::Undecided),
@@ -288,15 +295,24 @@ fn url(port: u16) -> String {
     format!("postgresql://root@127.0.0.1:{port}/meridian")
 }
 
-/// Removes what an earlier run wrote: whoever waits for the file waits for this one.
+/// Removes what an earlier run wrote: whoever waits for the file waits for this one. A file that
+/// cannot be written is told now, not when all is ready.
 pub fn remove_stale(ready_file: Option<&Path>) -> anyhow::Result<()> {
     let Some(file) = ready_file else { return Ok(()) };
+    let named = || format!("--ready-file {}", file.display());
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("--ready-file {}", file.display()))
+            return Err(error).with_context(named);
         }
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) | Err(_) => {}
     }
+    let aside = aside(file);
+    std::fs::write(&aside, "").and_then(|()| std::fs::remove_file(&aside)).with_context(named)
+}
+
+/// Where a file is written before it is moved to its place.
+fn aside(file: &Path) -> PathBuf {
+    file.with_extension("part")
 }
 
 /// One line per node: id, region, connection string. Written aside and moved, so that whoever waits
@@ -306,7 +322,7 @@ fn write_ready_file(cluster: &Cluster, first: u16, file: &Path) -> anyhow::Resul
         format!("{} {} {}\n", spec.id.0, spec.region, url(sql_port(first, spec.id)))
     };
     let lines: String = cluster.layout().iter().map(line).collect();
-    let aside = file.with_extension("part");
+    let aside = aside(file);
     std::fs::write(&aside, lines)
         .and_then(|()| std::fs::rename(&aside, file))
         .with_context(|| format!("--ready-file {}", file.display()))

@@ -50,14 +50,39 @@ pub fn stop_on_panic() {
     }));
 }
 
-/// Resolves when the process is asked to end (interrupt or terminate).
+/// Whether whoever started the process wants it to outlive its terminal, as `nohup` does: to listen for
+/// the signal would undo that. Where the system does not tell, nobody does.
+fn ignores_hang_ups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal n is bit n - 1, and this one is the first.
+    ignored.is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Resolves when the process is asked to end: interrupted, or as [`told_to_end`].
 pub async fn asked_to_stop() -> anyhow::Result<()> {
+    tokio::select! {
+        biased;
+        told = told_to_end() => told,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
+}
+
+/// Resolves when the process is terminated, or its terminal hung up. An interrupt is a shell's own.
+pub async fn told_to_end() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
+    let outlives_terminal = ignores_hang_ups();
     let mut terminate = signal(SignalKind::terminate())?;
+    if outlives_terminal {
+        terminate.recv().await;
+        return Ok(());
+    }
+    let mut hang_up = signal(SignalKind::hangup())?;
     tokio::select! {
         biased;
         _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = hang_up.recv() => {}
     }
     Ok(())
 }

@@ -105,6 +105,7 @@ pub async fn run(
          the ports"
     );
     let settings = options.settings()?;
+    remove_stale(options.ready_file.as_deref())?;
     eprintln!(
         "meridian: --insecure: whoever reaches {} or {} is trusted",
         settings.listen, settings.sql_listen
@@ -113,7 +114,6 @@ pub async fn run(
     if settings.data.is_some() {
         kind.check_keeps("--data")?;
     }
-    remove_stale(options.ready_file.as_deref())?;
     let peers = bind(&settings.listen, "--listen").await?;
     let clients = bind(&settings.sql_listen, "--sql-listen").await?;
     let folder = settings.data.clone().unwrap_or_default();

@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub clients: u32,
     /// How long to run.
-    #[arg(long, default_value = "30s", value_parser = parse_duration)]
+    #[arg(long, default_value = "30s", value_parser = parse_run)]
     pub duration: Duration,
     /// Load at the start that is not counted.
     #[arg(long, default_value = "0s", value_parser = parse_duration)]
@@ -108,6 +108,14 @@ impl Stop {
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     clock::parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// How long to run: nothing can be told of a run without time.
+fn parse_run(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("a run takes some time: 1s, say".to_owned()),
+        duration => Ok(duration),
+    }
 }
 
 impl Kind {

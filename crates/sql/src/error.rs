@@ -4,12 +4,15 @@
 //! SQLSTATE), what the cluster cannot do now (`57M01`, `57014`, `53300`), and the one unknown outcome
 //! (`40003`).
 
-use expr::{SqlError, SqlState};
+use expr::{Datum, ErrorObjects, SqlError, SqlState, TimeZone};
 use keys::{IndexId, TableId, pretty};
 use kv::{Conflict, ConflictKind};
 use txn::{Retriable, TxnError};
 
-use crate::catalog::Catalog;
+use crate::{
+    catalog::{Catalog, Index, Table},
+    postgres,
+};
 
 /// Why a statement failed, while it may still be retried.
 #[derive(Clone, Debug)]
@@ -65,6 +68,39 @@ impl Failure {
     }
 }
 
+/// What a statement is told whose time is over, whatever it waited for.
+pub(crate) const STATEMENT_TIMEOUT: &str = "canceling statement due to statement timeout";
+
+/// Fields of an error about a constraint, or the index behind it.
+pub(crate) fn about_constraint(table: &str, constraint: &str) -> ErrorObjects {
+    ErrorObjects { constraint: Some(constraint.to_owned()), ..about_table(table) }
+}
+
+/// Fields of an error about a column.
+pub(crate) fn about_column(table: &str, column: &str) -> ErrorObjects {
+    ErrorObjects { column: Some(column.to_owned()), ..about_table(table) }
+}
+
+fn about_table(table: &str) -> ErrorObjects {
+    ErrorObjects {
+        schema: Some("public".to_owned()),
+        table: Some(table.to_owned()),
+        ..ErrorObjects::default()
+    }
+}
+
+/// A row's key as details of errors show it: `Key (a, "B c")=(1, x)`.
+pub(crate) fn key_text(table: &Table, index: &Index, row: &[Datum], zone: &TimeZone) -> String {
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for position in table.positions(index) {
+        let column = &table.columns[position];
+        names.push(postgres::quoted(&column.name));
+        let text = expr::text::output(&row[position], column.ty, zone);
+        values.push(text.unwrap_or_else(|| "null".to_owned()));
+    }
+    format!("Key ({})=({})", names.join(", "), values.join(", "))
+}
+
 /// An error of a program that ran at a replica.
 fn program_error(error: &kv::PushdownError) -> SqlError {
     if error.encoded.is_empty() {
@@ -92,8 +128,12 @@ fn explain(error: &TxnError, catalog: Option<&Catalog>) -> SqlError {
             SqlError::new(state, error.to_string())
         }
         TxnError::Blocked { key, holder } => {
-            SqlError::new(state, format!("canceling statement due to a lock on {}", named_key(key)))
-                .with_detail(format!("Transaction {} held it until the deadline.", holder.short()))
+            let detail = format!(
+                "Transaction {} held a lock on {} until then.",
+                holder.short(),
+                named_key(key)
+            );
+            SqlError::new(state, STATEMENT_TIMEOUT).with_detail(detail)
         }
         TxnError::LockBusy { key, holder } => {
             let place = named_key(key);

@@ -68,3 +68,4 @@ pub use session::{
     TxnStatus,
 };
 pub use timer::contain;
+pub use types::from_oid as type_from_oid;

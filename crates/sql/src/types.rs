@@ -76,8 +76,23 @@ pub(crate) fn from_ast(ty: &DataType) -> Result<Type, SqlError> {
         | DataType::TsVector
         | DataType::TsQuery
         | DataType::GeometricType(_)
-        | DataType::Array(_) => return Err(SqlError::unsupported(format!("type {ty}"))),
+        | DataType::Array(_) => {
+            return Err(SqlError::unsupported(format!("type {ty}").to_lowercase()));
+        }
         _ => return Err(unknown(ty)),
+    })
+}
+
+/// The type that a client names by its OID.
+///
+/// # Errors
+/// As for a type that a text names.
+pub fn from_oid(oid: u32) -> Result<Type, SqlError> {
+    Type::from_oid(oid, -1).ok_or_else(|| match postgres::type_of(oid) {
+        Some(name) => SqlError::unsupported(format!("type {name}")),
+        None => {
+            SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} is not known"))
+        }
     })
 }
 

@@ -56,6 +56,11 @@ impl Source<'_> {
         ConfigError { line, field, ..self.error(message) }
     }
 
+    /// The place of a field, for what is found wrong when the text is gone.
+    pub fn place(&self, place: Range<usize>) -> String {
+        format!("{}, line {}", self.name, self.line(place.start))
+    }
+
     /// What the TOML reader found wrong. Its place is that of the value; the field is the word
     /// before the equals sign that precedes it.
     pub fn malformed(&self, error: &toml::de::Error) -> ConfigError {

@@ -75,10 +75,10 @@ pub(crate) struct ClockOverride {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Network {
-    pub zone_rtt: Option<Span>,
-    pub zone_jitter: Option<Span>,
-    pub local_rtt: Option<Span>,
-    pub bandwidth_mbit: Option<u64>,
+    pub zone_rtt: Option<Spanned<Span>>,
+    pub zone_jitter: Option<Spanned<Span>>,
+    pub local_rtt: Option<Spanned<Span>>,
+    pub bandwidth_mbit: Option<Spanned<u64>>,
     pub loss: Option<Spanned<f64>>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Link {
     pub between: Spanned<[Spanned<String>; 2]>,
     pub rtt: Spanned<Span>,
     pub jitter: Option<Spanned<Span>>,
-    pub bandwidth_mbit: Option<u64>,
+    pub bandwidth_mbit: Option<Spanned<u64>>,
     pub loss: Option<Spanned<f64>>,
 }
 

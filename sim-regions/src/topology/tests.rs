@@ -98,6 +98,10 @@ fn each_mistake_says_where_it_is() {
         ("nodes = 1", "nodes = 0", "t, line 12, field nodes: a region has 1 to 1000 nodes"),
         ("\"b\"]", "\"a\"]", "t, line 15, field zones: zone \"a\" is named twice"),
         ("loss = 0.01", "loss = 2.0", "t, line 9, field loss: 2 is no probability"),
+        ("loss = 0.01", "loss = 1.0", "t, line 9, field loss: 1 is no probability to lose"),
+        ("bandwidth_mbit = 8", "bandwidth_mbit = 0", "t, line 21, field bandwidth_mbit: nothing"),
+        ("loss = 0.01", "zone_rtt = \"2m\"", "t, line 9, field zone_rtt: at most 1m"),
+        ("name = \"y\"", "name = \"n3\"", "t, line 14, field name: \"n3\" is how a node is called"),
         ("offset = \"fast\"", "offset = \"far\"", "t, line 4, field offset: unknown clock offset"),
         ("bandwidth_mbit", "bandwith_mbit", "t, line 21: unknown field `bandwith_mbit`"),
     ];
@@ -201,8 +205,12 @@ fn clocks_that_cannot_be_are_refused_before_anything_starts() {
         ),
         ("model = \"sawtooth(1ms, 20000ppm, 30s)\"", 3, "ε of 601ms is above"),
         ("model = \"fixed(201ms)\"", 3, "they tolerate 400ms"),
-        ("[[clock.override]]\nnode = 2\nmodel = \"fixed(300ms)\"", 3, "n2: an uncertainty"),
-        (fast, 2, "a clock for n3, but there are 2 nodes only"),
+        (
+            "[[clock.override]]\nnode = 2\nmodel = \"fixed(300ms)\"",
+            3,
+            "clocks, line 5: n2: an uncertainty",
+        ),
+        (fast, 2, "clocks, line 5: a clock for n3, but there are 2 nodes only"),
     ] {
         let refused = check(clock, nodes).expect_err(clock);
         assert!(refused.contains(told) && !refused.contains('\n'), "{clock}: {refused}");

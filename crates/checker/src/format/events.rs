@@ -20,7 +20,9 @@ mod calls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{LoadError, Reading, form::Form, lines, micro, micro::Kinds, processes::Processes};
+use super::{
+    Indices, LoadError, Reading, form::Form, lines, micro, micro::Kinds, processes::Processes,
+};
 use crate::{Action, History, MicroOp, Nanos, Operation, Outcome, TimeUnit, Value, World};
 use calls::Habits;
 
@@ -76,8 +78,10 @@ pub(super) fn history(events: &[Form], reading: &Reading) -> Result<History, Loa
         kinds.learn(steps.elements().unwrap_or(&[]));
     }
     let habits = Habits::of(&pairs, kinds);
+    let mut indices = Indices::default();
     for pair in &pairs {
         let operation = operation(pair, &habits, has_times, &mut history)?;
+        indices.take(operation.index, pair.begin)?;
         history.ops.push(operation);
     }
     history.world = reading.world.unwrap_or(World::Open);
@@ -103,14 +107,15 @@ fn operation(
     };
     let ended = pair.end.filter(|_| pair.outcome != Outcome::Unknown);
     let staleness = pair.begin.get("staleness").map(|s| s.unsigned("staleness")).transpose()?;
+    let action = calls::action(pair, habits, history)?;
     let operation = Operation {
         index,
         process: pair.process,
         invoked: time(pair.begin, pair.begin_position)?,
         completed: ended.map(|(end, position)| time(end, position)).transpose()?,
         outcome: pair.outcome,
-        workload: calls::workload(pair, habits)?,
-        action: calls::action(pair, habits, history)?,
+        workload: calls::workload(pair, &action, habits)?,
+        action,
         timestamps: lines::timestamps(pair.last())?,
         staleness: staleness.map(Nanos),
         note: calls::note(pair),

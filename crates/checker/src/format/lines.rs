@@ -8,7 +8,7 @@
 //! The first line may be left out. `docs/HISTORIES.md` describes all fields.
 
 use super::{
-    LoadError, Reading,
+    Indices, LoadError, Reading,
     form::{Data, Form, short},
     micro::{self, Kinds},
     processes::Processes,
@@ -36,9 +36,12 @@ pub(super) fn history(entries: &[Form], reading: &Reading) -> Result<History, Lo
     for steps in entries.iter().filter_map(|entry| entry.get("txn")) {
         kinds.learn(steps.elements().unwrap_or(&[]));
     }
+    let mut indices = Indices::default();
     for (position, entry) in entries.iter().enumerate() {
         let process = processes.number(entry.get("process"))?;
-        history.ops.push(operation(entry, (position, process), &kinds)?);
+        let operation = operation(entry, (position, process), &kinds)?;
+        indices.take(operation.index, entry)?;
+        history.ops.push(operation);
         for (name, field) in entry.names().filter(|(name, _)| !FIELDS.contains(name)) {
             let reason = format!("fields {:?}, which the format does not have", short(name));
             history.skip(&reason, Some(field.line));
@@ -110,14 +113,15 @@ fn operation(
     }
     let index = entry.get("index").map(|index| index.unsigned("index")).transpose()?;
     let note = entry.get("note").map(|note| note.value().to_string().into());
+    let action = action(entry, outcome, kinds)?;
     Ok(Operation {
         index: index.unwrap_or(position as u64),
         process,
         invoked,
         completed: completed.filter(|_| outcome != Outcome::Unknown),
         outcome,
-        workload: entry.get("workload").map_or(Ok(Workload::default()), workload)?,
-        action: action(entry, outcome, kinds)?,
+        workload: workload(entry.get("workload"), &action, Workload::default())?,
+        action,
         timestamps: timestamps(entry)?,
         staleness: time("staleness")?,
         note,
@@ -196,13 +200,31 @@ pub(super) fn balances(form: &Form) -> Result<Vec<(Value, Option<i64>)>, LoadErr
     pairs.iter().map(pair).collect()
 }
 
-pub(super) fn workload(form: &Form) -> Result<Workload, LoadError> {
+/// The workload of an operation that names one, or does not. What only a bank does is a bank's:
+/// nothing else would judge it.
+pub(super) fn workload(
+    named: Option<&Form>,
+    action: &Action,
+    otherwise: Workload,
+) -> Result<Workload, LoadError> {
+    let is_banks = matches!(action, Action::Transfer { .. } | Action::Balances(_));
+    let Some(form) = named else {
+        return Ok(if is_banks { Workload::Bank } else { otherwise });
+    };
     let name = form.as_text();
     let found = Workload::ALL.into_iter().find(|workload| Some(workload.name()) == name);
-    found.ok_or_else(|| {
-        let names = Workload::ALL.map(Workload::name).join(", ");
-        form.error(format!("a workload is one of {names}"))
-    })
+    match found {
+        Some(Workload::Bank) => Ok(Workload::Bank),
+        Some(workload) if is_banks => {
+            let name = workload.name();
+            Err(form.error(format!("transfers and balances are a bank's, and this says {name}")))
+        }
+        Some(workload) => Ok(workload),
+        None => {
+            let names = Workload::ALL.map(Workload::name).join(", ");
+            Err(form.error(format!("a workload is one of {names}")))
+        }
+    }
 }
 
 /// `read_ts` and `commit_ts`: nanoseconds, or nanoseconds and a counter.

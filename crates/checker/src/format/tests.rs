@@ -180,6 +180,32 @@ fn our_lines_may_leave_out_what_is_usual() {
     assert_eq!(check(&history, Model::Serializable, Options::default()).valid, Validity::Yes);
 }
 
+/// Nothing but the judgement of banks looks at balances: it does whether or not the file says `bank`.
+#[test]
+fn balances_are_a_banks_without_saying_so() {
+    let read = |at: u64, rest: &str| {
+        format!("{{\"invoked\":{at},\"completed\":{},\"balances\":{rest}}}\n", at + 1)
+    };
+    let transfer = "{\"invoked\":2,\"completed\":3,\"transfer\":[1,2,1]}\n";
+    let judged = |text: &str| {
+        let history = load(text.as_bytes(), None).expect(text);
+        assert!(history.ops.iter().all(|op| op.workload == Workload::Bank), "{text}");
+        let options = Options { bank_total: Some(10), ..Options::default() };
+        check(&history, Model::StrictSerializable, options)
+    };
+    let right = read(1, "{\"1\":5,\"2\":5}");
+    assert_eq!(judged(&right).valid, Validity::Yes);
+    let wrong = judged(&format!("{right}{}", read(3, "{\"1\":4,\"2\":5}")));
+    assert!(wrong.has("wrong-total"), "{}", wrong.render_text());
+    let below = judged(&format!("{right}{transfer}{}", read(4, "{\"1\":-4,\"2\":14}")));
+    assert!(below.has("negative-balance"), "{}", below.render_text());
+    assert!(below.notes[0].starts_with("transfers were judged by the totals"), "{:?}", below.notes);
+    let partial = judged(&format!("{right}{}", read(3, "{\"1\":-4}")));
+    assert!(partial.has("negative-balance"), "{}", partial.render_text());
+    let alone = judged(transfer);
+    assert_eq!(alone.notes[0], "transfers were not judged: no read shows all accounts");
+}
+
 /// Files that make no sense, and what is said of them.
 const BAD: &[(&str, &str)] = &[
     ("", "line 1: the file has no operations"),
@@ -240,6 +266,21 @@ const BAD: &[(&str, &str)] = &[
     (
         "[\n {\"type\":\"invoke\",\"value\":[[\"r\",\n 1,null]]},\n {\"type\":\n \"dance\"}]",
         "line 4: an event needs a type",
+    ),
+    (
+        "{\"invoked\":1,\"completed\":2,\"txn\":[]}\n\
+         {\"invoked\":3,\"completed\":4,\"workload\":\"txn\",\"transfer\":[1,2,3]}",
+        "line 2: transfers and balances are a bank's, and this says txn",
+    ),
+    ("((((", "line 1: the file ends before a `)`"),
+    (
+        "{\"index\":1,\"invoked\":1,\"completed\":2,\"txn\":[]}\n\
+         {\"invoked\":3,\"completed\":4,\"txn\":[]}",
+        "line 2: an operation before this one has the index 1 already",
+    ),
+    (
+        "{:type :invoke :index 4 :f :read} {:type :ok :f :read}\n{:type :invoke :index 4 :f :read}",
+        "line 2: an operation before this one has the index 4 already",
     ),
     ("{:type ^:x :ok}", "line 1: `^` is Clojure, not EDN"),
     ("{:type #\"a\"}", "line 1: a `#` that is neither a set nor a tag nor a discard"),

@@ -2,7 +2,8 @@
 //!
 //! A transfer takes from one account what it gives to another, so every read of all accounts at once
 //! has the same total, whatever happened to the transfers. A snapshot that mixes before and after does
-//! not. Reads that do not show all accounts are not judged.
+//! not. Reads that do not show all accounts have no total to judge. Of every read an account below zero
+//! is found, unless accounts may be overdrawn.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,11 +33,27 @@ pub(crate) fn judge<'h>(
         reads.iter().filter(whole).map(|read| (read, total(read))).collect();
     stats.totals = totals.len();
     note_partial(history, report, reads.iter().filter(|read| !whole(read)));
-    let Some(expected) = options.bank_total.or_else(|| first_total(history, &totals)) else {
+    judge_totals(history, report, &totals, options.bank_total);
+    if options.overdraft == Overdraft::Forbidden {
+        reads.iter().for_each(|read| judge_overdraft(read, report));
+    }
+}
+
+/// Reads of all accounts, with what they add up to.
+fn judge_totals<'h>(
+    history: &History,
+    report: &mut Report<'h>,
+    totals: &[(&Read<'h>, Option<i64>)],
+    given: Option<i64>,
+) {
+    let Some(expected) = given.or_else(|| first_total(history, totals)) else {
+        if !totals.is_empty() {
+            report.undecided("no read of the bank has a total that is a number".to_owned());
+        }
         return;
     };
     for (read, total) in totals {
-        if total != Some(expected) {
+        if *total != Some(expected) {
             let total = total.map_or_else(|| "no number".to_owned(), |total| total.to_string());
             report.add(Kind::WrongTotal, Order::Data, || Found {
                 ops: vec![read.op],
@@ -46,17 +63,20 @@ pub(crate) fn judge<'h>(
                 ..Found::default()
             });
         }
-        let overdrawn = read.balances.iter().find(|(_, balance)| balance.is_some_and(|b| b < 0));
-        if let Some((account, balance)) =
-            overdrawn.filter(|_| options.overdraft == Overdraft::Forbidden)
-        {
-            let balance = balance.expect("it is negative");
-            report.add(Kind::NegativeBalance, Order::Data, || Found {
-                ops: vec![read.op],
-                explanation: format!("T1 read {balance} in account {account}."),
-                ..Found::default()
-            });
-        }
+    }
+}
+
+/// An account below zero is wrong whatever the others hold.
+fn judge_overdraft<'h>(read: &Read<'h>, report: &mut Report<'h>) {
+    let overdrawn = read.balances.iter().find_map(|(account, balance)| {
+        balance.filter(|balance| *balance < 0).map(|balance| (account, balance))
+    });
+    if let Some((account, balance)) = overdrawn {
+        report.add(Kind::NegativeBalance, Order::Data, || Found {
+            ops: vec![read.op],
+            explanation: format!("T1 read {balance} in account {account}."),
+            ..Found::default()
+        });
     }
 }
 

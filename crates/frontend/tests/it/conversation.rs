@@ -103,7 +103,38 @@ async fn text_is_utf_8() {
         let answers = client.until_ready().await;
         let error = answers.iter().find(|(kind, _)| *kind == 'E').expect("an error");
         assert_eq!(severity_and_state(&error.1), "ERROR 22021", "{what}");
+        let message = field(&error.1, 'M');
+        assert!(
+            message.starts_with("invalid byte sequence for encoding \"UTF8\": 0x"),
+            "{message}"
+        );
     }
+}
+
+/// A driver that declares a type by its OID reads what a text with the type's name would get.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_is_not_built_is_told_by_its_name() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    for (oid, state, message) in [
+        (1083_i32, "0A000", "type time is not supported"),
+        (3802, "0A000", "type jsonb is not supported"),
+        (869, "0A000", "type inet is not supported"),
+        (3807, "0A000", "type jsonb[] is not supported"),
+        (2249, "0A000", "type record is not supported"),
+        (999_999, "42704", "type with OID 999999 is not known"),
+    ] {
+        let mut body = b"\0SELECT $1\0\0\x01".to_vec();
+        body.extend(oid.to_be_bytes());
+        client.send(&[('P', &body), SYNC]).await;
+        let answers = client.until_ready().await;
+        assert_eq!(summary(&answers), "E/I", "{oid}");
+        let told = (field(&answers[0].1, 'C'), field(&answers[0].1, 'M'));
+        assert_eq!(told, (state.to_owned(), message.to_owned()));
+    }
+    client.send(&[('Q', b"SELECT NULL::time\0")]).await;
+    let answers = client.until_ready().await;
+    assert_eq!(field(&answers[0].1, 'M'), "type time is not supported");
 }
 
 #[tokio::test(flavor = "multi_thread")]

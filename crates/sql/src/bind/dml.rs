@@ -148,11 +148,10 @@ impl Binder<'_> {
         let width = rows.rows.first().map_or(0, |row| row.content.len());
         let mut out = Vec::with_capacity(rows.rows.len());
         for row in &rows.rows {
-            if row.content.len() != width {
-                return Err(SqlError::syntax("VALUES lists must all be the same length"));
-            }
-            if width > targets.len() {
-                return Err(SqlError::syntax("INSERT has more expressions than target columns"));
+            self.check_width(row, width)?;
+            if let Some(surplus) = row.content.get(targets.len()) {
+                let error = SqlError::syntax("INSERT has more expressions than target columns");
+                return Err(self.misused(error, surplus));
             }
             let mut exprs = Vec::with_capacity(width);
             for (expr, position) in row.content.iter().zip(targets) {
@@ -286,7 +285,7 @@ impl Binder<'_> {
                 if out.iter().any(|(assigned, _)| *assigned == position) {
                     let message =
                         format!("multiple assignments to same column \"{}\"", fold(ident));
-                    return Err(self.at(SqlError::syntax(message), ident));
+                    return Err(SqlError::syntax(message));
                 }
                 let column = &table.columns[position];
                 let value = if is_default(value) {

@@ -30,7 +30,8 @@ impl Binder<'_> {
                 ast::Expr::Identifier(ident) => scope.find(None, &fold(ident)).is_ok(),
                 _ => false,
             };
-            let named = if by_scope { None } else { item_named(expr, items, "GROUP BY")? };
+            let named = if by_scope { Ok(None) } else { item_named(expr, items, "GROUP BY") };
+            let named = named.map_err(|error| self.misused(error, expr))?;
             let bound = match named {
                 Some(position) => items[position].bound.expr.clone(),
                 None => self.scalar(expr, scope)?.expr,

@@ -215,12 +215,38 @@ fn stored(sql: &str, scope: &Scope, place: &str, context: &EvalContext) -> Resul
     Ok(bound)
 }
 
+/// What is said of a default that names a column.
+pub(crate) const COLUMN_IN_DEFAULT: &str = "cannot use column reference in DEFAULT expression";
+
+/// What is wrong with a default by itself, with its place in the statement; the literal that an
+/// error quotes if all is well but the type of its column.
+pub(crate) fn place_of_mistake(
+    default: &ast::Expr,
+    error: &SqlError,
+    statement: &Statement,
+    context: &EvalContext,
+) -> SqlError {
+    let catalog = Catalog::new(SchemaVersion(0), Timestamp::ZERO, Vec::new());
+    let mut binder = Binder::new(&catalog, context, Some(statement), Vec::new());
+    match binder.scalar(default, &Scope::default()) {
+        Err(mistake) => mistake,
+        Ok(_) => binder.misused(error.clone(), default),
+    }
+}
+
 /// An expression of the catalog without columns: a default.
 ///
 /// # Errors
 /// It cannot be bound, or is no such expression.
 pub(crate) fn stored_constant(sql: &str, context: &EvalContext) -> Result<Typed, SqlError> {
-    stored(sql, &Scope::default(), "in a default", context)
+    stored(sql, &Scope::default(), "in a default", context).map_err(|error| match error.sqlstate {
+        // There is nothing else that a name could be missing from, and whether the table has such a
+        // column is all the same.
+        SqlState::UNDEFINED_COLUMN | SqlState::UNDEFINED_TABLE => {
+            SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, COLUMN_IN_DEFAULT)
+        }
+        _ => error,
+    })
 }
 
 /// What `AS OF SYSTEM TIME` asks for.

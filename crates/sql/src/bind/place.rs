@@ -56,8 +56,24 @@ impl Binder<'_> {
         }
     }
 
-    /// The literal among an expression's own parts that a message is about.
+    /// The error of a type's name that a cast asks for.
+    pub(super) fn at_type(&self, error: SqlError, ty: &ast::DataType) -> SqlError {
+        let name = match ty {
+            ast::DataType::Custom(name, _) => name.0.first().and_then(|part| part.as_ident()),
+            _ => None,
+        };
+        name.map_or(error.clone(), |ident| self.at(error, ident))
+    }
+
+    /// The literal among an expression's own parts that a message is about. Not every message quotes
+    /// it; if it is all that a cast reads, the message is about nothing else.
     fn literal_in(&self, expr: &ast::Expr, message: &str) -> Option<usize> {
+        if let ast::Expr::Cast { expr, .. } = expr
+            && message.starts_with("invalid ")
+            && let Some(value) = literal(expr)
+        {
+            return self.offset(value.span.start);
+        }
         std::iter::once(expr).chain(parts(expr)).find_map(|part| {
             let value = literal(part)?;
             let text = value.value.clone().into_string()?;

@@ -65,7 +65,7 @@ impl Binder<'_> {
                 if !matches!(kind, ast::CastKind::Cast | ast::CastKind::DoubleColon) {
                     return Err(SqlError::unsupported("TRY_CAST"));
                 }
-                let ty = types::from_ast(data_type)?;
+                let ty = types::from_ast(data_type).map_err(|e| self.at_type(e, data_type))?;
                 if let Some(array) = self.cast_array(expr, ty, scope)? {
                     return Ok(array);
                 }

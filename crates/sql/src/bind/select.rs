@@ -174,13 +174,27 @@ impl Binder<'_> {
         }
     }
 
+    /// `42601` unless a row of VALUES has as many expressions as the first one.
+    pub(super) fn check_width(
+        &self,
+        row: &ast::Parens<Vec<ast::Expr>>,
+        width: usize,
+    ) -> Result<(), SqlError> {
+        if row.content.len() == width {
+            return Ok(());
+        }
+        let error = SqlError::syntax("VALUES lists must all be the same length");
+        Err(match row.content.first() {
+            Some(first) => self.misused(error, first),
+            None => error,
+        })
+    }
+
     pub(super) fn values(&mut self, values: &ast::Values) -> Result<Bound, SqlError> {
         let width = values.rows.first().map_or(0, |row| row.content.len());
         let mut rows: Vec<Vec<Typed>> = Vec::with_capacity(values.rows.len());
         for row in &values.rows {
-            if row.content.len() != width {
-                return Err(SqlError::syntax("VALUES lists must all be the same length"));
-            }
+            self.check_width(row, width)?;
             let mut bound = Vec::with_capacity(width);
             for expr in &row.content {
                 bound.push(self.scalar(expr, &Scope::default())?);
@@ -240,8 +254,10 @@ impl Binder<'_> {
                     || having.as_ref().is_some_and(uses)
             });
             let regroup = |expr: Expr| regroup(expr, &group, &scope);
-            for item in &mut items {
-                item.bound.expr = regroup(std::mem::replace(&mut item.bound.expr, Expr::NULL))?;
+            for (at, item) in items.iter_mut().enumerate() {
+                let regrouped = regroup(std::mem::replace(&mut item.bound.expr, Expr::NULL));
+                item.bound.expr =
+                    regrouped.map_err(|error| self.at_item(error, &select.projection, at))?;
             }
             for expr in order.iter_mut().map(|(expr, _)| expr).chain(&mut on) {
                 *expr = regroup(std::mem::replace(expr, Expr::NULL))?;
@@ -400,6 +416,25 @@ impl Binder<'_> {
         Ok((exprs, columns))
     }
 
+    /// The error about a column that an item is; where the item only uses the column, the tree does
+    /// not tell at which place.
+    fn at_item(&self, error: SqlError, projection: &[ast::SelectItem], at: usize) -> SqlError {
+        let mut exprs = projection.iter().map(|item| match item {
+            ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
+                Some(expr)
+            }
+            _ => None,
+        });
+        // Behind a star the items are not counted as the list is.
+        let before: Option<Vec<&ast::Expr>> = exprs.by_ref().take(at + 1).collect();
+        match before.as_deref().and_then(<[_]>::last) {
+            Some(expr @ (ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_))) => {
+                self.misused(error, expr)
+            }
+            _ => error,
+        }
+    }
+
     /// The expressions of DISTINCT ON; none if it is not there.
     fn distinct_on(
         &mut self,
@@ -420,7 +455,8 @@ impl Binder<'_> {
         items: &[Item],
         scope: &Scope,
     ) -> Result<Expr, SqlError> {
-        match item_named(expr, items, clause)? {
+        let named = item_named(expr, items, clause);
+        match named.map_err(|error| self.misused(error, expr))? {
             Some(position) => Ok(items[position].bound.expr.clone()),
             None => Ok(self.scalar(expr, scope)?.expr),
         }

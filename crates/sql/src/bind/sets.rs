@@ -6,7 +6,7 @@
 //! fourteen levels deep. `a EXCEPT b EXCEPT c` is `a EXCEPT (b UNION ALL c)`.
 
 use expr::{SqlError, Typed};
-use sqlparser::ast;
+use sqlparser::ast::{self, Spanned};
 
 use super::{Binder, Bound};
 use crate::{
@@ -96,9 +96,12 @@ impl Binder<'_> {
             SetOp::Except => "EXCEPT",
         };
         if run.columns.len() != right.columns.len() {
-            return Err(SqlError::syntax(format!(
-                "each {name} query must have the same number of columns"
-            )));
+            let message = format!("each {name} query must have the same number of columns");
+            let error = SqlError::syntax(message);
+            return Err(match first_item(link.right) {
+                Some(item) => self.at_location(error, item.span().start),
+                None => error,
+            });
         }
         let mut columns = Vec::with_capacity(run.columns.len());
         for (left, right) in run.columns.iter().zip(&right.columns) {
@@ -134,5 +137,15 @@ impl Binder<'_> {
             exprs.push(self.implicit(Typed::column(position, have.ty), want.ty)?.expr);
         }
         Ok(Node::Project { input: Box::new(bound.node), exprs })
+    }
+}
+
+/// The first thing that a query of a set operation selects.
+fn first_item(query: &ast::SetExpr) -> Option<&ast::SelectItem> {
+    match query {
+        ast::SetExpr::Select(select) => select.projection.first(),
+        ast::SetExpr::Query(query) => first_item(&query.body),
+        ast::SetExpr::SetOperation { left, .. } => first_item(left),
+        _ => None,
     }
 }

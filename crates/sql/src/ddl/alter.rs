@@ -16,6 +16,7 @@ use crate::{
     bind::{self, table_name, undefined_table},
     catalog::{ColumnDefault, Table, layout as row_layout},
     database::Database,
+    error::{about_column, about_constraint},
     parse::fold,
     session::Session,
 };
@@ -176,6 +177,7 @@ fn contains_null(column: &str, table: &str) -> SqlError {
         SqlState::NOT_NULL_VIOLATION,
         format!("column \"{column}\" of relation \"{table}\" contains null values"),
     )
+    .with_objects(about_column(table, column))
 }
 
 /// Whether a table has no rows.
@@ -265,7 +267,8 @@ async fn add_constraint(
                     "check constraint \"{}\" of relation \"{name}\" is violated by some row",
                     check.name
                 ),
-            );
+            )
+            .with_objects(about_constraint(name, &check.name));
             let sound = |table: &Table, row: &[Datum]| {
                 let bound = bind::stored_expression(&check.condition, table, &context)?;
                 match bound.expr.eval(row, &context)?.truth() {

@@ -26,7 +26,7 @@ use crate::{
     bind::{table_name, undefined_table},
     catalog::{Index, IndexEntry, IndexState, Table, Uniqueness, entry, layout as row_layout},
     database::Database,
-    error::Outcome,
+    error::{Outcome, about_constraint, key_text},
     session::Session,
 };
 
@@ -256,18 +256,13 @@ async fn fill(
 }
 
 fn duplicate(table: &Table, index: &Index, row: &[Datum]) -> SqlError {
-    let (mut names, mut values) = (Vec::new(), Vec::new());
-    for position in table.positions(index) {
-        let column = &table.columns[position];
-        names.push(column.name.as_str());
-        let zone = expr::TimeZone::default();
-        values.push(expr::text::output(&row[position], column.ty, &zone).unwrap_or_default());
-    }
+    let key = key_text(table, index, row, &expr::TimeZone::default());
     SqlError::new(
         SqlState::UNIQUE_VIOLATION,
         format!("could not create unique index \"{}\"", index.name),
     )
-    .with_detail(format!("Key ({})=({}) is duplicated.", names.join(", "), values.join(", ")))
+    .with_detail(format!("{key} is duplicated."))
+    .with_objects(about_constraint(&table.name, &index.name))
 }
 
 /// Runs DROP INDEX.

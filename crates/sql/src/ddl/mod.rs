@@ -19,6 +19,7 @@
 mod alter;
 mod define;
 mod index;
+mod place;
 pub mod publish;
 pub mod split;
 mod sweep;
@@ -52,6 +53,11 @@ pub(crate) fn is_ddl(statement: &Statement) -> bool {
 
 /// Runs a schema change.
 pub(crate) async fn run(session: &Session, statement: &Statement) -> Result<Execution, SqlError> {
+    let done = change(session, statement).await;
+    done.map_err(|error| place::placed(error, statement, &session.eval_context()))
+}
+
+async fn change(session: &Session, statement: &Statement) -> Result<Execution, SqlError> {
     let Kind::Ast(ast) = statement.kind() else {
         return Err(SqlError::internal("no schema change"));
     };

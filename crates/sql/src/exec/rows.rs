@@ -283,17 +283,11 @@ pub(super) fn cut(rows: &mut Vec<Row>, limit: &mut u64, offset: &mut u64) {
 
 /// `23502`.
 pub(super) fn not_null(table: &str, column: &str) -> SqlError {
-    let objects = expr::ErrorObjects {
-        schema: Some("public".to_owned()),
-        table: Some(table.to_owned()),
-        column: Some(column.to_owned()),
-        ..expr::ErrorObjects::default()
-    };
     SqlError::new(
         SqlState::NOT_NULL_VIOLATION,
         format!(
             "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
         ),
     )
-    .with_objects(objects)
+    .with_objects(crate::error::about_column(table, column))
 }

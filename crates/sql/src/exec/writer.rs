@@ -12,7 +12,7 @@
 //! entry behind the backfill's back.
 
 use bytes::Bytes;
-use expr::{Datum, ErrorObjects, SqlError, SqlState};
+use expr::{Datum, SqlError, SqlState};
 use keys::{IndexId, Key};
 use rustc_hash::FxHashSet;
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     catalog::{Index, IndexEntry, IndexState, Table, entry, layout, primary_key},
-    error::Outcome,
+    error::{Outcome, about_constraint, key_text},
     plan::BoundCheck,
     session::Row,
 };
@@ -58,19 +58,10 @@ pub(super) fn check_row(
             );
             return Err(SqlError::new(SqlState::CHECK_VIOLATION, message)
                 .with_detail(format!("Failing row contains {}.", row_text(exec, table, row)))
-                .with_objects(objects(table, &check.name)));
+                .with_objects(about_constraint(&table.name, &check.name)));
         }
     }
     Ok(())
-}
-
-fn objects(table: &Table, constraint: &str) -> ErrorObjects {
-    ErrorObjects {
-        schema: Some("public".to_owned()),
-        table: Some(table.name.clone()),
-        constraint: Some(constraint.to_owned()),
-        ..ErrorObjects::default()
-    }
 }
 
 fn row_text(exec: &Exec<'_>, table: &Table, row: &[Datum]) -> String {
@@ -86,19 +77,13 @@ fn row_text(exec: &Exec<'_>, table: &Table, row: &[Datum]) -> String {
 
 /// `23505`.
 pub(super) fn duplicate(exec: &Exec<'_>, table: &Table, index: &Index, row: &[Datum]) -> SqlError {
-    let (mut names, mut values) = (Vec::new(), Vec::new());
-    for position in table.positions(index) {
-        let column = &table.columns[position];
-        names.push(column.name.as_str());
-        let text = expr::text::output(&row[position], column.ty, &exec.env.context.timezone);
-        values.push(text.unwrap_or_else(|| "null".to_owned()));
-    }
+    let key = key_text(table, index, row, &exec.env.context.timezone);
     SqlError::new(
         SqlState::UNIQUE_VIOLATION,
         format!("duplicate key value violates unique constraint \"{}\"", index.name),
     )
-    .with_detail(format!("Key ({})=({}) already exists.", names.join(", "), values.join(", ")))
-    .with_objects(objects(table, &index.name))
+    .with_detail(format!("{key} already exists."))
+    .with_objects(about_constraint(&table.name, &index.name))
 }
 
 /// Most bytes of a key: what a range takes ([`txn::Config::max_key_bytes`]).

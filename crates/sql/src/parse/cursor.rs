@@ -99,7 +99,7 @@ impl<'a> Cursor<'a> {
         let end = last.and_then(|token| offset(token.span.end)).unwrap_or(self.source.len());
         match self.tokens.get(self.next) {
             Some(token) => near(self.source, token, end),
-            None => SqlError::syntax("syntax error at end of input").at(end),
+            None => SqlError::syntax(super::END_OF_INPUT).at(end),
         }
     }
 

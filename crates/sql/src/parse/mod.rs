@@ -158,6 +158,9 @@ pub(crate) struct AsOf {
     pub at: Box<ast::Expr>,
 }
 
+/// What is said of a text that ends too early.
+const END_OF_INPUT: &str = "syntax error at end of input";
+
 /// Reads a text of any number of statements; none is fine.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, SqlError> {
     if sql.len() > MAX_TEXT_BYTES {
@@ -174,18 +177,32 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, SqlError> {
     let source: Arc<str> = sql.into();
     let lexed = lex::lex(sql)?;
     let mut shortened = lexed.shortened.into_iter().peekable();
-    lexed
-        .tokens
-        .split(|token| token.token == Token::SemiColon)
-        .filter(|segment| !segment.is_empty())
-        .map(|segment| {
-            let mut statement = statement(&source, segment)?;
+    let mut next = 0;
+    let segments = lexed.tokens.split(|token| token.token == Token::SemiColon).map(|segment| {
+        next += segment.len() + 1;
+        (segment, lexed.tokens.get(next - 1))
+    });
+    segments
+        .filter(|(segment, _)| !segment.is_empty())
+        .map(|(segment, semicolon)| {
+            let read = statement(&source, segment);
+            let mut statement = read.map_err(|error| before_semicolon(error, semicolon))?;
             while let Some(name) = shortened.next_if(|name| name.at < statement.end) {
                 statement.shortened.push(name);
             }
             Ok(Statement(Arc::new(statement)))
         })
         .collect()
+}
+
+/// What ends too early ends at its semicolon, if it has one, not at the end of the text.
+fn before_semicolon(error: SqlError, semicolon: Option<&TokenWithSpan>) -> SqlError {
+    match semicolon.and_then(|token| offset(token.span.start)) {
+        Some(at) if error.message == END_OF_INPUT => {
+            SqlError { message: "syntax error at or near \";\"".to_owned(), ..error }.at(at)
+        }
+        Some(_) | None => error,
+    }
 }
 
 fn statement(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Inner, SqlError> {
@@ -377,7 +394,7 @@ fn misread(source: &str, error: &ParserError, end: usize) -> SqlError {
     let (message, location) = text::split_location(message);
     let at = location.and_then(offset);
     match (message.rsplit_once(", found: "), at) {
-        (Some((_, "EOF")), _) => SqlError::syntax("syntax error at end of input").at(end),
+        (Some((_, "EOF")), _) => SqlError::syntax(END_OF_INPUT).at(end),
         (Some((expected, _)), Some(at)) => {
             let found = lex::token_at(source, at);
             SqlError::syntax(format!("syntax error at or near \"{found}\""))
@@ -396,7 +413,7 @@ fn misread(source: &str, error: &ParserError, end: usize) -> SqlError {
 /// A syntax error at a token.
 pub(crate) fn near(source: &str, token: &TokenWithSpan, end: usize) -> SqlError {
     if token.token == Token::EOF {
-        return SqlError::syntax("syntax error at end of input").at(end);
+        return SqlError::syntax(END_OF_INPUT).at(end);
     }
     let at = offset(token.span.start).unwrap_or(end);
     let stop = offset(token.span.end).unwrap_or(end).max(at);

@@ -10,11 +10,11 @@
 //! |---|---|
 //! | `keywords.txt` | `pg_get_keywords()`: the word, its category, `a` if it is an alias only behind AS |
 //! | `functions.txt` | `pg_proc`: the name, and how many arguments it takes (`1`, `1-3`, `1-`) |
-//! | `types.txt` | `pg_type` without arrays and rows |
+//! | `types.txt` | `pg_type` without arrays and rows: the name, its OID, and that of its array if it has one |
 //! | `operators.txt` | `pg_operator` |
 //! | `relations.txt` | `pg_class` of `pg_catalog` and `information_schema` |
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 /// Where the grammar takes a keyword for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,17 @@ pub(crate) fn keyword(word: &str) -> Option<Keyword> {
     Some(Keyword { category, bare_label: !rest.ends_with('a') })
 }
 
+/// A name as PostgreSQL's messages quote it: bare if a statement could say it so.
+pub(crate) fn quoted(name: &str) -> Cow<'_, str> {
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let is_free = keyword(name).is_none_or(|word| word.category == Category::Unreserved);
+    if begins && name.chars().all(plain) && is_free {
+        return name.into();
+    }
+    format!("\"{}\"", name.replace('"', "\"\"")).into()
+}
+
 /// Whether PostgreSQL has a function of this name that takes so many arguments.
 pub(crate) fn has_function(name: &str, arguments: usize) -> bool {
     let takes = |range: &str| match range.split_once('-') {
@@ -86,6 +97,20 @@ pub(crate) fn has_type(name: &str) -> bool {
     let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
     let name = name.strip_suffix("[]").or_else(|| name.strip_prefix('_')).unwrap_or(name);
     TYPES.find(name.trim_matches('"')).is_some()
+}
+
+/// The name of PostgreSQL's type with this OID; an array's ends with `[]`.
+pub(crate) fn type_of(oid: u32) -> Option<String> {
+    TYPES.0.iter().find_map(|line| {
+        let mut words = line.split(' ');
+        let name = words.next()?;
+        let is_this = |word: Option<&str>| word.is_some_and(|word| word.parse() == Ok(oid));
+        match (is_this(words.next()), is_this(words.next())) {
+            (true, _) => Some(name.to_owned()),
+            (false, true) => Some(format!("{name}[]")),
+            (false, false) => None,
+        }
+    })
 }
 
 /// Whether PostgreSQL has an operator of these signs, over whatever.

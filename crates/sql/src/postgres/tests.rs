@@ -2,7 +2,7 @@
 
 use super::{
     Category, FUNCTIONS, KEYWORDS, OPERATORS, RELATIONS, TYPES, has_function, has_operator,
-    has_type, keyword, system_relation,
+    has_type, keyword, quoted, system_relation, type_of,
 };
 
 #[test]
@@ -30,6 +30,22 @@ fn keywords_know_where_they_are_names() {
 }
 
 #[test]
+fn names_are_quoted_where_a_statement_must() {
+    let names = ["plain_1", "begin", "select", "left", "Co l", "1a", "a\"b", "\u{e4}"];
+    let expected = [
+        "plain_1",
+        "begin",
+        "\"select\"",
+        "\"left\"",
+        "\"Co l\"",
+        "\"1a\"",
+        "\"a\"\"b\"",
+        "\"\u{e4}\"",
+    ];
+    assert_eq!(names.map(quoted), expected);
+}
+
+#[test]
 fn functions_are_told_by_name_and_number_of_arguments() {
     assert!(has_function("format", 1) && has_function("format", 9));
     assert!(has_function("regexp_matches", 2) && has_function("regexp_matches", 3));
@@ -40,6 +56,9 @@ fn functions_are_told_by_name_and_number_of_arguments() {
 fn types_operators_and_relations_are_told_by_name() {
     assert!(has_type("money") && has_type("pg_catalog.inet") && has_type("jsonb[]"));
     assert!(!has_type("hstore"));
+    assert_eq!(type_of(1083).as_deref(), Some("time"));
+    assert_eq!(type_of(3807).as_deref(), Some("jsonb[]"));
+    assert_eq!((type_of(0), type_of(99_999)), (None, None));
     assert!(has_operator("@>") && !has_operator("%%%"));
     assert_eq!(system_relation(None, "pg_type").as_deref(), Some("pg_catalog.pg_type"));
     let tables = system_relation(Some("information_schema"), "tables");

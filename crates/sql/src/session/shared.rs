@@ -20,7 +20,7 @@ pub fn cancelled() -> SqlError {
 
 /// `57014`: the statement's time is over.
 pub fn timed_out() -> SqlError {
-    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
+    SqlError::new(SqlState::QUERY_CANCELED, crate::error::STATEMENT_TIMEOUT)
 }
 
 /// A session as its database knows it.

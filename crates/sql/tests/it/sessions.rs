@@ -533,12 +533,34 @@ async fn carets_stand_where_postgresql_puts_them() {
         "UPDATE e SET id = ¦'x'",
         "UPDATE e SET b = ¦1",
         "DELETE FROM e WHERE ¦nope = 1",
+        "INSERT INTO e VALUES (1, 'a', true, ¦4)",
+        "INSERT INTO e VALUES (1, 'a'), (¦2)",
+        "VALUES (1), (¦2, 3)",
+        "SELECT id FROM e ORDER BY ¦7",
+        "SELECT id FROM e GROUP BY ¦7",
+        "SELECT max(id), ¦t FROM e",
+        "SELECT b, ¦e.t FROM e GROUP BY b",
+        "SELECT 1 UNION SELECT ¦1, 2",
+        "SELECT ¦'\\x010'::bytea",
+        "SELECT 1::¦nope",
+        "SELECT CAST(1 AS ¦nope)",
+        "SELECT 1 +¦;",
+        "CREATE TABLE bad (a INT, b ¦nope)",
+        "CREATE TABLE bad (a  ¦varchar(0))",
+        "CREATE TABLE bad (a INT DEFAULT ¦'x')",
+        "CREATE TABLE bad (a INT DEFAULT ¦b)",
+        "ALTER TABLE e ADD COLUMN a ¦nope",
     ] {
         let sql = marked.replace('¦', "");
         let error = run(&mut session, &sql).await.expect_err(&sql);
         assert_eq!(error.position, marked.find('¦'), "{marked}: {error:?}");
     }
-    for placeless in ["SELECT 1 / 0", "SELECT 70000::int2", "INSERT INTO e (id) VALUES (1)"] {
+    for placeless in [
+        "SELECT 1 / 0",
+        "SELECT 70000::int2",
+        "INSERT INTO e (id) VALUES (1)",
+        "UPDATE e SET id = 1, id = 2",
+    ] {
         let error = run(&mut session, placeless).await.expect_err(placeless);
         assert_eq!(error.position, None, "{placeless}: {error:?}");
     }

@@ -193,3 +193,78 @@ async fn an_upsert_that_lost_its_entry_looks_again() {
         world.check().await;
     }
 }
+
+/// Programs look for the constraint in the fields of an error, whichever statement found the row.
+#[tokio::test(start_paused = true)]
+async fn errors_about_rows_name_table_column_and_constraint() {
+    let world = World::new();
+    let mut session = session(&world, 0);
+    ok(&mut session, "CREATE TABLE t (\"Co l\" INT PRIMARY KEY, \"select\" INT, n INT)").await;
+    ok(&mut session, "INSERT INTO t VALUES (1, 5, NULL), (2, 5, 1)").await;
+    ok(
+        &mut session,
+        "CREATE TABLE u (k INT PRIMARY KEY, n INT NOT NULL, CONSTRAINT few CHECK (n < 9))",
+    )
+    .await;
+    for (sql, state, column, constraint, detail) in [
+        (
+            "INSERT INTO t VALUES (1)",
+            "23505",
+            None,
+            Some("t_pkey"),
+            Some("Key (\"Co l\")=(1) already exists."),
+        ),
+        (
+            "CREATE UNIQUE INDEX twice ON t (\"select\")",
+            "23505",
+            None,
+            Some("twice"),
+            Some("Key (\"select\")=(5) is duplicated."),
+        ),
+        ("ALTER TABLE t ADD CONSTRAINT c CHECK (\"select\" < 5)", "23514", None, Some("c"), None),
+        ("ALTER TABLE t ALTER COLUMN n SET NOT NULL", "23502", Some("n"), None, None),
+        ("ALTER TABLE t ADD COLUMN m INT NOT NULL", "23502", Some("m"), None, None),
+        (
+            "INSERT INTO u VALUES (1, NULL)",
+            "23502",
+            Some("n"),
+            None,
+            Some("Failing row contains (1, null)."),
+        ),
+        (
+            "INSERT INTO u VALUES (1, 9)",
+            "23514",
+            None,
+            Some("few"),
+            Some("Failing row contains (1, 9)."),
+        ),
+    ] {
+        let error = run(&mut session, sql).await.expect_err(sql);
+        assert_eq!(error.sqlstate.to_string(), state, "{sql}: {error:?}");
+        let objects = error.objects.unwrap_or_else(|| panic!("{sql}: no fields"));
+        assert_eq!(objects.schema.as_deref(), Some("public"), "{sql}");
+        let table = if sql.contains(" u ") { "u" } else { "t" };
+        assert_eq!(objects.table.as_deref(), Some(table), "{sql}");
+        assert_eq!(objects.column.as_deref(), column, "{sql}");
+        assert_eq!(objects.constraint.as_deref(), constraint, "{sql}");
+        assert_eq!(error.detail.as_deref(), detail, "{sql}");
+    }
+    world.check().await;
+}
+
+/// Whatever a statement waits for when its time is over, it is told so in the same words.
+#[tokio::test(start_paused = true)]
+async fn a_statement_whose_time_is_over_at_a_lock_says_so() {
+    let world = World::new();
+    let (mut holder, mut waiter) = (session(&world, 0), session(&world, 1));
+    ok(&mut holder, "CREATE TABLE t (k INT PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    ok(&mut holder, "BEGIN; SELECT * FROM t FOR UPDATE").await;
+    ok(&mut waiter, "SET statement_timeout = '2s'").await;
+    let error = run(&mut waiter, "SELECT * FROM t FOR UPDATE").await.expect_err("it is locked");
+    assert_eq!(error.sqlstate.to_string(), "57014");
+    assert_eq!(error.message, "canceling statement due to statement timeout");
+    let detail = error.detail.expect("whose lock it was");
+    assert!(detail.contains("held a lock on t/primary/[1] until then"), "{detail}");
+    ok(&mut holder, "ROLLBACK").await;
+    world.check().await;
+}

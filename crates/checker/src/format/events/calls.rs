@@ -98,11 +98,13 @@ fn keyed<'f>(pair: &Pair<'f>) -> Option<(&'f Form, &'f Form)> {
     (!is_cas || value.elements().is_some_and(|pair| pair.len() == 2)).then_some((key, value))
 }
 
-pub(super) fn workload(pair: &Pair<'_>, habits: &Habits) -> Result<Workload, LoadError> {
-    if let Some(named) = pair.begin.get("workload") {
-        return lines::workload(named);
-    }
-    Ok(if habits.is_bank { Workload::Bank } else { Workload::Txn })
+pub(super) fn workload(
+    pair: &Pair<'_>,
+    action: &Action,
+    habits: &Habits,
+) -> Result<Workload, LoadError> {
+    let otherwise = if habits.is_bank { Workload::Bank } else { Workload::Txn };
+    lines::workload(pair.begin.get("workload"), action, otherwise)
 }
 
 pub(super) fn action(

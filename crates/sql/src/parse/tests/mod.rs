@@ -108,6 +108,9 @@ fn what_cannot_be_read_names_its_place() {
         ("BEGIN nonsense", 6, "syntax error at or near \"nonsense\""),
         ("SELECT 'open", 7, "unterminated quoted string at or near \"'open\""),
         ("SHOW RANGES FROM", 16, "syntax error at end of input"),
+        ("SELECT 1 +", 10, "syntax error at end of input"),
+        ("SELECT 1; SELECT 1 + ; SELECT 2", 20, "syntax error at or near \";\""),
+        ("SET;", 3, "syntax error at or near \";\""),
         ("SELECT 1 2", 9, "syntax error at or near \"2\""),
     ];
     for (sql, place, message) in cases {

@@ -136,3 +136,31 @@ fn texts_are_shared_and_charged_once() {
     let name = format!("my.{}", "x".repeat(MAX_NAME_BYTES));
     assert_eq!(set(&mut settings, &name, ""), Err("54000".to_owned()));
 }
+
+#[test]
+fn a_number_outside_of_its_range_is_told_with_its_unit() {
+    let mut settings = Settings::default();
+    for (name, value, message) in [
+        (
+            "statement_timeout",
+            "-5s",
+            "-5000 ms is outside the valid range for parameter \
+            \"statement_timeout\" (0 .. 2147483647)",
+        ),
+        (
+            "work_mem",
+            "1kB",
+            "1 kB is outside the valid range for parameter \"work_mem\" \
+            (64 .. 2147483647)",
+        ),
+        (
+            "extra_float_digits",
+            "9",
+            "9 is outside the valid range for parameter \
+            \"extra_float_digits\" (-15 .. 3)",
+        ),
+    ] {
+        let error = settings.set(SetScope::Session, name, value).expect_err(name);
+        assert_eq!(error.message, message);
+    }
+}

@@ -28,12 +28,12 @@ pub fn normal(definition: &Definition, value: &str) -> Result<String, SqlError> 
         },
         Kind::Duration(least) => {
             let millis = parse_duration(value).ok_or_else(bad)?;
-            in_range(definition, millis, least, i32::MAX.into())?;
+            in_range(definition, (millis, " ms"), least, i32::MAX.into())?;
             Ok(with_unit(millis, &DURATIONS))
         }
         Kind::Integer(least, most) => {
             let number = value.parse().map_err(|_| bad())?;
-            in_range(definition, number, least, most)?;
+            in_range(definition, (number, ""), least, most)?;
             Ok(number.to_string())
         }
         Kind::Real(least, most) => match value.parse::<f64>() {
@@ -43,7 +43,7 @@ pub fn normal(definition: &Definition, value: &str) -> Result<String, SqlError> 
         },
         Kind::Memory(unit) => {
             let kilobytes = parse_memory(value, unit).ok_or_else(bad)?;
-            in_range(definition, kilobytes, 64, i64::from(i32::MAX) * unit)?;
+            in_range(definition, (kilobytes, " kB"), 64, i64::from(i32::MAX) * unit)?;
             Ok(with_unit(kilobytes, &SIZES))
         }
         Kind::Isolation => {
@@ -149,12 +149,18 @@ fn invalid(definition: &Definition, value: &str) -> SqlError {
     }
 }
 
-fn in_range(definition: &Definition, value: i64, least: i64, most: i64) -> Result<(), SqlError> {
+/// The value has the unit that its setting counts in.
+fn in_range(
+    definition: &Definition,
+    (value, unit): (i64, &str),
+    least: i64,
+    most: i64,
+) -> Result<(), SqlError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
     Err(SqlError::invalid_parameter(format!(
-        "{value} is outside the valid range for parameter \"{}\" ({least} .. {most})",
+        "{value}{unit} is outside the valid range for parameter \"{}\" ({least} .. {most})",
         definition.name
     )))
 }
