@@ -364,7 +364,7 @@ impl Accumulator {
         if let Some(seen) = self.seen.as_ref().filter(|_| self.takes_order()) {
             let (func, result) = (self.func, self.result);
             let state = self.state.clone();
-            let mut sorted = Accumulator { func, result, state, seen: None, memory: 0 };
+            let mut sorted = Accumulator { func, result, state, seen: None, memory: 0, largest: 0 };
             for args in seen {
                 sorted.update(args.clone())?;
             }
