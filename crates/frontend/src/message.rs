@@ -12,7 +12,7 @@
 #[cfg(test)]
 mod tests;
 
-use expr::{SqlError, SqlState};
+use expr::SqlError;
 
 use crate::errors::protocol_violation;
 
