@@ -99,7 +99,13 @@ impl Process {
     fn spawn(arguments: &[String], log: &Path, input: Stdio) -> Process {
         let out = File::options().create(true).append(true).open(log).expect("open the log");
         let err = out.try_clone().expect("share the log");
-        let child = Command::new(meridian())
+        // Whoever runs the tests may not want to hear of a closed terminal; the program shall.
+        let mut command =
+            Command::new(if cfg!(target_os = "linux") { "env".into() } else { meridian() });
+        if cfg!(target_os = "linux") {
+            command.arg("--default-signal=HUP").arg(meridian());
+        }
+        let child = command
             .args(arguments)
             .stdin(input)
             .stdout(out)

@@ -77,7 +77,7 @@ async fn the_bank_survives_the_death_of_a_leader_and_then_of_all() {
     let seconds: u64 = if long { 60 } else { 15 };
     let mut cluster = ThreeProcesses::start("killed", "zero").await;
     let urls = cluster.urls();
-    let init = running(bank("init", &urls, 0)).await.expect("the workload ran");
+    let init = running(bank("init", &urls, 1)).await.expect("the workload ran");
     assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
     let victim = cluster.leader_of("workload_accounts", 0).await;
     let survivor = (victim + 1) % 3;

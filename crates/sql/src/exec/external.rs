@@ -84,8 +84,8 @@ async fn answer(exec: &mut Exec<'_>, name: &str, args: &[Datum]) -> Outcome<Datu
             Datum::Bool(is_blocked(exec, *pid, &others).await?)
         }
         ("pg_sleep", [Datum::Float(seconds)]) => {
-            // NaN is slept for as long as nothing is.
-            let seconds = seconds.max(0.0).min(86_400.0);
+            // NaN clamps to itself, and is no time at all.
+            let seconds = if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, 86_400.0) };
             timer::sleep(Duration::from_secs_f64(seconds)).await;
             Datum::text("")
         }
