@@ -99,7 +99,10 @@ impl<F: Future<Output = ()> + Send + 'static> Future for Laned<F> {
                     }
                     Poll::Ready(Ok(Some(future))) => Place::Here(future, Duration::ZERO),
                     Poll::Ready(Ok(None)) => return Poll::Ready(()),
-                    Poll::Ready(Err(error)) => return Poll::Ready(failed(error)),
+                    Poll::Ready(Err(error)) => {
+                        failed(error);
+                        return Poll::Ready(());
+                    }
                 },
                 Place::Ended => unreachable!("a future is not polled after its end"),
             }

@@ -110,7 +110,7 @@ async fn stranger(demo: &Demo, number: u16) -> TcpStream {
 }
 
 /// Each attacker by itself, with randomness of its own.
-async fn all<'a, F: Future<Output = ()>>(attack: impl Fn(u16, ChaCha12Rng) -> F) {
+async fn all<F: Future<Output = ()>>(attack: impl Fn(u16, ChaCha12Rng) -> F) {
     let random = |number| ChaCha12Rng::seed_from_u64(SEED + u64::from(number));
     join_all((0..ATTACKERS).map(|number| attack(number, random(number)))).await;
 }
