@@ -2,7 +2,7 @@
 //!
 //! A peer may be damaged, of another version, or wrong. A message of it that cannot be true is
 //! refused whole: nothing changes here, as if it had been lost, and the host is told
-//! ([`Event::Refused`]). So what the rest of this crate asserts is about itself alone.
+//! ([`crate::Event::Refused`]). So what the rest of this crate asserts is about itself alone.
 //!
 //! | held against | what for |
 //! |---|---|
