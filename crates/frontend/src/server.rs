@@ -140,6 +140,7 @@ impl Server {
         };
         *stay = Stay::Session(place);
         let session = self.database.session(options).map_err(End::Told)?;
+        session.watch_client(wire.presence()?);
         let secret = self.secret(session.pid());
         Connection::new(wire, session, secret, &self.cancels).run().await
     }

@@ -13,7 +13,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{io, time::Duration};
+use std::{io, os::fd::AsFd, time::Duration};
 
 use bytes::{Buf, BufMut};
 use expr::{SqlError, SqlState};
@@ -29,6 +29,9 @@ use crate::{
     errors::{self, Severity, protocol_violation},
     message::{Kind, MAX_BODY, Verdict},
 };
+
+/// A client's last message.
+const TERMINATE: [u8; 5] = *b"X\0\0\0\x04";
 
 /// Answers gather up to this many bytes before they are sent without being waited for.
 pub const OUTPUT_BYTES: usize = 64 * 1024;
@@ -206,6 +209,24 @@ impl Wire {
                 return Ok(Ahead::Left);
             }
         }
+    }
+
+    /// Something that tells at once whether the client is there, also while this is not looked at. Of
+    /// one that left something to read it cannot tell.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn presence(&self) -> io::Result<impl Fn() -> bool + Send + Sync + 'static> {
+        let again = std::net::TcpStream::from(self.stream.as_fd().try_clone_to_owned()?);
+        Ok(move || {
+            let mut next = [0; TERMINATE.len() + 1];
+            match again.peek(&mut next) {
+                Ok(bytes) => bytes > 0 && next[..bytes] != TERMINATE,
+                Err(error) => {
+                    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+                }
+            }
+        })
     }
 
     /// Returns once the client has hung up, though there may be something of it to read before.

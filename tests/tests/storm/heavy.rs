@@ -330,10 +330,6 @@ async fn is_cancelled((demo, kind, node, form): Case<'_>) {
     tokio::join!(ends(kind, &sql, form.runs_for, form), cancel);
 }
 
-/// A step asks on its way whether its time is over and whether it was cancelled; that its client is
-/// gone is seen when it ends.
-const LONGEST_STEP: Duration = Duration::from_secs(10);
-
 async fn leaves((demo, kind, node, form): Case<'_>) {
     let mut wire = Wire::connect(demo.sql_port(node)).await;
     wire.query("SET application_name = 'leaving'").await;
@@ -344,8 +340,7 @@ async fn leaves((demo, kind, node, form): Case<'_>) {
     let watch = demo.connect(node).await;
     while is_there(&watch).await {
         let after = gone.elapsed();
-        let most = form.grace + LONGEST_STEP;
-        assert!(after <= most, "{} goes on {after:?} after its client left", kind.name);
+        assert!(after <= form.grace, "{} goes on {after:?} after its client left", kind.name);
         sleep(Duration::from_millis(20)).await;
     }
 }

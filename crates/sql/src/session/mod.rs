@@ -490,6 +490,15 @@ impl Session {
         CancelHandle(self.shared.clone())
     }
 
+    /// Tells who asks whether the client is still there: also a statement that computes without a pause
+    /// ends when it is not. `is_there` answers at once.
+    ///
+    /// # Panics
+    /// It was told before.
+    pub fn watch_client(&self, is_there: impl Fn() -> bool + Send + Sync + 'static) {
+        self.shared.watch_client(is_there);
+    }
+
     /// The session's number on its node, as `pg_backend_pid()` tells it.
     #[must_use]
     pub fn pid(&self) -> i32 {

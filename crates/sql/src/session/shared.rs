@@ -1,6 +1,9 @@
 //! What others may see of a session while it runs: its register entry.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
 use expr::{SqlError, SqlState};
 use keys::{SchemaVersion, TableId, TxnId};
@@ -35,6 +38,17 @@ pub struct Shared {
     ended: Notify,
     /// Rung when the running statement shall be cancelled.
     cancel: Notify,
+    /// Who is asked whether the client is still there; nobody if there is no connection.
+    client: OnceLock<Presence>,
+}
+
+/// Tells at once whether a client is still there.
+struct Presence(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Presence")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +72,14 @@ impl Shared {
             state: Mutex::default(),
             ended: Notify::new(),
             cancel: Notify::new(),
+            client: OnceLock::new(),
         }
+    }
+
+    /// What computes without a pause asks this whether anybody waits for it.
+    pub fn watch_client(&self, is_there: impl Fn() -> bool + Send + Sync + 'static) {
+        let known = self.client.set(Presence(Box::new(is_there)));
+        assert!(known.is_ok(), "a session has one client");
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,6 +158,9 @@ impl Shared {
 
     /// `57014` if what runs shall end: for what computes long without a pause.
     pub fn go_on(&self) -> Result<(), SqlError> {
+        if self.client.get().is_some_and(|Presence(is_there)| !is_there()) {
+            return Err(cancelled());
+        }
         let state = self.state();
         if state.cancel_wanted {
             return Err(cancelled());
