@@ -140,11 +140,7 @@ impl Server {
         };
         *stay = Stay::Session(place);
         let session = self.database.session(options).map_err(End::Told)?;
-        // Without a descriptor to spare the client is served all the same: that it hung up is seen when
-        // a step ends, then.
-        if let Ok(is_there) = wire.presence() {
-            session.watch_client(is_there);
-        }
+        session.watch_client(wire.presence());
         let secret = self.secret(session.pid());
         Connection::new(wire, session, secret, &self.cancels).run().await
     }

@@ -10,15 +10,15 @@
 //! A client that takes nothing of its answers for [`OUTPUT_PATIENCE`] is gone as far as anybody can
 //! tell; its connection ends, and with it its transaction.
 
+mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::{Buf, BufMut};
 use expr::{SqlError, SqlState};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::TcpStream,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -29,9 +29,7 @@ use crate::{
     errors::{self, Severity, protocol_violation},
     message::{Kind, MAX_BODY, Verdict},
 };
-
-/// A client's last message.
-const TERMINATE: [u8; 5] = *b"X\0\0\0\x04";
+use socket::Socket;
 
 /// Answers gather up to this many bytes before they are sent without being waited for.
 pub const OUTPUT_BYTES: usize = 64 * 1024;
@@ -114,7 +112,7 @@ enum Arriving {
 /// A client's socket.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
+    socket: Socket,
     budget: Budget,
     /// What has arrived and is not taken; from `taken` on.
     input: Vec<u8>,
@@ -130,9 +128,8 @@ impl Wire {
     /// # Errors
     /// The socket's.
     pub fn new(stream: TcpStream, budget: Budget) -> io::Result<Wire> {
-        stream.set_nodelay(true)?;
         Ok(Wire {
-            stream,
+            socket: Socket::new(stream)?,
             budget,
             input: Vec::with_capacity(INPUT_BYTES),
             taken: 0,
@@ -211,28 +208,16 @@ impl Wire {
         }
     }
 
-    /// Something that tells at once whether the client is there, also while this is not looked at. Of
-    /// one that left something to read it cannot tell.
-    ///
-    /// # Errors
-    /// The system has no descriptor left.
-    pub fn presence(&self) -> io::Result<impl Fn() -> bool + Send + Sync + 'static> {
-        let again = std::net::TcpStream::from(self.stream.as_fd().try_clone_to_owned()?);
-        Ok(move || {
-            let mut next = [0; TERMINATE.len() + 1];
-            match again.peek(&mut next) {
-                Ok(bytes) => bytes > 0 && next[..bytes] != TERMINATE,
-                Err(error) => {
-                    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-                }
-            }
-        })
+    /// Something that tells at once whether the client is there, also while this is not looked at.
+    pub fn presence(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let socket = self.socket.clone();
+        move || socket.is_there()
     }
 
     /// Returns once the client has hung up, though there may be something of it to read before.
     pub async fn hung_up(&self) {
         // What can be read makes the socket ready at once and tells nothing: hence the pauses.
-        while let Ok(ready) = self.stream.ready(Interest::READABLE).await {
+        while let Ok(ready) = self.socket.ready_to_read().await {
             if ready.is_read_closed() {
                 return;
             }
@@ -330,7 +315,7 @@ impl Wire {
         let read = tokio::select! {
             biased;
             () = charge.has_to_give_way() => None,
-            read = self.stream.read_buf(&mut target) => Some(read?),
+            read = self.socket.read(&mut target) => Some(read?),
         };
         Ok(read.unwrap_or_else(|| self.skip_the_rest()))
     }
@@ -366,7 +351,7 @@ impl Wire {
         }
         let room = INPUT_BYTES - self.input.len();
         assert!(room > 0, "a header or a short body fits into the buffer");
-        self.stream.read_buf(&mut (&mut self.input).limit(room)).await
+        self.socket.read(&mut (&mut self.input).limit(room)).await
     }
 
     /// Sends what has gathered if it is much.
@@ -384,7 +369,7 @@ impl Wire {
     pub async fn flush(&mut self) -> io::Result<()> {
         let mut rest = self.answers.bytes();
         while !rest.is_empty() {
-            let written = timeout(OUTPUT_PATIENCE, self.stream.write(rest)).await;
+            let written = timeout(OUTPUT_PATIENCE, self.socket.write(rest)).await;
             let written = written.map_err(|_| {
                 io::Error::new(io::ErrorKind::TimedOut, "the client takes no answers")
             })??;
@@ -399,7 +384,11 @@ impl Wire {
     /// # Errors
     /// The socket's.
     pub async fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = &rest[self.socket.write(rest).await?..];
+        }
+        Ok(())
     }
 
     /// Tells the client why the connection ends, and ends it. If it does not listen, it learns by
@@ -412,7 +401,7 @@ impl Wire {
             return;
         }
         let listen = async {
-            self.stream.shutdown().await?;
+            self.socket.end_sending()?;
             self.input.clear();
             self.taken = 0;
             while self.read_input().await? > 0 {

@@ -1,6 +1,6 @@
 //! Frames from a socket that sends whatever it likes.
 
-use tokio::net::TcpListener;
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::*;
 
