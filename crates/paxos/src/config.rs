@@ -36,6 +36,9 @@ pub struct Config {
     pub max_in_flight_slots: u64,
     /// Most bytes proposed and not yet chosen; beyond it `propose` answers `WindowFull`.
     pub max_in_flight_bytes: usize,
+    /// Bytes in flight to one follower at first, and after a loss; twice as many with each
+    /// acknowledgement.
+    pub first_peer_in_flight_bytes: usize,
     /// Most bytes in flight to one follower; beyond it the rest waits for acknowledgements.
     pub max_peer_in_flight_bytes: usize,
     /// Entries are batched into messages of about this many bytes; a larger entry goes alone.
@@ -75,6 +78,7 @@ impl Default for Config {
             horizon_slack: Duration::from_secs(3),
             max_in_flight_slots: 1024,
             max_in_flight_bytes: 32 << 20,
+            first_peer_in_flight_bytes: 256 << 10,
             max_peer_in_flight_bytes: 8 << 20,
             max_batch_bytes: 1 << 20,
             max_entry_bytes: 16 << 20,
@@ -108,5 +112,7 @@ impl Config {
         assert!(self.max_in_flight_slots >= 1, "a window of at least one slot");
         assert!(self.max_in_flight_bytes >= self.max_entry_bytes, "any entry fits the window");
         assert!(self.max_batch_bytes >= 1, "a batch of at least one byte");
+        let (first, most) = (self.first_peer_in_flight_bytes, self.max_peer_in_flight_bytes);
+        assert!((1..=most).contains(&first), "a follower gets {first} of {most} bytes at first");
     }
 }

@@ -84,7 +84,7 @@ impl Leader {
     pub(crate) fn born(core: &mut Core, heir: Heir) -> Leader {
         let ballot = core.acceptor.promised;
         assert!(ballot.node == core.me, "born to lead under {ballot}");
-        let peer = |n| (n, Peer::new(Slot::NONE, Slot::NONE, Mono(0)));
+        let peer = |n| (n, Peer::new(Slot::NONE, Slot::NONE, Mono(0), &core.config));
         let mut peers: BTreeMap<NodeId, Peer> = core.others().into_iter().map(peer).collect();
         let mut own = Own::default();
         for (node, until) in heir.grants {
@@ -124,7 +124,8 @@ impl Leader {
         let base = core.log.chosen();
         let peer = |n| {
             let has = chosen.get(&n).map(|slot| base.min(*slot));
-            (n, Peer::new(has.unwrap_or(Slot::NONE), has.unwrap_or(base), now.mono))
+            let (has, sent) = (has.unwrap_or(Slot::NONE), has.unwrap_or(base));
+            (n, Peer::new(has, sent, now.mono, &core.config))
         };
         let mut leader = Leader {
             ballot,
@@ -195,7 +196,7 @@ impl Leader {
             let peer = self.peers.get_mut(&node).expect("every other voter is a peer");
             let silent = now.mono >= peer.progress.plus(core.config.resend_after);
             if peer.flow == Flow::Streaming && peer.in_flight() && silent {
-                peer.rewind();
+                peer.rewind(&core.config);
                 peer.flow = Flow::Paused;
                 peer.ask_at = Some(now.mono);
             }
@@ -267,13 +268,13 @@ impl Leader {
         peer.bound = true;
         peer.stray = None;
         peer.granted = peer.granted.max(until);
-        peer.acknowledged(matched, now.mono);
+        peer.acknowledged(matched, now.mono, &core.config);
         let arrived = matched >= core.log.truncated();
         if peer.flow == Flow::Paused || (arrived && peer.flow != Flow::Streaming) {
             peer.flow = Flow::Streaming;
         }
         if sent > matched && peer.flow == Flow::Streaming {
-            peer.lost(matched, now.mono, core.config.resend_after);
+            peer.lost(matched, now.mono, &core.config);
         }
         self.count_grants(core, out);
         self.advance(core, out);

@@ -1,11 +1,13 @@
 //! A leader's view of one follower: what it has, what is on its way, and when to worry.
 //!
-//! Entries stream ahead of acknowledgements up to a limit in bytes and slots. Three things bring
+//! Entries stream ahead of acknowledgements up to a limit in bytes and slots: never further than a
+//! follower takes what lies beyond a gap, and first a little, twice as much with each answer. Many
+//! groups catch up at once when a node comes back, over one link. Three things bring
 //! `next` back to the first unacknowledged slot: an answer that matched less than had been sent by
 //! then (something was lost or overtaken); silence (then nothing but heartbeats is sent until the
 //! follower answers, so a dead follower costs next to nothing); and a snapshot that arrived.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use clock::{Mono, Timestamp};
 
@@ -51,6 +53,9 @@ pub(crate) struct Peer {
     flight: VecDeque<(Slot, usize)>,
     /// Their weight together.
     flight_bytes: usize,
+    /// What they may weigh before the next one waits. Between `first_peer_in_flight_bytes` and
+    /// `max_peer_in_flight_bytes`.
+    window_bytes: usize,
     /// Weight of the newest batch, which may still grow; `usize::MAX` if it may not.
     pub batch_bytes: usize,
     /// The higher ballot it promised, if it refused for that reason last.
@@ -59,7 +64,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A follower that has everything up to `matched` and gets what follows `sent`.
-    pub(crate) fn new(matched: Slot, sent: Slot, now: Mono) -> Peer {
+    pub(crate) fn new(matched: Slot, sent: Slot, now: Mono, config: &Config) -> Peer {
         assert!(matched <= sent, "what it has was sent: {matched} {sent}");
         Peer {
             matched,
@@ -74,17 +79,22 @@ impl Peer {
             rewound: None,
             flight: VecDeque::new(),
             flight_bytes: 0,
+            window_bytes: config.first_peer_in_flight_bytes,
             batch_bytes: usize::MAX,
             stray: None,
         }
     }
 
-    /// Whether more may be sent.
-    pub(crate) fn has_room(&self, config: &Config) -> bool {
-        let slots = self.flight.front().map_or(0, |_| self.next.prev().since(self.acked));
-        self.flight.is_empty()
-            || (self.flight_bytes < config.max_peer_in_flight_bytes
-                && slots < config.max_in_flight_slots)
+    /// How many slots may be sent now. A follower drops what lies further beyond a gap than twice the
+    /// limit in slots, and a batch has many small ones.
+    pub(crate) fn room_slots(&self, config: &Config) -> u64 {
+        if self.flight.is_empty() {
+            return config.max_in_flight_slots;
+        }
+        if self.flight_bytes >= self.window_bytes {
+            return 0;
+        }
+        config.max_in_flight_slots.saturating_sub(self.next.prev().since(self.acked))
     }
 
     /// Whether anything sent is not acknowledged.
@@ -115,7 +125,7 @@ impl Peer {
     }
 
     /// It acknowledged everything up to `acked`.
-    pub(crate) fn acknowledged(&mut self, acked: Slot, now: Mono) {
+    pub(crate) fn acknowledged(&mut self, acked: Slot, now: Mono, config: &Config) {
         if acked > self.acked {
             self.acked = acked;
             self.progress = now;
@@ -124,6 +134,7 @@ impl Peer {
         while self.flight.front().is_some_and(|(last, _)| *last <= self.acked) {
             let (_, weight) = self.flight.pop_front().expect("just seen");
             self.flight_bytes -= weight;
+            self.window_bytes = config.max_peer_in_flight_bytes.min(self.window_bytes * 2);
         }
         if self.flight.is_empty() {
             self.batch_bytes = usize::MAX;
@@ -131,21 +142,28 @@ impl Peer {
         self.next = self.next.max(self.acked.next());
     }
 
-    /// An answer shows that it lacks something sent: sends again from there, but not more often
-    /// than `pause`.
-    pub(crate) fn lost(&mut self, acked: Slot, now: Mono, pause: Duration) {
-        if self.rewound.is_none_or(|at| now >= at.plus(pause)) {
+    /// An answer shows that it lacks something sent: sends again from there, but not more
+    /// often than once per `resend_after`.
+    pub(crate) fn lost(&mut self, acked: Slot, now: Mono, config: &Config) {
+        if self.rewound.is_none_or(|at| now >= at.plus(config.resend_after)) {
             self.rewound = Some(now);
             self.acked = acked;
-            self.rewind();
+            self.rewind(config);
         }
     }
 
-    /// Brings `next` back to the first unacknowledged slot.
-    pub(crate) fn rewind(&mut self) {
+    /// Brings `next` back to the first unacknowledged slot, and begins with little again.
+    pub(crate) fn rewind(&mut self, config: &Config) {
         self.next = self.acked.next();
+        self.window_bytes = config.first_peer_in_flight_bytes;
         self.flight.clear();
         self.flight_bytes = 0;
         self.batch_bytes = usize::MAX;
+    }
+
+    /// As if nothing had been lost or acknowledged yet, for the model checker.
+    #[cfg(test)]
+    pub(crate) fn forget_window(&mut self, config: &Config) {
+        self.window_bytes = config.first_peer_in_flight_bytes;
     }
 }

@@ -349,6 +349,63 @@ fn proposals_in_one_batch_share_a_message() {
     assert_eq!(refused, Err(ProposeError::TooLarge { bytes }));
 }
 
+/// A follower drops what lies too far beyond a gap. So a leader must not send that far: it would send
+/// the same slots again and again, and with many small ones never come to an end.
+#[test]
+fn a_follower_far_behind_takes_all_that_it_is_sent() {
+    let (mut leader, mut near) = leading();
+    let mut away = new(NodeId(3));
+    let slots = 8_000;
+    for round in 0..slots {
+        let mut out = Effects::default();
+        let at = now(round / 100);
+        leader.propose(at, Bytes::from_static(b"x"), &mut out).expect("it leads");
+        exchange(&mut leader, &mut near, at, &mut out);
+        leader.applied(leader.chosen_slot(), &mut out);
+    }
+    let (mut trips, mut accepts, mut out) = (0, 0, Effects::default());
+    leader.tick(now(1_000), &mut out);
+    loop {
+        let sent = persist(&mut leader, now(1_000), &mut out);
+        let mut replies = Vec::new();
+        for (_, message) in sent.into_iter().filter(|(to, _)| *to == NodeId(3)) {
+            accepts += usize::from(matches!(message, Message::Accept { .. }));
+            let mut reply = Effects::default();
+            away.message(now(1_000), ME, message, &mut reply);
+            replies.extend(persist(&mut away, now(1_000), &mut reply));
+        }
+        if replies.is_empty() {
+            break;
+        }
+        trips += 1;
+        for (_, reply) in replies {
+            leader.message(now(1_000), NodeId(3), reply, &mut out);
+        }
+    }
+    assert_eq!(away.last_slot(), Slot(slots), "after {trips} round trips");
+    assert!(trips <= 12 && accepts <= 12, "{trips} round trips with {accepts} batches");
+}
+
+/// What two say to each other until they have nothing more to say; all else is lost.
+fn exchange(leader: &mut Group, follower: &mut Group, at: Now, out: &mut Effects) {
+    loop {
+        let sent = persist(leader, at, out);
+        let mut silent = true;
+        for (_, message) in sent.into_iter().filter(|(to, _)| *to == OTHER) {
+            let mut reply = Effects::default();
+            follower.message(at, ME, message, &mut reply);
+            follower.applied(follower.chosen_slot(), &mut reply);
+            for (_, message) in persist(follower, at, &mut reply) {
+                silent = false;
+                leader.message(at, OTHER, message, out);
+            }
+        }
+        if silent {
+            return;
+        }
+    }
+}
+
 #[test]
 fn truncation_is_advised_beyond_the_limits_and_spares_live_followers() {
     let (mut leader, _) = leading();

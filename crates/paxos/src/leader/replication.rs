@@ -41,19 +41,21 @@ impl Leader {
     pub(super) fn replicate(&mut self, core: &Core, now: Now, node: NodeId, out: &mut Effects) {
         loop {
             let peer = self.peers.get_mut(&node).expect("a peer");
-            let idle = peer.flow != Flow::Streaming || !peer.has_room(&core.config);
+            let room = peer.room_slots(&core.config);
+            let idle = peer.flow != Flow::Streaming || room == 0;
             if idle || peer.next > core.log.last() {
                 return;
             }
             if peer.next <= core.log.truncated() {
-                peer.rewind();
+                peer.rewind(&core.config);
                 peer.flow = Flow::Snapshot(now.mono);
                 out.events.push(Event::SnapshotNeeded { to: node, has: peer.acked });
                 return;
             }
             let mut weight = 0;
             let mut proposals = Vec::new();
-            for (slot, entry) in core.log.from(peer.next) {
+            let few = usize::try_from(room).unwrap_or(usize::MAX);
+            for (slot, entry) in core.log.from(peer.next).take(few) {
                 if weight > 0 && weight + entry.payload.weight() > core.config.max_batch_bytes {
                     break;
                 }

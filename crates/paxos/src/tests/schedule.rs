@@ -129,6 +129,7 @@ fn config(rng: &mut ChaCha8Rng) -> Config {
         horizon_slack: Duration::from_millis(if rng.random_bool(0.5) { 150 } else { 0 }),
         max_in_flight_slots: rng.random_range(1..=6),
         max_in_flight_bytes: 4096,
+        first_peer_in_flight_bytes: 64,
         max_peer_in_flight_bytes: 256,
         max_batch_bytes: rng.random_range(1..=200),
         max_entry_bytes: 64,
