@@ -55,6 +55,12 @@ pub struct Config {
     pub queued_commands: usize,
     /// Most bytes of one log entry, a little below the group's own limit. Beyond: [`kv::KvError::TooLarge`].
     pub entry_bytes: usize,
+    /// Most keys of a large transaction in one entry: what is laid or resolved at a time.
+    pub slice_keys: usize,
+    /// About the most bytes of such an entry.
+    pub slice_bytes: usize,
+    /// Such entries of one transaction in the log at once. At least 1.
+    pub slices_in_log: usize,
     /// Most bytes of a key that a transaction names. Beyond: [`kv::KvError::TooLarge`].
     pub key_bytes: usize,
     /// Most rows in one answer.
@@ -117,6 +123,9 @@ impl Default for Config {
             heartbeats: 1 << 16,
             queued_commands: 1 << 13,
             entry_bytes: 16 << 20,
+            slice_keys: 512,
+            slice_bytes: 256 << 10,
+            slices_in_log: 4,
             key_bytes: 1 << 14,
             reply_rows: 10_000,
             reply_bytes: 4 << 20,

@@ -49,6 +49,7 @@
 //! | `push` | asking the records of transactions that are in the way |
 //! | `apply` | the deterministic effect of a command |
 //! | `settle` | what the leader does once its command is applied |
+//! | `slice` | large transactions, a slice at a time |
 //! | `split`, `upkeep` | splits and transfers; closed time, GC, deletion of records |
 //!
 //! # Invariants
@@ -97,6 +98,7 @@ mod push;
 mod read;
 mod request;
 mod settle;
+mod slice;
 mod split;
 #[cfg(test)]
 mod tests;

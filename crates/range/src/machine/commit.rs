@@ -16,6 +16,7 @@ use super::{
     leader::{Phase, Txn},
     lock::{nanos_since, request_of},
     op::{self, Asked, Deciding, Held, Logged, Op},
+    slice::{key_weight, weight},
 };
 use crate::{
     CommitWait,
@@ -28,8 +29,6 @@ use crate::{
 
 /// What a command takes in the log beside keys and values: framing, timestamps, the transaction.
 const COMMAND_OVERHEAD: usize = 256;
-/// What each write takes beside key and value.
-const WRITE_OVERHEAD: usize = 16;
 
 impl Machine {
     pub(super) fn commit(
@@ -108,11 +107,8 @@ impl Machine {
         writes: &[kv::Write],
         participants: &[Key],
     ) -> Result<(), KvError> {
-        let size = |write: &kv::Write| {
-            write.key.len() + write.value.as_ref().map_or(0, |v| v.len()) + WRITE_OVERHEAD
-        };
-        let others = participants.iter().map(|key| key.len() + WRITE_OVERHEAD).sum::<usize>();
-        let bytes = writes.iter().map(size).sum::<usize>() + others + COMMAND_OVERHEAD;
+        let others = participants.iter().map(key_weight).sum::<usize>();
+        let bytes = writes.iter().map(weight).sum::<usize>() + others + COMMAND_OVERHEAD;
         self.check_bytes(bytes, self.config.entry_bytes)?;
         let queued = self.leader.as_ref().map_or(0, |leader| leader.queued());
         if queued >= self.config.queued_commands {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use clock::{Interval, Mono, Timestamp};
 use keys::{Key, NodeId, RangeId, TxnId};
-use kv::{Descriptor, TxnMeta, Validate};
+use kv::{Descriptor, Resolution, TxnMeta, Validate, Write};
 use paxos::{Ballot, Slot};
 use storage::{EngineError, Reader, mvcc};
 
@@ -42,7 +42,8 @@ pub(super) struct Leader {
     pub txns: BTreeMap<TxnId, Txn>,
     /// When each transaction anchored here was last heard of (X7). Never heard of: absent.
     pub heard: BTreeMap<TxnId, Mono>,
-    /// A split in the log: nothing is proposed behind it until it is applied.
+    /// A split: until it is applied nothing new is begun, and once it is in the log nothing at all is
+    /// proposed.
     pub splitting: Option<Splitting>,
     /// A transfer waits until no promise is left (P5): nothing new is promised.
     pub draining: Option<Draining>,
@@ -62,11 +63,15 @@ pub(super) struct Leader {
     inflight: VecDeque<(Slot, Proposal)>,
 }
 
-/// A split in the log.
+/// A split in the log, or about to be: large transactions come to the end of their slices first.
 #[derive(Debug)]
 pub(super) struct Splitting {
+    /// The child's first key.
+    pub at: Key,
     /// The child's id.
     pub child: RangeId,
+    /// Whether it is in the log. From then on nothing is proposed behind it.
+    pub proposed: bool,
     /// Who asked for it.
     pub waiters: Vec<OpId>,
 }
@@ -94,20 +99,26 @@ pub(super) struct Txn {
 /// What was promised, or is being decided.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// Intents are in the log, not applied yet.
+    /// Its intents are being laid, a slice at a time: some are in the log, not applied yet.
     Preparing {
-        /// Its prepare timestamp.
+        /// Its prepare timestamp: that of the newest slice.
         prepare: Timestamp,
-        /// The keys of its intents.
+        /// The keys of the intents laid before and in the log, in no order.
         keys: Vec<Key>,
         /// What it validated with them.
         validated: Vec<Validate>,
+        /// What is not in the log yet.
+        rest: VecDeque<Write>,
+        /// Slices in the log, not applied yet. At least 1.
+        slices: usize,
+        /// Whether the rest was given up: the lease left no timestamp for it.
+        cut_short: bool,
     },
     /// It answered a prepare.
     Prepared {
         /// Its prepare timestamp; zero if it logged nothing.
         prepare: Timestamp,
-        /// The keys of its intents; none if it only validated.
+        /// The keys of its intents, in order, each once; none if it only validated.
         keys: Vec<Key>,
         /// What it validated under this leadership (X3).
         validated: Vec<Validate>,
@@ -116,10 +127,16 @@ pub(super) enum Phase {
     Deciding,
     /// Its abort is in the log.
     Poisoning,
-    /// The resolution of its intents is in the log.
+    /// Its intents are being resolved, a slice at a time.
     Resolving {
-        /// In so many entries, not applied yet. At least 1.
-        entries: usize,
+        /// What its record says.
+        outcome: Resolution,
+        /// Its prepare timestamp.
+        prepare: Timestamp,
+        /// The keys whose resolution is not in the log yet.
+        rest: VecDeque<Key>,
+        /// Slices in the log, not applied yet. At least 1.
+        slices: usize,
     },
 }
 
@@ -194,6 +211,8 @@ impl Leader {
         let Phase::Prepared { keys, .. } = &mut txn.phase else {
             unreachable!("a new leader knows nothing but intents")
         };
+        let last = keys.last();
+        assert!(last.is_none_or(|last| *last < key), "intents out of order: {last:?}, {key}");
         keys.push(key);
     }
 
@@ -222,7 +241,8 @@ impl Leader {
 
     /// Puts a command behind all others.
     pub fn enqueue(&mut self, command: Command) {
-        assert!(self.splitting.is_none(), "proposed behind a split that is not applied");
+        let behind = self.splitting.as_ref().is_some_and(|splitting| splitting.proposed);
+        assert!(!behind, "proposed behind a split that is not applied");
         self.wrote |= command.timestamp() > Timestamp::ZERO;
         self.queue.push_back(Proposal { bytes: command.encode(), command });
     }
@@ -251,6 +271,26 @@ impl Leader {
             }
             None => None,
         }
+    }
+
+    /// Whether some transaction's intents are laid or resolved in slices that are not all in the log.
+    pub fn is_slicing(&self) -> bool {
+        self.txns.values().any(|txn| match &txn.phase {
+            Phase::Preparing { rest, .. } => !rest.is_empty(),
+            Phase::Resolving { rest, .. } => !rest.is_empty(),
+            Phase::Prepared { .. } | Phase::Deciding | Phase::Poisoning => false,
+        })
+    }
+
+    /// S4: the least timestamp that an intent may yet be resolved at or above, if there is one: what
+    /// lies below every intent may be collected.
+    pub fn least_intent(&self) -> Option<Timestamp> {
+        let intents = self.txns.values().filter_map(|txn| match &txn.phase {
+            Phase::Prepared { prepare, keys, .. } => (!keys.is_empty()).then_some(*prepare),
+            Phase::Preparing { prepare, .. } | Phase::Resolving { prepare, .. } => Some(*prepare),
+            Phase::Deciding | Phase::Poisoning => None,
+        });
+        intents.min()
     }
 
     /// Commands not proposed yet.

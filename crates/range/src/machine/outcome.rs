@@ -10,8 +10,10 @@
 //! While a decision or a poison is in the log, whoever asks waits for it: the log decides. Once
 //! `start + L` is past, a missing record stays missing (X7a): nothing can be decided any more.
 
+use std::{collections::VecDeque, mem};
+
 use clock::Timestamp;
-use keys::{Key, Span, TxnId};
+use keys::{Span, TxnId};
 use kv::{
     Conflict, ConflictKind, KvError, Outcome, Push, PushKind, Reply, Resolution, Resolve, TxnMeta,
 };
@@ -23,13 +25,9 @@ use super::{
     op::{Asked, Caller, Held, Logged, Op, Undecided},
 };
 use crate::{
-    command::Command,
     record::{Record, Verdict},
     rules::Rule,
 };
-
-/// What a key takes in an entry beside its bytes.
-const KEY_OVERHEAD: usize = 16;
 
 impl Machine {
     pub(super) fn push(&mut self, cx: &mut Cx<'_>, op: Op<Box<Push>>) -> Result<(), EngineError> {
@@ -225,9 +223,11 @@ impl Machine {
             leader.raise_above(at);
         }
         let splitting = leader.splitting.is_some();
-        let keys = match leader.txns.get(&txn).map(|known| &known.phase) {
-            Some(Phase::Prepared { keys, .. } | Phase::Preparing { keys, .. }) => keys.clone(),
-            None => Vec::new(),
+        let (prepare, keys) = match leader.txns.get_mut(&txn).map(|known| &mut known.phase) {
+            None => (Timestamp::ZERO, &mut Vec::new()),
+            Some(
+                Phase::Prepared { prepare, keys, .. } | Phase::Preparing { prepare, keys, .. },
+            ) => (*prepare, keys),
             Some(Phase::Deciding | Phase::Poisoning | Phase::Resolving { .. }) => {
                 if let Some(op) = asker {
                     self.attach(txn, op);
@@ -249,17 +249,13 @@ impl Machine {
             }
             return;
         }
-        let id = self.ops.next_id();
-        let pages = pages(keys, self.config.entry_bytes);
-        let known = self.leader().txns.get_mut(&txn).expect("it has intents");
-        known.phase = Phase::Resolving { entries: pages.len() };
+        let rest = VecDeque::from(mem::take(keys));
+        let known = leader.txns.get_mut(&txn).expect("it has intents");
+        known.phase = Phase::Resolving { outcome, prepare, rest, slices: 0 };
         if let Some(op) = asker {
-            known.waiters.push(id);
-            self.park_asked(id, op);
+            self.attach(txn, op);
         }
-        for keys in pages {
-            self.leader().enqueue(Command::Resolve { txn, outcome, keys });
-        }
+        self.resolve_on(txn);
     }
 }
 
@@ -274,21 +270,4 @@ fn lost(verdict: &Verdict, txn: &TxnMeta) -> Conflict {
             at: Some(*at),
         },
     }
-}
-
-/// Keys in lists that each fit an entry.
-fn pages(keys: Vec<Key>, limit: usize) -> Vec<Vec<Key>> {
-    let mut pages = Vec::new();
-    let (mut page, mut bytes) = (Vec::new(), 0);
-    for key in keys {
-        let size = key.len() + KEY_OVERHEAD;
-        if bytes + size > limit && !page.is_empty() {
-            pages.push(std::mem::take(&mut page));
-            bytes = 0;
-        }
-        bytes += size;
-        page.push(key);
-    }
-    pages.push(page);
-    pages
 }

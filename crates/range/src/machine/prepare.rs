@@ -5,13 +5,15 @@
 //! | validate | shared locks in memory | shared locks in memory |
 //! | write | exclusive locks; the writes come with the commit | intents in the log, at p |
 //!
-//! Once answered, the locks stay until the record speaks (X5). A validation is promised below the
+//! Intents of a large transaction are laid a slice at a time (see `slice`). Once answered, the locks
+//! stay until the record speaks (X5). A validation is promised below the
 //! lease end only (X3): shared locks die with the leader. A repeated prepare meets its own intents
 //! and gets the same answer; one that comes after the resolution may meet its own versions and be
 //! refused, which is why a refusal is only advice (X8).
 
+use std::collections::VecDeque;
+
 use clock::Timestamp;
-use keys::Key;
 use kv::{CommitStats, ConflictKind, KvError, Prepare, Prepared, Reply};
 use storage::EngineError;
 
@@ -21,6 +23,7 @@ use super::{
     leader::{Phase, Txn},
     lock::{nanos_since, request_of},
     op::{self, Asked, Logged, Op, Preparing},
+    slice::weight,
 };
 use crate::{
     command::Command,
@@ -151,7 +154,7 @@ impl Machine {
     fn has_intents(&mut self, prepare: &Prepare) -> bool {
         match self.leader().txns.get(&prepare.txn.id).map(|known| &known.phase) {
             Some(Phase::Prepared { keys, .. }) => {
-                prepare.writes.iter().all(|write| keys.contains(&write.key))
+                prepare.writes.iter().all(|write| keys.binary_search(&write.key).is_ok())
             }
             Some(_) | None => false,
         }
@@ -207,27 +210,31 @@ impl Machine {
             validated: !reads.is_empty(),
         };
         self.park_logged(id, op.with(Logged::Preparing(Box::new(preparing))));
+        let slice = self.slice();
         let leader = self.leader();
         leader.locks.mark_prepared(txn.id);
-        let mut keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
         // An earlier prepare of fewer keys (its range was larger or its writes fewer): its intents
         // keep their place in the list of what is to be resolved, and reads keep waiting from its p
         // on.
-        let mut first = prepare;
+        let (mut first, mut keys) = (prepare, Vec::new());
         if let Some(Txn { phase: Phase::Prepared { prepare: before, keys: others, .. }, .. }) =
             leader.txns.remove(&txn.id)
         {
-            keys.extend(others);
-            keys.sort_unstable();
-            keys.dedup();
+            keys = others;
             if before > Timestamp::ZERO {
                 first = before;
             }
         }
         leader.locks.set_pending(txn.id, first);
-        let phase = Phase::Preparing { prepare, keys, validated: reads };
+        let mut rest = VecDeque::from(writes);
+        let writes = slice.take(&mut rest, weight);
+        keys.extend(writes.iter().map(|write| write.key.clone()));
+        let (slices, cut_short) = (1, false);
+        let phase = Phase::Preparing { prepare, keys, validated: reads, rest, slices, cut_short };
         leader.txns.insert(txn.id, Txn { meta: txn.clone(), phase, waiters: vec![id] });
-        leader.enqueue(Command::Prepare { txn, prepare, writes });
+        let laid = Command::Prepare { txn: txn.clone(), prepare, writes };
+        leader.enqueue(laid);
+        self.lay_on(cx, txn.id);
     }
 
     /// The answer to a prepare whose intents are applied.

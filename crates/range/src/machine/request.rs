@@ -102,6 +102,7 @@ impl Machine {
             let Some((ask, result)) = self.ops.own.pop() else { break };
             self.answer(cx, ask, result)?;
         }
+        self.propose_split();
         self.drained(cx);
         Ok(())
     }

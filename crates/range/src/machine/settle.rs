@@ -3,6 +3,8 @@
 //! Settling follows the write of the batch, so whoever is woken sees the effects. A replica that
 //! does not lead only wakes reads that waited for an intent.
 
+use std::mem;
+
 use clock::Timestamp;
 use kv::{Conflict, ConflictKind, KvError, Reply, Resolution, TxnMeta, Write};
 use storage::EngineError;
@@ -10,7 +12,7 @@ use storage::EngineError;
 use super::{
     Cx, Machine,
     apply::Done,
-    leader::{Phase, Txn},
+    leader::Phase,
     op::{Asked, OpId, Work},
 };
 use crate::{command::Command, record::Verdict, rules::Rule};
@@ -41,7 +43,7 @@ impl Machine {
             self.leader().raise_above(at);
         }
         match command {
-            Command::Prepare { txn, prepare, .. } => self.settle_prepare(cx, &txn, prepare),
+            Command::Prepare { txn, .. } => self.settle_prepare(cx, &txn),
             Command::Commit { txn, at, writes, .. } => {
                 let verdict = verdict.expect("a decision has a verdict");
                 self.settle_decision(cx, &txn, &verdict, Some((at, writes)));
@@ -57,14 +59,15 @@ impl Machine {
                     let recent = &mut self.leader().recent;
                     keys.into_iter().for_each(|key| recent.record(key, at));
                 }
-                let txns = &mut self.leader().txns;
-                if let Some(Txn { phase: Phase::Resolving { entries }, .. }) = txns.get_mut(&txn)
-                    && *entries > 1
-                {
-                    *entries -= 1;
-                    return Ok(());
+                let known = self.leader().txns.get_mut(&txn);
+                if let Some(Phase::Resolving { slices, rest, .. }) = known.map(|k| &mut k.phase) {
+                    *slices -= 1;
+                    if *slices > 0 || !rest.is_empty() {
+                        self.resolve_on(txn);
+                        return Ok(());
+                    }
                 }
-                let known = txns.remove(&txn);
+                let known = self.leader().txns.remove(&txn);
                 self.release_locks(txn);
                 for id in known.map_or(Vec::new(), |known| known.waiters) {
                     self.answer_resolved(cx, id);
@@ -76,25 +79,37 @@ impl Machine {
         }
     }
 
-    /// Intents are laid: the promise is given.
-    fn settle_prepare(
-        &mut self,
-        cx: &mut Cx<'_>,
-        txn: &TxnMeta,
-        prepare: Timestamp,
-    ) -> Result<(), EngineError> {
+    /// A slice of intents is laid. With the last one the promise is given.
+    fn settle_prepare(&mut self, cx: &mut Cx<'_>, txn: &TxnMeta) -> Result<(), EngineError> {
         let Some(known) = self.leader().txns.get_mut(&txn.id) else { return Ok(()) };
-        let waiters = std::mem::take(&mut known.waiters);
-        if let Phase::Preparing { keys, validated, .. } = &mut known.phase {
-            let (keys, validated) = (std::mem::take(keys), std::mem::take(validated));
-            known.phase = Phase::Prepared { prepare, keys, validated };
+        // Else its outcome is known already: who waits learns it with the last intent.
+        let Phase::Preparing { slices, rest, .. } = &mut known.phase else { return Ok(()) };
+        *slices -= 1;
+        if *slices > 0 || !rest.is_empty() {
+            self.lay_on(cx, txn.id);
         }
+        let Some(known) = self.leader().txns.get_mut(&txn.id) else { return Ok(()) };
+        let Phase::Preparing { prepare, keys, validated, rest, slices: 0, cut_short } =
+            &mut known.phase
+        else {
+            return Ok(());
+        };
+        assert!(rest.is_empty(), "{:?} waits for slices that are not in the log", txn.id);
+        let (prepare, cut_short) = (*prepare, *cut_short);
+        let (mut keys, validated) = (mem::take(keys), mem::take(validated));
+        keys.sort_unstable();
+        keys.dedup();
+        known.phase = Phase::Prepared { prepare, keys, validated };
+        let waiters = mem::take(&mut known.waiters);
         let mut kept = Vec::new();
         let mut repeated = Vec::new();
         for id in waiters {
             if let Some(op) = self.ops.take_preparing(id) {
-                let reply = self.prepared_reply(cx, &op, prepare);
-                self.answer_op(cx, &op, Ok(reply));
+                let result = match cut_short {
+                    true => Err(KvError::NotLeader { range: self.id(), leader: None }),
+                    false => Ok(self.prepared_reply(cx, &op, prepare)),
+                };
+                self.answer_op(cx, &op, result);
                 continue;
             }
             match self.ops.get(id).map(|op| &op.work) {

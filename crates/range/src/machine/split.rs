@@ -1,6 +1,7 @@
 //! Splits and transfers: how a leader's memory is divided, and how it ends on purpose.
 //!
-//! A split is one log entry. Behind it the leader proposes nothing until it is applied (the
+//! A split is one log entry. From the request on nothing new is begun, large transactions come to
+//! the end of their slices, and behind the entry the leader proposes nothing until it is applied (the
 //! *barrier*): so nothing in the log can touch keys that are the child's by then. Requests that
 //! come to propose wait at the barrier; those for the child's keys are then sent away with the
 //! right descriptor.
@@ -99,10 +100,24 @@ impl Machine {
             return Ok(());
         }
         self.ops.park(id, op.with(Work::Split));
-        let leader = self.leader();
-        leader.enqueue(Command::Split { at: at.clone(), child });
-        leader.splitting = Some(Splitting { child, waiters: vec![id] });
+        let (at, proposed, waiters) = (at.clone(), false, vec![id]);
+        self.leader().splitting = Some(Splitting { at, child, proposed, waiters });
         Ok(())
+    }
+
+    /// Puts a split into the log once no transaction is between two of its slices: what follows them
+    /// would touch keys that are the child's by then.
+    pub(super) fn propose_split(&mut self) {
+        let Some(leader) = &mut self.leader else { return };
+        if leader.splitting.as_ref().is_none_or(|splitting| splitting.proposed)
+            || leader.is_slicing()
+        {
+            return;
+        }
+        let Some(splitting) = &mut leader.splitting else { return };
+        let command = Command::Split { at: splitting.at.clone(), child: splitting.child };
+        leader.enqueue(command);
+        leader.splitting.iter_mut().for_each(|splitting| splitting.proposed = true);
     }
 
     /// The answer to a split that happened before, by the child's id.

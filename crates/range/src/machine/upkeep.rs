@@ -136,13 +136,8 @@ impl Machine {
         let (before, newest) = (self.state.gc_threshold, self.applied.max_timestamp);
         let leader = self.leader();
         let mut threshold = cx.now.tt.earliest_timestamp().minus(retention);
-        for txn in leader.txns.values() {
-            if let Phase::Prepared { prepare, keys, .. } | Phase::Preparing { prepare, keys, .. } =
-                &txn.phase
-                && !keys.is_empty()
-            {
-                threshold = threshold.min(prepare.prev());
-            }
+        if let Some(intent) = leader.least_intent() {
+            threshold = threshold.min(intent.prev());
         }
         let worth_it = before < newest && threshold > before.plus(step);
         if worth_it && leader.splitting.is_none() && leader.draining.is_none() {

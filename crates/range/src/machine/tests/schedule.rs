@@ -26,16 +26,17 @@ fn program(world: &mut World) -> Program {
         6..=7 => Kind::Strong,
         _ => Kind::Stale,
     };
-    let mut draw = |least: usize| {
-        let count = world.rng.random_range(least..=2);
+    // Three writes: so many that a range which is not the anchor's gets several slices.
+    let mut draw = |least: usize, most: usize| {
+        let count = world.rng.random_range(least..=most);
         let mut keys: Vec<&str> = (0..count).map(|_| world.draw(&KEYS)).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
     };
     let (reads, mut writes) = match kind {
-        Kind::ReadWrite => (draw(0), draw(1)),
-        Kind::Strong | Kind::Stale => (draw(1), Vec::new()),
+        Kind::ReadWrite => (draw(0, 2), draw(1, 3)),
+        Kind::Strong | Kind::Stale => (draw(1, 2), Vec::new()),
     };
     if world.chance(2) {
         writes.reverse();

@@ -269,6 +269,12 @@ impl Script {
         if let Some(bytes) = args.take_key("entry") {
             (config.entry_bytes, changed) = (bytes.parse()?, true);
         }
+        if let Some(keys) = args.take_key("slice") {
+            (config.slice_keys, changed) = (keys.parse()?, true);
+        }
+        if let Some(slices) = args.take_key("slices") {
+            (config.slices_in_log, changed) = (slices.parse()?, true);
+        }
         if let Some(reads) = args.take_key("reads") {
             (config.parked_reads, changed) = (reads.parse()?, true);
         }

@@ -114,7 +114,8 @@ pub fn config() -> Config {
 impl World {
     pub fn new(seed: u64, rules: Rules) -> World {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let config = Arc::new(Config { rules, ..config() });
+        let (slice_keys, slices_in_log) = (1 + seed as usize % 2, 1 + seed as usize / 2 % 2);
+        let config = Arc::new(Config { rules, slice_keys, slices_in_log, ..config() });
         let epsilon = [0, 1, 3][rng.random_range(0..3)] * MS;
         let groups = [(2, "a", "m"), (3, "m", "z")].into_iter().map(|(id, start, end)| {
             let desc = Descriptor {
