@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use keys::NodeId;
-use net::{Peer, SendError, SharedTransport, Transport};
+use net::{Lane, Peer, SendError, SharedTransport, Transport};
 use timer::Instant;
 
 /// What a run's trace has come to.
@@ -85,9 +85,9 @@ impl Transport for Tapped {
         self.transport.local()
     }
 
-    fn send(&self, to: NodeId, payload: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: NodeId, lane: Lane, payload: Bytes) -> Result<(), SendError> {
         self.trace.add(self.transport.local(), to, &payload);
-        self.transport.send(to, payload)
+        self.transport.send(to, lane, payload)
     }
 
     fn peers(&self) -> Vec<Peer> {

@@ -96,6 +96,40 @@ impl Request {
         }
     }
 
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const HEAD: usize = 128;
+        const ITEM: usize = 16;
+        let keys = |keys: &[Key]| keys.iter().map(|key| key.len() + ITEM).sum::<usize>();
+        let writes = |writes: &[Write]| {
+            let value = |write: &Write| write.value.as_ref().map_or(0, |value| value.len());
+            writes.iter().map(|write| write.key.len() + value(write) + ITEM).sum::<usize>()
+        };
+        let span = |span: &Span| span.start.len() + span.end.len() + ITEM;
+        let reads = |reads: &[Validate]| reads.iter().map(|read| span(&read.span)).sum::<usize>();
+        HEAD + match self {
+            Request::Read(read) => {
+                let program = read.program.as_ref().map_or(0, |program| program.len());
+                read.spans.iter().map(|read| span(&read.span)).sum::<usize>() + program
+            }
+            Request::Lock(lock) => keys(&lock.keys),
+            Request::Prepare(prepare) => reads(&prepare.reads) + writes(&prepare.writes),
+            Request::Commit(commit) => {
+                reads(&commit.reads) + writes(&commit.writes) + keys(&commit.participants)
+            }
+            Request::Resolve(resolve) => keys(&resolve.keys),
+            Request::Push(_)
+            | Request::Heartbeat(_)
+            | Request::Release { .. }
+            | Request::Split { .. }
+            | Request::TransferLeader { .. }
+            | Request::Status
+            | Request::Locks
+            | Request::Checksum { .. } => 0,
+        }
+    }
+
     /// The transaction whose commands it may put into the log.
     #[must_use]
     pub fn txn(&self) -> Option<TxnId> {

@@ -1,8 +1,9 @@
 //! Nodes on different machines: frames over gRPC.
 //!
-//! Each node dials each of its peers and keeps one stream to it, on which it sends; what the peer
-//! sends arrives on the peer's own stream. Two streams for a pair means that no one has to decide
-//! who dials, and that a one-way failure is one.
+//! Each node dials each of its peers and keeps one stream to it for each [`Lane`], on which it sends;
+//! what the peer sends arrives on the peer's own streams. Streams in both directions mean that no one
+//! has to decide who dials, and that a one-way failure is one; a connection of its own for each lane
+//! means that what keeps leases waits behind nothing else, not even in the kernel (P2a).
 //!
 //! ```text
 //!   send ─► queue ─► batch ─► stream ═══ HTTP/2, TCP ═══► reader ─► inbox
@@ -17,9 +18,9 @@
 //!   itself calls.
 //! - **Dead peers** are noticed by HTTP/2 keepalive, also when no frame flows; a killed process
 //!   sooner, by its closed socket.
-//! - **Order.** A stream that replaces another from the same node makes the older one's frames
-//!   worthless; its reader drops them (asserted by the generation it carries), so that a link's
-//!   frames arrive in order.
+//! - **Order.** A stream that replaces another from the same node in the same lane makes the older
+//!   one's frames worthless; its reader drops them (asserted by the generation it carries), so that a
+//!   link's frames arrive in order.
 //!
 //! Who may talk to whom is decided by [`NodeInfo::check`], on the side that is called. [`hello`]
 //! asks a node who it is, also before the cluster is born.
@@ -50,17 +51,18 @@ use tokio::{
 pub use dial::{HelloError, hello};
 
 use crate::{
-    ClusterId, Connection, Frame, INBOX_FRAMES, Inbox, NodeInfo, Peer, SendError, Transport,
+    ClusterId, Connection, Frame, Inbox, Lane, NodeInfo, Peer, SendError, Transport,
+    inbox::{InboxSender, inbox},
 };
 
 /// The largest payload that a transport carries. Larger things are sent in chunks.
 pub const MESSAGE_LIMIT_BYTES: usize = 64 << 20;
 
-/// Frames that wait for one peer before the newest are dropped.
+/// Frames that wait for one peer in one lane before the newest are dropped.
 const QUEUE_FRAMES: usize = 16_384;
 
-/// Bytes that wait for one peer before the newest frames are dropped. A frame alone in the queue
-/// may be larger.
+/// Bytes that wait for one peer in one lane before the newest frames are dropped. A frame alone in the
+/// queue may be larger.
 const QUEUE_BYTES: usize = 64 << 20;
 
 /// Frames that leave in one message at most.
@@ -113,12 +115,12 @@ struct Shared {
     local: NodeId,
     options: GrpcOptions,
     info: Mutex<NodeInfo>,
-    links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
-    /// By sender: the generation of the stream whose frames count.
-    streams: Mutex<BTreeMap<NodeId, Arc<AtomicU64>>>,
+    links: Mutex<BTreeMap<NodeId, [Arc<Link>; Lane::ALL.len()]>>,
+    /// By sender and lane: the generation of the stream whose frames count.
+    streams: Mutex<BTreeMap<(NodeId, Lane), Arc<AtomicU64>>>,
     /// What callers told of themselves, latest first-hand.
     seen: Mutex<BTreeMap<NodeId, NodeInfo>>,
-    inbox: mpsc::Sender<Frame>,
+    inbox: InboxSender,
     /// Frames dropped since the inbox was full.
     inbox_full: AtomicU64,
     /// Told whenever a link goes up or down.
@@ -127,10 +129,11 @@ struct Shared {
     ending: watch::Sender<bool>,
 }
 
-/// The way to one peer.
+/// The way to one peer in one lane.
 #[derive(Debug)]
 struct Link {
     peer: NodeId,
+    lane: Lane,
     address: String,
     queue: mpsc::Sender<Bytes>,
     /// Bytes in the queue.
@@ -157,7 +160,7 @@ impl GrpcTransport {
         listener: TcpListener,
         options: GrpcOptions,
     ) -> (Arc<GrpcTransport>, Inbox) {
-        let (inbox, receiver) = mpsc::channel(INBOX_FRAMES);
+        let (inbox, receiver) = inbox();
         let shared = Arc::new(Shared {
             local: info.node,
             options,
@@ -181,12 +184,20 @@ impl GrpcTransport {
     pub fn connect(&self, peer: NodeId, address: &str) {
         assert_ne!(peer, self.shared.local, "a node needs no connection to itself");
         let mut links = lock(&self.shared.links);
-        if links.get(&peer).is_some_and(|link| link.address == address) {
+        if links.get(&peer).is_some_and(|lanes| lanes[0].address == address) {
             return;
         }
+        let lanes = Lane::ALL.map(|lane| self.dial(peer, lane, address));
+        if let Some(old) = links.insert(peer, lanes) {
+            old.iter().for_each(|link| link.abandon());
+        }
+    }
+
+    fn dial(&self, peer: NodeId, lane: Lane, address: &str) -> Arc<Link> {
         let (queue, queued) = mpsc::channel(QUEUE_FRAMES);
         let link = Arc::new(Link {
             peer,
+            lane,
             address: address.to_owned(),
             queue,
             queued_bytes: AtomicUsize::new(0),
@@ -195,16 +206,14 @@ impl GrpcTransport {
             nudge: Notify::new(),
             abandoned: AtomicBool::new(false),
         });
-        if let Some(old) = links.insert(peer, Arc::clone(&link)) {
-            old.abandon();
-        }
-        tokio::spawn(dial::run(Arc::clone(&self.shared), link, queued));
+        tokio::spawn(dial::run(Arc::clone(&self.shared), Arc::clone(&link), queued));
+        link
     }
 
     /// Forgets a peer: its stream ends.
     pub fn disconnect(&self, peer: NodeId) {
-        if let Some(link) = lock(&self.shared.links).remove(&peer) {
-            link.abandon();
+        if let Some(lanes) = lock(&self.shared.links).remove(&peer) {
+            lanes.iter().for_each(|link| link.abandon());
         }
         self.shared.changes.send_replace(());
     }
@@ -220,7 +229,7 @@ impl GrpcTransport {
     ) -> Result<(), SendError> {
         let mut changes = self.shared.changes.subscribe();
         loop {
-            let connection = lock(&self.shared.links).get(&peer).map(|link| link.connection());
+            let connection = lock(&self.shared.links).get(&peer).map(connection);
             match connection {
                 None => return Err(SendError::NoSuchPeer(peer)),
                 Some(connection) if wanted(&connection) => return Ok(()),
@@ -266,7 +275,7 @@ impl GrpcTransport {
     /// Ends the server and all streams.
     pub fn shutdown(&self) {
         self.shared.ending.send_replace(true);
-        for link in lock(&self.shared.links).values() {
+        for link in lock(&self.shared.links).values().flatten() {
             link.abandon();
         }
     }
@@ -283,16 +292,16 @@ impl Transport for GrpcTransport {
         self.shared.local
     }
 
-    fn send(&self, to: NodeId, payload: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: NodeId, lane: Lane, payload: Bytes) -> Result<(), SendError> {
         if payload.len() > MESSAGE_LIMIT_BYTES {
             return Err(SendError::TooLarge(payload.len()));
         }
         if to == self.shared.local {
             let frame = Frame { from: to, payload };
-            return self.shared.inbox.try_send(frame).map_err(|_| SendError::QueueFull(to));
+            return self.shared.inbox.push(lane, frame).map_err(|_| SendError::QueueFull(to));
         }
         let links = lock(&self.shared.links);
-        let link = links.get(&to).ok_or(SendError::NoSuchPeer(to))?;
+        let link = &links.get(&to).ok_or(SendError::NoSuchPeer(to))?[lane.index()];
         if !link.up.load(Ordering::Acquire) {
             return Err(SendError::NotConnected(to));
         }
@@ -303,24 +312,24 @@ impl Transport for GrpcTransport {
         let links = lock(&self.shared.links);
         links
             .values()
-            .map(|link| Peer {
-                node: link.peer,
-                address: link.address.clone(),
-                connection: link.connection(),
+            .map(|lanes| Peer {
+                node: lanes[0].peer,
+                address: lanes[0].address.clone(),
+                connection: connection(lanes),
             })
             .collect()
     }
 }
 
-impl Link {
-    fn connection(&self) -> Connection {
-        if self.up.load(Ordering::Acquire) {
-            Connection::Up
-        } else {
-            Connection::Down { reason: lock(&self.reason).clone() }
-        }
+/// How the way to a peer stands: up if all its lanes are.
+fn connection(lanes: &[Arc<Link>; Lane::ALL.len()]) -> Connection {
+    match lanes.iter().find(|link| !link.up.load(Ordering::Acquire)) {
+        None => Connection::Up,
+        Some(link) => Connection::Down { reason: lock(&link.reason).clone() },
     }
+}
 
+impl Link {
     fn push(&self, payload: Bytes) -> Result<(), SendError> {
         let bytes = payload.len();
         let before = self.queued_bytes.fetch_add(bytes, Ordering::AcqRel);

@@ -10,7 +10,8 @@
 //! What both promise, and all that they promise:
 //!
 //! 1. A frame arrives unchanged, at most once, from the node it names as its sender.
-//! 2. Frames of one link (a sender and a receiver) arrive in the order in which they were sent.
+//! 2. Frames of one link (a sender and a receiver) and one [`Lane`] arrive in the order in which they
+//!    were sent. Those of another lane may overtake them, and do not wait behind them (P2a).
 //! 3. Any frame may be lost: the peer is down, the link is cut, a queue is full. Nobody is told.
 //!    [`SendError`] is advice to save work; protocols repeat what matters.
 //! 4. Nothing blocks and nothing grows without bound: at a limit the newest frame is dropped and
@@ -27,15 +28,17 @@
 //! knows nothing of what the payloads mean.
 
 mod grpc;
+mod inbox;
 mod info;
 mod pace;
 mod transport;
 mod wan;
 
 pub use grpc::{GrpcOptions, GrpcTransport, HelloError, MESSAGE_LIMIT_BYTES, hello};
+pub use inbox::{INBOX_BYTES, INBOX_FRAMES, Inbox};
 pub use info::{ClusterId, NodeInfo, PROTOCOL_VERSION, Refusal, join_hash};
 pub use pace::{Pace, TokioTicker};
 pub use transport::{
-    Connection, Frame, INBOX_FRAMES, Inbox, Peer, SendError, SharedTransport, Transport,
+    Connection, Frame, Lane, Peer, SendError, SharedTransport, Transport,
 };
 pub use wan::{LATE_MAX, LinkSpec, LinkStats, MeasureError, SimTransport, SimWan};

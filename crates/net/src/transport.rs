@@ -4,11 +4,32 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use keys::NodeId;
-use tokio::sync::mpsc;
 
-/// Frames that wait in a node's inbox before the newest are dropped. A node that is so far behind
-/// is better served by the senders' repetitions than by a longer queue.
-pub const INBOX_FRAMES: usize = 8192;
+/// What travels together. Frames of one lane keep their order, and wait for none of another: between
+/// two nodes there is a stream for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// What keeps leases (P2a): little, and before everything else.
+    Lease,
+    /// Logs, requests and their answers.
+    Ordinary,
+    /// Snapshots: much, and nobody waits for them.
+    Bulk,
+}
+
+impl Lane {
+    /// All lanes, the most urgent first.
+    pub const ALL: [Lane; 3] = [Lane::Lease, Lane::Ordinary, Lane::Bulk];
+
+    /// Its place among all.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Lane::Lease => 0,
+            Lane::Ordinary => 1,
+            Lane::Bulk => 2,
+        }
+    }
+}
 
 /// What arrives: a batch of one node's messages, opaque to the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,20 +40,17 @@ pub struct Frame {
     pub payload: Bytes,
 }
 
-/// The receiving end of a node: one per node, [`INBOX_FRAMES`] deep.
-pub type Inbox = mpsc::Receiver<Frame>;
-
 /// The sending end of a node.
 pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// The node that sends here.
     fn local(&self) -> NodeId;
 
-    /// Sends a payload to a node, without waiting. `Ok` means that it is on its way, not that it
-    /// arrives. A node may send to itself.
+    /// Sends a payload to a node in a lane, without waiting. `Ok` means that it is on its way, not
+    /// that it arrives. A node may send to itself.
     ///
     /// # Errors
     /// If it was dropped at once.
-    fn send(&self, to: NodeId, payload: Bytes) -> Result<(), SendError>;
+    fn send(&self, to: NodeId, lane: Lane, payload: Bytes) -> Result<(), SendError>;
 
     /// The nodes that can be sent to, in the order of their ids, without the local one.
     fn peers(&self) -> Vec<Peer>;

@@ -13,9 +13,9 @@
 //!
 //! Invariants:
 //!
-//! 1. Arrivals on a link are in the order of sending, but for those that its specification puts out
-//!    of order on purpose: none is due before the one ahead of it
-//!    (asserted in `Link::schedule`).
+//! 1. Arrivals on a link and in a lane are in the order of sending, but for those that its
+//!    specification puts out of order on purpose: none is due before the one ahead of it
+//!    (asserted in `Link::schedule`). What keeps leases does not wait for the link's bandwidth.
 //! 2. What is in flight to a node when it crashes is lost, also if it restarts before the arrival:
 //!    each attachment is a new generation.
 //! 3. What is in flight on a link when it is cut is lost, unless it is healed before the arrival.
@@ -40,12 +40,13 @@ use std::{
 use bytes::Bytes;
 use keys::NodeId;
 use timer::Instant;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub use link::{LATE_MAX, LinkSpec, LinkStats};
 
 use crate::{
-    Connection, Frame, INBOX_FRAMES, Inbox, MESSAGE_LIMIT_BYTES, Pace, Peer, SendError, Transport,
+    Connection, Frame, Inbox, Lane, MESSAGE_LIMIT_BYTES, Pace, Peer, SendError, Transport,
+    inbox::{InboxSender, inbox},
     pace::{Next, Paced},
 };
 use link::{Arrivals, Dropped, Link, Moment};
@@ -89,7 +90,7 @@ struct Attachment {
     /// Grows with each attachment.
     generation: u64,
     /// `None` while the node is down.
-    inbox: Option<mpsc::Sender<Frame>>,
+    inbox: Option<InboxSender>,
 }
 
 /// Something in flight. Ordered by arrival.
@@ -113,7 +114,7 @@ impl Parcel {
 
 #[derive(Debug)]
 enum Load {
-    Payload(Bytes),
+    Payload(Lane, Bytes),
     /// A measurement on its way out.
     Ping(Probe),
     /// A measurement on its way back.
@@ -133,7 +134,7 @@ const PROBE_BYTES: usize = 64;
 impl Load {
     fn bytes(&self) -> usize {
         match self {
-            Load::Payload(payload) => payload.len(),
+            Load::Payload(_, payload) => payload.len(),
             Load::Ping(_) | Load::Pong(_) => PROBE_BYTES,
         }
     }
@@ -141,8 +142,16 @@ impl Load {
     /// The same once more; measurements are never doubled.
     fn copy(&self) -> Option<Load> {
         match self {
-            Load::Payload(payload) => Some(Load::Payload(payload.clone())),
+            Load::Payload(lane, payload) => Some(Load::Payload(*lane, payload.clone())),
             Load::Ping(_) | Load::Pong(_) => None,
+        }
+    }
+
+    /// In which lane it travels. Measurements tell how long ordinary frames take.
+    fn lane(&self) -> Lane {
+        match self {
+            Load::Payload(lane, _) => *lane,
+            Load::Ping(_) | Load::Pong(_) => Lane::Ordinary,
         }
     }
 }
@@ -201,7 +210,7 @@ impl SimWan {
     /// # Panics
     /// If the node is attached already.
     pub fn attach(self: &Arc<Self>, node: NodeId, place: &str) -> (Arc<SimTransport>, Inbox) {
-        let (inbox, receiver) = mpsc::channel(INBOX_FRAMES);
+        let (inbox, receiver) = inbox();
         let mut net = self.paced.lock();
         let generation = match net.nodes.entry(node) {
             Entry::Vacant(entry) => {
@@ -332,8 +341,8 @@ impl Net {
         let (now, armed, pace) = (self.now(), self.armed, self.pace);
         let link = self.link(from, to);
         let scheduled = match armed {
-            Armed::No => link.schedule_at_once(now, load.bytes()),
-            Armed::Yes => link.schedule(now, load.bytes(), pace),
+            Armed::No => link.schedule_at_once(now, load.lane(), load.bytes()),
+            Armed::Yes => link.schedule(now, load.lane(), load.bytes(), pace),
         };
         let Arrivals { first, second } = match scheduled {
             Ok(arrivals) => arrivals,
@@ -397,8 +406,8 @@ impl Net {
         }
         link.stats.delivered += 1;
         match load {
-            Load::Payload(payload) => {
-                if inbox.try_send(Frame { from, payload }).is_err() {
+            Load::Payload(lane, payload) => {
+                if inbox.push(lane, Frame { from, payload }).is_err() {
                     link.stats.delivered -= 1;
                     link.stats.inbox_full += 1;
                 }
@@ -447,7 +456,7 @@ impl Transport for SimTransport {
         self.node
     }
 
-    fn send(&self, to: NodeId, payload: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: NodeId, lane: Lane, payload: Bytes) -> Result<(), SendError> {
         if payload.len() > MESSAGE_LIMIT_BYTES {
             return Err(SendError::TooLarge(payload.len()));
         }
@@ -456,7 +465,7 @@ impl Transport for SimTransport {
         if own.inbox.is_none() || own.generation != self.generation {
             return Err(SendError::NotConnected(to));
         }
-        let wake = net.send(self.node, to, Load::Payload(payload))?;
+        let wake = net.send(self.node, to, Load::Payload(lane, payload))?;
         drop(net);
         self.wan.follow(wake);
         Ok(())

@@ -1,9 +1,9 @@
 //! The thread that syncs, and its virtual twin.
 //!
 //! S1: what a replica promises or accepts is fsynced before it is answered. One [`Engine::sync`]
-//! covers all that was written before it began, whichever range wrote it: the store loop writes,
-//! asks for a sync, and lets everything that waits for durability go when the sync ends. While one
-//! sync runs, writes gather for the next: group commit over all ranges of the node.
+//! covers all that was written before it began, whichever range wrote it: each shard of the store
+//! writes, asks for a sync, and lets everything that waits for durability go when the sync ends. While
+//! one sync runs, writes and requests gather for the next: group commit over all ranges of the node.
 //!
 //! S3: a sync that fails is never tried again. Its error stops the node.
 
@@ -19,6 +19,9 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn sync(&self) -> BoxFuture<'static, Result<(), EngineError>>;
 }
 
+/// Requests that one sync answers at most.
+const SHARDS_AT_ONCE: usize = 64;
+
 type SyncRequest = oneshot::Sender<Result<(), EngineError>>;
 
 /// A thread of its own per node: an fsync blocks for milliseconds, and no task may wait behind it.
@@ -33,15 +36,20 @@ pub struct SyncThread {
 }
 
 impl SyncThread {
-    /// Starts the thread. The store loop has at most one request outstanding, which bounds the
-    /// channel.
+    /// Starts the thread. Each shard of the store has at most one request outstanding, which bounds
+    /// the channel.
     pub fn start(engine: Arc<dyn Engine>, name: &str) -> std::io::Result<SyncThread> {
         let (requests, mut inbox) = mpsc::unbounded_channel::<SyncRequest>();
         let thread = std::thread::Builder::new().name(format!("sync-{name}"));
         let thread = thread.spawn(move || {
-            while let Some(done) = inbox.blocking_recv() {
-                // Whoever asked may be gone: the node is stopping.
-                done.send(engine.sync()).unwrap_or_default();
+            let mut asked = Vec::new();
+            while inbox.blocking_recv_many(&mut asked, SHARDS_AT_ONCE) > 0 {
+                // One sync for all that asked before it begins.
+                let synced = engine.sync();
+                for done in asked.drain(..) {
+                    // Whoever asked may be gone: the node is stopping.
+                    done.send(synced.clone()).unwrap_or_default();
+                }
             }
         })?;
         Ok(SyncThread { requests: Some(requests), thread: Some(thread) })

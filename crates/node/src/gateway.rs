@@ -19,13 +19,13 @@ use std::{
     time::Duration,
 };
 
-use clock::{ClockOutOfBounds, Timestamp};
+use clock::{ClockOutOfBounds, Mono, Timestamp};
 use futures::future::BoxFuture;
-use keys::{NodeId, SchemaVersion};
+use keys::{NodeId, RangeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, RangeSender, Reply};
-use net::{Frame, SendError, Transport};
+use net::{Frame, Inbox, SendError, Transport};
 use timer::{contain::contained, timeout};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     calls::{CallGuard, Calls, MAX_CALLS},
@@ -33,7 +33,7 @@ use crate::{
     incarnation::{Admission, DataLost, Incarnation},
     members::Members,
     message::{CallId, ClockReading, FrameError, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
-    store::{PeerMessage, StoreInput},
+    store::{Caller, StoreInput, inbox::Full, shards::Shards},
     time::NodeClock,
 };
 use cancel::CancelOnDrop;
@@ -55,6 +55,9 @@ const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
 /// How long a range that is to be made on a node waits for the node's admission.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is said to a request that finds no room.
+const FULL: &str = "the node has too much to do: its inbox is full";
+
 /// Questions of peers that are answered at a time; further ones are refused.
 const MAX_QUESTIONS: usize = 1_024;
 
@@ -66,13 +69,15 @@ struct Shared {
     members: Arc<Members>,
     clock: Arc<NodeClock>,
     transport: Arc<dyn Transport>,
-    store: mpsc::Sender<StoreInput>,
+    shards: Shards,
     requests: Calls<Result<Reply, KvError>>,
     questions: Calls<NodeAnswer>,
     /// Names the requests to this node's own store.
     local_calls: AtomicU64,
     /// Frames that could not be read.
     unreadable: AtomicU64,
+    /// Inputs of peers that found no room in the store's inbox.
+    crowded_out: AtomicU64,
     /// Questions of peers that are being answered.
     answering: Arc<Semaphore>,
     system: Descriptor,
@@ -113,13 +118,13 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// The gateway of a node whose store listens at `store`.
+    /// The gateway of a node whose store listens at `shards`.
     #[must_use]
     pub fn new(
         members: Arc<Members>,
         clock: Arc<NodeClock>,
         transport: Arc<dyn Transport>,
-        store: mpsc::Sender<StoreInput>,
+        shards: Shards,
         system: Descriptor,
         admission: watch::Receiver<Admission>,
         watches: Watches,
@@ -130,11 +135,12 @@ impl Gateway {
             members,
             clock,
             transport,
-            store,
+            shards,
             requests: Calls::starting_at(first),
             questions: Calls::starting_at(first),
             local_calls: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
+            crowded_out: AtomicU64::new(0),
             answering: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             system,
             admission,
@@ -152,6 +158,11 @@ impl Gateway {
     /// All nodes.
     pub fn members(&self) -> &Members {
         &self.shared.members
+    }
+
+    /// Now, as the deadlines of what is asked of the store are counted.
+    pub fn now(&self) -> Mono {
+        self.shared.mono()
     }
 
     /// The traces that this process has heard of.
@@ -242,7 +253,8 @@ impl Gateway {
         let mut admission = self.shared.admission.clone();
         admission.wait_for(|admission| *admission == Admission::Granted).await.ok()?;
         let (done, created) = oneshot::channel();
-        self.shared.store.send(StoreInput::Create(descriptor, done)).await.ok()?;
+        let (now, range) = (self.shared.mono(), descriptor.id);
+        self.shared.shards.push(now, range, StoreInput::Create(descriptor, done)).ok()?;
         created.await.ok()
     }
 
@@ -253,7 +265,8 @@ impl Gateway {
         incarnation: Incarnation,
     ) -> Option<Result<(), Incarnation>> {
         let (done, remembered) = oneshot::channel();
-        self.shared.store.send(StoreInput::Remember(peer, incarnation, done)).await.ok()?;
+        let input = StoreInput::Remember(peer, incarnation, done);
+        self.shared.shards.push_first(self.shared.mono(), input).ok()?;
         remembered.await.ok()
     }
 
@@ -335,7 +348,7 @@ impl Gateway {
     }
 
     /// Reads frames until the transport ends.
-    pub async fn read_frames(self, mut inbound: mpsc::Receiver<Frame>) {
+    pub async fn read_frames(self, mut inbound: Inbox) {
         while let Some(Frame { from, payload }) = inbound.recv().await {
             match NodeFrame::decode(from, &payload) {
                 Err(error) => self.unreadable(&error),
@@ -373,26 +386,27 @@ impl Gateway {
             self.pings_only(from, frame.messages);
             return;
         }
-        let mut for_store = Vec::new();
+        // Deadlines count from here.
+        let now = self.shared.mono();
         for message in frame.messages {
             match message {
                 NodeMessage::Group(range, message) => {
-                    for_store.push(PeerMessage::Group(range, message));
+                    self.shared.to_store(now, range, StoreInput::Group(from, range, message));
                 }
                 NodeMessage::Request(id, request) => {
-                    for_store.push(PeerMessage::Request(id, request));
+                    let (range, caller) = (request.range, Caller::Remote(from, id));
+                    self.shared.to_store(now, range, StoreInput::Request(caller, request));
                 }
-                NodeMessage::Cancel(id) => for_store.push(PeerMessage::Cancel(id)),
+                NodeMessage::Cancel(range, id) => {
+                    self.shared.to_store(now, range, StoreInput::Cancel(from, id));
+                }
                 NodeMessage::Traced(range, slot, context) => {
-                    for_store.push(PeerMessage::Traced(range, slot, context));
+                    self.shared.to_store(now, range, StoreInput::Traced(range, slot, context));
                 }
                 NodeMessage::Response(id, result) => self.shared.requests.answer(from, id, result),
                 NodeMessage::Answer(id, answer) => self.shared.questions.answer(from, id, answer),
                 NodeMessage::Ask(id, question) => self.answer_later(from, id, question),
             }
-        }
-        if !for_store.is_empty() {
-            self.to_store(from, for_store);
         }
     }
 
@@ -441,20 +455,6 @@ impl Gateway {
         }
     }
 
-    fn to_store(&self, from: NodeId, messages: Vec<PeerMessage>) {
-        if let Ok(place) = self.shared.store.try_reserve() {
-            place.send(StoreInput::Peer(from, messages));
-            return;
-        }
-        for message in messages {
-            // Group messages are sent again by their groups; requests deserve a word.
-            if let PeerMessage::Request(id, _) = message {
-                let error = KvError::Overloaded("the node's inbox is full".into());
-                self.shared.send_or_lose(from, NodeMessage::Response(id, Err(error)));
-            }
-        }
-    }
-
     fn answer_later(&self, from: NodeId, id: CallId, question: NodeQuestion) {
         let Ok(place) = Arc::clone(&self.shared.answering).try_acquire_owned() else {
             let refused = NodeAnswer::Refused("too many questions at once".into());
@@ -490,9 +490,30 @@ impl Shared {
         news
     }
 
+    /// Now, as deadlines are counted.
+    fn mono(&self) -> Mono {
+        self.clock.source().mono()
+    }
+
+    /// Puts something of a peer before the shard of its range. What finds no room is lost, as on a
+    /// network, and counted; a request deserves a word.
+    fn to_store(&self, now: Mono, range: RangeId, input: StoreInput) {
+        let Err(Full(input)) = self.shards.push(now, range, input) else { return };
+        let before = self.crowded_out.fetch_add(1, Ordering::Relaxed);
+        if (before + 1).is_power_of_two() {
+            let (node, count) = (self.members.local().id, before + 1);
+            tracing::warn!(%node, "the store's inbox is full: {count} inputs were dropped so far");
+        }
+        if let StoreInput::Request(Caller::Remote(from, id), _) = input {
+            let error = KvError::Overloaded(FULL.to_owned());
+            self.send_or_lose(from, NodeMessage::Response(id, Err(error)));
+        }
+    }
+
     fn send(&self, to: NodeId, message: NodeMessage) -> Result<(), SendError> {
+        let lane = message.lane();
         let frame = NodeFrame { clock: self.clock.stamp(), messages: vec![message] };
-        self.transport.send(to, frame.encode())
+        frame.encode().into_iter().try_for_each(|frame| self.transport.send(to, lane, frame))
     }
 
     /// Sends an answer, or a cancel. If it is lost, whoever waits times out.
@@ -507,14 +528,11 @@ impl Shared {
         let patience = request.deadline + GRACE;
         let (reply, answer) = oneshot::channel();
         let call = CallId(self.local_calls.fetch_add(1, Ordering::Relaxed));
-        let input = StoreInput::Local(call, request, reply);
-        self.store.try_send(input).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                KvError::Overloaded("the node's inbox is full".into())
-            }
-            mpsc::error::TrySendError::Closed(_) => lost(node, "the node is stopping"),
-        })?;
-        let cancel = CancelOnDrop { shared: self, to: node, call };
+        let range = request.range;
+        let input = StoreInput::Request(Caller::Local(call, reply), request);
+        let pushed = self.shards.push(self.mono(), range, input);
+        pushed.map_err(|Full(_)| KvError::Overloaded(FULL.to_owned()))?;
+        let cancel = CancelOnDrop { shared: self, to: node, range, call };
         let answer = timeout(patience, answer).await;
         cancel.disarm();
         match answer {
@@ -533,7 +551,7 @@ impl Shared {
         let range = request.range;
         self.send(to, NodeMessage::Request(id, request))
             .map_err(|error| unsent(to, range, &error))?;
-        let cancel = CancelOnDrop { shared: self, to, call: id };
+        let cancel = CancelOnDrop { shared: self, to, range, call: id };
         let answer = timeout(patience, answer).await;
         cancel.disarm();
         match answer {

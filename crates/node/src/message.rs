@@ -1,15 +1,16 @@
 //! What nodes say to each other, and the frames that carry it.
 //!
-//! A frame is everything one node had to say to another at one moment: messages of all groups,
-//! requests, answers. It carries the sender's hybrid logical clock (T2). Its encoding is postcard,
+//! A frame is what one node had to say to another at one moment, in one lane: messages of all groups,
+//! requests, answers; more than [`FRAME_BYTES`] go in several. It carries the sender's hybrid logical clock (T2). Its encoding is postcard,
 //! the same on every transport; the transport sees bytes.
 
 use bytes::Bytes;
 use clock::{Interval, Timestamp};
 use keys::{NodeId, RangeId, SchemaVersion};
 use kv::{Descriptor, KvError, RangeRequest, Reply};
+use net::Lane;
 use paxos::Slot;
-use range::GroupMessage;
+use range::{GroupMessage, Urgency};
 use serde::{Deserialize, Serialize};
 
 use crate::incarnation::Incarnation;
@@ -33,9 +34,33 @@ pub enum NodeMessage {
     Answer(CallId, NodeAnswer),
     /// This slot of this range, which comes with a message behind this one, is on this timeline.
     Traced(RangeId, Slot, trace::Context),
-    /// Nobody waits for the answer to this request any more. One that is lost, late or comes twice
-    /// does no harm: the request then ends by itself, at its deadline at the latest.
-    Cancel(CallId),
+    /// Nobody waits for the answer to this request, which went to this range, any more. One that is
+    /// lost, late or comes twice does no harm: the request then ends by itself, at its deadline at the
+    /// latest.
+    Cancel(RangeId, CallId),
+}
+
+impl NodeMessage {
+    /// The lane it travels in. What tells clocks from each other goes with what keeps leases: a round
+    /// trip is to be as short as it can be.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self {
+            NodeMessage::Group(_, message) => match message.urgency() {
+                Urgency::Lease => Lane::Lease,
+                Urgency::Log => Lane::Ordinary,
+                Urgency::Bulk => Lane::Bulk,
+            },
+            NodeMessage::Ask(_, NodeQuestion::Ping)
+            | NodeMessage::Answer(_, NodeAnswer::Pong(_)) => Lane::Lease,
+            NodeMessage::Request(..)
+            | NodeMessage::Response(..)
+            | NodeMessage::Ask(..)
+            | NodeMessage::Answer(..)
+            | NodeMessage::Traced(..)
+            | NodeMessage::Cancel(..) => Lane::Ordinary,
+        }
+    }
 }
 
 /// What a node can be asked that is no business of a single range.
@@ -86,7 +111,10 @@ pub struct ClockReading {
     pub distrust: Option<String>,
 }
 
-/// Everything one node had to say to another at one moment.
+/// A frame takes no further message once it holds so many bytes. A single message may be larger.
+pub const FRAME_BYTES: usize = 1 << 20;
+
+/// What one node had to say to another at one moment.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NodeFrame {
     /// The sender's hybrid logical clock.
@@ -108,17 +136,45 @@ pub struct FrameError {
 }
 
 impl NodeFrame {
-    /// The frame as bytes.
+    /// The frame as bytes: one frame, or as many as it takes for none to be much larger than
+    /// [`FRAME_BYTES`].
     #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let bytes = postcard::to_stdvec(self).expect("frames hold nothing that cannot be encoded");
-        Bytes::from(bytes)
+    pub fn encode(&self) -> Vec<Bytes> {
+        let clock = self.clock;
+        let (mut frames, mut rest) = (Vec::with_capacity(1), self.messages.as_slice());
+        while !rest.is_empty() {
+            let mut count = rest.len();
+            let head = frame_head(clock, count);
+            let head_bytes = head.len();
+            let mut frame = head;
+            for (index, message) in rest.iter().enumerate() {
+                let before = frame.len();
+                frame = postcard::to_extend(message, frame)
+                    .expect("messages hold nothing that cannot be encoded");
+                if index > 0 && frame.len() > FRAME_BYTES {
+                    frame.truncate(before);
+                    count = index;
+                    break;
+                }
+            }
+            if count < rest.len() {
+                frame.splice(..head_bytes, frame_head(clock, count));
+            }
+            frames.push(Bytes::from(frame));
+            rest = &rest[count..];
+        }
+        frames
     }
 
     /// The frame in these bytes.
     pub fn decode(from: NodeId, bytes: &[u8]) -> Result<NodeFrame, FrameError> {
         postcard::from_bytes(bytes).map_err(|cause| FrameError { from, cause })
     }
+}
+
+/// How a frame of so many messages begins: what [`NodeFrame`] is as bytes, up to its first message.
+fn frame_head(clock: Timestamp, count: usize) -> Vec<u8> {
+    postcard::to_stdvec(&(clock, count)).expect("a timestamp and a number")
 }
 
 #[cfg(test)]

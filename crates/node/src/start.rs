@@ -16,7 +16,7 @@ use net::{ClusterId, Inbox, Transport};
 use sql::Database;
 use storage::{Engine, EngineError};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 use trace::Tracer;
@@ -31,7 +31,10 @@ use crate::{
     incarnation::{self, Admission, DataLost, Incarnation},
     members::{Member, Members, found_system_range},
     message::NodeQuestion,
-    store::{INBOX, Store, StoreInput, StoreParts},
+    store::{
+        Store, StoreInput, StoreParts,
+        shards::{Shards, WeakShards},
+    },
     time::NodeClock,
 };
 
@@ -66,6 +69,8 @@ pub struct NodeConfig {
     pub txn: txn::Config,
     /// Settings of the SQL layer.
     pub sql: sql::Config,
+    /// Tasks that the node's replicas are spread over. At least 1; more than cores are of no use.
+    pub shards: usize,
     /// What the store's work costs in a simulation, where computation takes no time by itself.
     pub work: Work,
     /// What this process hears of traces. Whoever runs the node puts its layer into the subscriber
@@ -123,6 +128,7 @@ impl NodeConfig {
             range: range::Config::default(),
             txn: txn::Config::default(),
             sql: sql::Config::default(),
+            shards: 1,
             work: Work::default(),
             traces: trace::Collector::default(),
         }
@@ -177,7 +183,7 @@ pub struct Node {
     clock: Arc<NodeClock>,
     guard: Arc<Guard>,
     /// To the store; it must not keep it alive.
-    store_inputs: mpsc::WeakSender<StoreInput>,
+    shards: WeakShards,
     failed: watch::Receiver<Option<NodeFailure>>,
     admission: watch::Receiver<Admission>,
     tasks: Vec<JoinHandle<()>>,
@@ -201,7 +207,7 @@ impl Node {
         let incarnation = incarnation::of(engine.as_ref(), drawn)?;
         let (admit, admission) = watch::channel(incarnation::admission(engine.as_ref())?);
         let members = Arc::new(members(&config));
-        let (inputs, store_inputs) = mpsc::channel(INBOX);
+        let (shards, inboxes) = Shards::new(config.node, config.shards);
         let guard = Arc::new(Guard::new(config.node, config.clock_guard));
         let traces = config.traces.clone();
         let watches = Watches { guard: Arc::clone(&guard), meter: Arc::default(), traces };
@@ -209,7 +215,7 @@ impl Node {
             Arc::clone(&members),
             Arc::clone(&clock),
             Arc::clone(&transport),
-            inputs.clone(),
+            shards.clone(),
             system.clone(),
             admission.clone(),
             watches.clone(),
@@ -241,23 +247,23 @@ impl Node {
             guard: Arc::clone(&guard),
             tracer,
         };
-        let store = Store::open(parts, store_inputs, inputs.downgrade())?;
+        let open = |inbox| Store::open(parts.clone(), inbox, shards.downgrade());
+        let store = inboxes.into_iter().map(open).collect::<Result<Vec<Store>, EngineError>>()?;
         let (failure, failed) = watch::channel(None);
         let tasks = Vec::new();
-        let store_inputs = inputs.downgrade();
         let mut node = Node {
             config,
             database,
             gateway,
             clock,
             guard,
-            store_inputs,
+            shards: shards.downgrade(),
             failed,
             admission,
             tasks,
         };
         node.spawn_tasks(store, inbox, failure.clone());
-        let newcomer = Newcomer { gateway: node.gateway.clone(), inputs, admit, system };
+        let newcomer = Newcomer { gateway: node.gateway.clone(), shards, admit, system };
         node.introduce(newcomer, incarnation, failure).await;
         Ok(node)
     }
@@ -279,7 +285,7 @@ impl Node {
 
     fn spawn_tasks(
         &mut self,
-        store: Store,
+        store: Vec<Store>,
         inbox: Inbox,
         failure: watch::Sender<Option<NodeFailure>>,
     ) {
@@ -292,20 +298,23 @@ impl Node {
         });
         self.gateway.listen_for_schema_changes(Some(adopt));
         let id = self.config.node;
-        let run = async move {
-            if let Err(error) = store.run().await {
-                let why = NodeFailure::Disk(error);
-                // Whoever runs the node is told, and says what it means: the end of a process, or what
-                // a simulation intended.
-                tracing::info!(node = %id, "{why}");
-                failure.send_replace(Some(why));
-            }
-        };
         self.tasks = vec![
-            tokio::spawn(clock::inherit(run)),
             tokio::spawn(clock::inherit(self.gateway.clone().read_frames(inbox))),
             tokio::spawn(clock::inherit(self.gateway.clone().keep_in_touch(TOUCH_EVERY))),
         ];
+        for shard in store {
+            let failure = failure.clone();
+            let run = async move {
+                if let Err(error) = shard.run().await {
+                    let why = NodeFailure::Disk(error);
+                    // Whoever runs the node is told, and says what it means: the end of a process, or
+                    // what a simulation intended.
+                    tracing::info!(node = %id, "{why}");
+                    failure.send_replace(Some(why));
+                }
+            };
+            self.tasks.push(tokio::spawn(clock::inherit(run)));
+        }
     }
 
     /// Resolves once every other member remembers this node's data folder: it may make replicas.
@@ -345,11 +354,16 @@ impl Node {
     /// Turns commit-wait on or off for the ranges that this node leads, now and later. An experiment:
     /// without it external consistency does not hold.
     pub async fn set_commit_wait(&self, commit_wait: range::CommitWait) {
-        let Some(store) = self.store_inputs.upgrade() else { return };
-        let (done, turned) = oneshot::channel();
-        if store.send(StoreInput::CommitWait(commit_wait, done)).await.is_ok() {
+        let Some(shards) = self.shards.upgrade() else { return };
+        let mut turned = Vec::new();
+        shards.push_all(self.clock.source().mono(), || {
+            let (done, heard) = oneshot::channel();
+            turned.push(heard);
+            StoreInput::CommitWait(commit_wait, done)
+        });
+        for heard in turned {
             // If the store ends meanwhile, nothing waits any more.
-            turned.await.unwrap_or_default();
+            heard.await.unwrap_or_default();
         }
     }
 
@@ -413,7 +427,7 @@ impl Drop for Node {
 /// What a node does once after its start, in a life in which all others remember its folder.
 struct Newcomer {
     gateway: Gateway,
-    inputs: mpsc::Sender<StoreInput>,
+    shards: Shards,
     admit: watch::Sender<Admission>,
     system: Descriptor,
 }
@@ -432,8 +446,9 @@ impl Newcomer {
             return;
         }
         let (done, admitted) = oneshot::channel();
+        let now = self.gateway.now();
         // If the store has ended already, `failed` tells.
-        if self.inputs.send(StoreInput::Admit(done)).await.is_ok() && admitted.await.is_ok() {
+        if self.shards.push_first(now, StoreInput::Admit(done)).is_ok() && admitted.await.is_ok() {
             self.admit.send_replace(Admission::Granted);
             self.found(node).await;
         }

@@ -1,22 +1,22 @@
-//! The store: one task that owns all replicas of a node and drives them over its engine.
+//! The store: a few tasks that own all replicas of a node and drive them over its engine.
 //!
 //! ```text
-//!   requests, group messages, answers            timer
-//!                 |                                |
-//!                 v                                v
-//!   +---------- one round of the loop ------------------------+
-//!   | drain what is there -> read the clock once ->           |
-//!   | step each replica (it writes its batch: visible) ->     |
-//!   | one frame per peer, answers to callers                  |
-//!   +---------------------------+-----------------------------+
+//!    leases (P2a)    logs    requests by deadline    snapshots      timer
+//!         |            |              |                  |            |
+//!         v            v              v                  v            v
+//!   +---------- one round of a shard: about 2 ms --------------------------+
+//!   | read the clock once -> step replicas (each writes its batch:         |
+//!   | visible) -> frames for each peer and lane, answers to callers        |
+//!   +---------------------------+------------------------------------------+
 //!                               | what waits for durability
 //!                               v
-//!                  one sync for all ranges (S1) -> step `Persisted`, let go
+//!            one sync for all ranges of all shards (S1) -> step `Persisted`, let go
 //! ```
 //!
-//! One task, no locks, no I/O held against a lock: a round costs what its inputs cost, and many
-//! inputs share one clock reading, one frame per peer and one fsync. The replicas are pure state
-//! machines; everything that is asynchronous about them is here.
+//! Each replica belongs to one *shard*, a task ([`shards`]): no locks, no I/O held against a lock. A
+//! round has a budget of time, and what is urgent goes first ([`inbox`]): a round costs what its
+//! inputs cost, and many inputs share one clock reading, one frame per peer and one fsync. The
+//! replicas are pure state machines; everything that is asynchronous about them is here.
 //!
 //! HAZARD: the clock is read once per round, so a replica may act on a reading that is old by the
 //! length of a round, or of a pause of the process. This is safe: what a leader may do with a
@@ -26,8 +26,12 @@
 //! What it does not know: transactions, Paxos, SQL.
 
 mod callers;
+pub mod inbox;
 mod input;
 mod knobs;
+mod outbox;
+pub mod shards;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -48,33 +52,42 @@ use range::{
 };
 use storage::{Engine, EngineError};
 use timer::contain::contained;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     disk::Disk,
     guard::Guard,
     incarnation::{self, Admission, Incarnation},
-    message::{CallId, NodeFrame, NodeMessage},
+    message::{CallId, NodeMessage},
     start::Work,
     time::NodeClock,
     timeline::Timelines,
 };
-use callers::{Caller, Callers};
-use trouble::stopped;
+use callers::Callers;
+use inbox::{Inbox, Turn};
+use input::Queue;
+use outbox::Outbox;
+use shards::{Shard, WeakShards, shard_of};
+use sweep::Sweeps;
+use trouble::{late, stopped};
 
-pub use input::{PeerMessage, StoreInput};
+pub use callers::Caller;
+pub use input::StoreInput;
 
-/// Inputs that may wait for the store; beyond it group messages are dropped (Paxos sends again) and
-/// requests are refused with [`KvError::Overloaded`].
-pub const INBOX: usize = 16_384;
+/// How long a round takes inputs in before frames are sent and the timer is looked at.
+const ROUND_TIME: Duration = Duration::from_millis(2);
 
-/// Inputs handled in one round before frames are sent and the timer is looked at.
-const ROUND: usize = 512;
+/// How long of it replication takes while requests wait.
+const LOG_TIME: Duration = Duration::from_millis(1);
+
+/// Inputs taken in in one round at most.
+const ROUND_INPUTS: usize = 512;
 
 /// Asks another range on behalf of a replica (it met an intent and wants the record's word).
 pub type Asker = dyn Fn(Key, Request) -> BoxFuture<'static, Result<Reply, KvError>> + Send + Sync;
 
 /// What the store needs from its node.
+#[derive(Clone)]
 pub struct StoreParts {
     /// This node.
     pub node: NodeId,
@@ -107,6 +120,8 @@ struct Unsynced {
     messages: Vec<(NodeId, RangeId, GroupMessage)>,
     /// Replicas that are driven once they are durable; `None`: it was there before.
     created: Vec<(Option<Replica>, oneshot::Sender<()>)>,
+    /// Replicas born here that another shard drives once they are durable.
+    given_away: Vec<(Replica, PersistToken)>,
     /// Who asked to be remembered, or told that all others remember this node.
     remembered: Vec<oneshot::Sender<Result<(), Incarnation>>>,
     admitted: Vec<oneshot::Sender<()>>,
@@ -118,6 +133,7 @@ impl Unsynced {
         self.tokens.is_empty()
             && self.messages.is_empty()
             && self.created.is_empty()
+            && self.given_away.is_empty()
             && self.remembered.is_empty()
             && self.admitted.is_empty()
             && self.clock_bound.is_none()
@@ -126,15 +142,17 @@ impl Unsynced {
 
 type SyncOutcome = Result<(), EngineError>;
 
-/// The task's state.
+/// A shard's state.
 pub struct Store {
     parts: StoreParts,
-    inputs: mpsc::Receiver<StoreInput>,
-    /// For answers to questions of replicas, which come back as inputs.
-    sender: mpsc::WeakSender<StoreInput>,
+    shard: Shard,
+    inputs: Inbox,
+    /// For answers to questions of replicas, which come back as inputs, and children that another
+    /// shard drives.
+    shards: WeakShards,
     replicas: BTreeMap<RangeId, Replica>,
-    /// Until then no replica is made (see [`incarnation`]).
-    admission: Admission,
+    /// Whose versions are to be dropped.
+    sweeps: Sweeps,
     /// Messages of peers that contradicted what a replica knows.
     refusals: u64,
     /// Ranges whose replica stopped because it contradicts its log. It is opened again when the node
@@ -147,33 +165,38 @@ pub struct Store {
     wakeup_of: BTreeMap<RangeId, Mono>,
     /// Ticks at the latest moment that had any.
     ticks: (Mono, u32),
-    outbox: BTreeMap<NodeId, Vec<NodeMessage>>,
+    outbox: Outbox,
     unsynced: Unsynced,
     syncing: Option<(Unsynced, BoxFuture<'static, SyncOutcome>)>,
     timelines: Timelines,
 }
 
 impl Store {
-    /// The store with all replicas found on the engine.
+    /// A shard with all its replicas that are found on the engine.
+    ///
+    /// # Errors
+    /// If the disk fails.
     pub fn open(
         parts: StoreParts,
-        inputs: mpsc::Receiver<StoreInput>,
-        sender: mpsc::WeakSender<StoreInput>,
+        (shard, inputs): (Shard, Inbox),
+        shards: WeakShards,
     ) -> Result<Store, EngineError> {
         let (node, now) = (parts.node, parts.clock.now());
         let mut replicas = BTreeMap::new();
-        for range in Replica::list(parts.engine.as_ref())? {
+        let all = Replica::list(parts.engine.as_ref())?.into_iter();
+        for range in all.filter(|range| shard_of(*range, shards.count()) == shard) {
             let config = Arc::clone(&parts.config);
             let opened = Replica::open(parts.engine.as_ref(), range, parts.node, config)?;
             replicas.insert(range, opened.expect("it was listed"));
         }
         let mut store = Store {
-            admission: incarnation::admission(parts.engine.as_ref())?,
             timelines: Timelines::new(Arc::clone(&parts.tracer)),
             parts,
+            shard,
             inputs,
-            sender,
+            shards,
             replicas,
+            sweeps: Sweeps::default(),
             refusals: 0,
             stopped: BTreeSet::new(),
             creating: BTreeSet::new(),
@@ -181,7 +204,7 @@ impl Store {
             wakeups: BTreeSet::new(),
             wakeup_of: BTreeMap::new(),
             ticks: (Mono::default(), 0),
-            outbox: BTreeMap::new(),
+            outbox: Outbox::default(),
             unsynced: Unsynced::default(),
             syncing: None,
         };
@@ -193,20 +216,22 @@ impl Store {
     }
 
     /// Runs until every sender of inputs is gone (a graceful stop) or the disk fails (S3).
+    ///
+    /// # Errors
+    /// If the disk fails.
     pub async fn run(mut self) -> Result<(), EngineError> {
-        let mut round = Vec::with_capacity(ROUND);
         loop {
             let timer = self.sleep_time();
             let mut synced = None;
             tokio::select! {
                 biased;
                 outcome = poll_sync(&mut self.syncing) => synced = Some(outcome),
-                count = self.inputs.recv_many(&mut round, ROUND) => if count == 0 {
+                more = self.inputs.ready() => if !more {
                     return Ok(());
                 },
                 () = timer::sleep(timer) => {},
             }
-            let work = work_on(&round, self.parts.work);
+            let (round, work) = self.round_size();
             if !work.is_zero() {
                 timer::sleep(work).await;
             }
@@ -215,42 +240,100 @@ impl Store {
                 outcome?;
                 self.let_go(now)?;
             }
-            for input in round.drain(..) {
-                self.input(now, input)?;
-            }
+            self.take_in(now, round)?;
             self.tick_due(now)?;
+            self.sweep_due(now)?;
             self.keep_clock_bound(now)?;
             self.begin_sync();
             self.flush();
         }
     }
 
+    /// How many inputs a round may take in; and how long that takes, where a simulation says that
+    /// computation takes time.
+    fn round_size(&self) -> (usize, Duration) {
+        let each = self.parts.work.message;
+        if each.is_zero() {
+            return (ROUND_INPUTS, Duration::ZERO);
+        }
+        let fit = ROUND_TIME.as_nanos() / each.as_nanos();
+        let most = usize::try_from(fit).unwrap_or(ROUND_INPUTS).clamp(1, ROUND_INPUTS);
+        let count = most.min(self.inputs.len());
+        (count, each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)))
+    }
+
+    /// Takes in what waits, the most urgent first, until the round's time is over. A request and a part
+    /// of a snapshot are among it in any case, if they wait: nothing waits for ever.
+    fn take_in(&mut self, now: Now, most: usize) -> Result<(), EngineError> {
+        let clock = Arc::clone(self.parts.clock.source());
+        let begun = clock.mono();
+        let (mut request, mut bulk) = (false, false);
+        for _ in 0..most {
+            if let Some(input) = self.inputs.pop(Queue::First) {
+                self.input(now, input)?;
+                continue;
+            }
+            let spent = clock.mono().since(begun);
+            let log = if spent < LOG_TIME { self.inputs.pop(Queue::Log) } else { None };
+            if let Some(input) = log {
+                self.input(now, input)?;
+                continue;
+            }
+            let in_time = spent < ROUND_TIME;
+            if (in_time || !request)
+                && let Some(turn) = self.inputs.pop_request()
+            {
+                request = true;
+                self.turn(now, turn)?;
+                continue;
+            }
+            let log = if in_time { self.inputs.pop(Queue::Log) } else { None };
+            let wanted = in_time || !bulk;
+            let rest = log.or_else(|| {
+                bulk = true;
+                wanted.then(|| self.inputs.pop(Queue::Bulk)).flatten()
+            });
+            match rest {
+                Some(input) => self.input(now, input)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
     fn sleep_time(&self) -> Duration {
         let now = self.parts.clock.now().mono;
         let next = self.wakeups.first().map_or(IDLE, |(at, _)| at.since(now));
-        next.min(IDLE)
+        next.min(IDLE).min(self.sweeps.pause(now).unwrap_or(IDLE))
     }
 
     fn input(&mut self, now: Now, input: StoreInput) -> Result<(), EngineError> {
         match input {
-            StoreInput::Peer(from, messages) => {
-                for message in messages {
-                    self.peer_message(now, from, message)?;
-                }
+            StoreInput::Group(from, range, message) => {
+                self.step(now, range, Input::Peer { from, message })
+            }
+            StoreInput::Traced(range, slot, context) => {
+                self.timelines.announced(range, slot, context);
                 Ok(())
             }
-            StoreInput::Local(call, request, reply) => {
-                self.request(now, request, Caller::Local(call, reply))
+            StoreInput::Request(caller, request) => {
+                let deadline = now.mono.plus(request.deadline);
+                self.turn(now, Turn { caller, request, deadline })
             }
-            StoreInput::Cancel(call) => self.cancel(now, self.parts.node, call),
+            StoreInput::Cancel(from, call) => self.cancel(now, from, call),
             StoreInput::Answer(range, ask, result) => {
                 self.step(now, range, Input::Answer { ask, result })
+            }
+            StoreInput::Adopt(replica, birth) => {
+                let range = replica.range();
+                self.drive(now, *replica);
+                self.timelines.persisted(range, birth);
+                self.step(now, range, Input::Persisted(birth))
             }
             StoreInput::Create(descriptor, done) => self.create(&descriptor, done),
             StoreInput::Remember(peer, incarnation, done) => self.remember(peer, incarnation, done),
             StoreInput::Admit(done) => {
                 incarnation::admit(self.parts.engine.as_ref())?;
-                self.admission = Admission::Granted;
                 self.unsynced.admitted.push(done);
                 Ok(())
             }
@@ -286,34 +369,17 @@ impl Store {
         Ok(())
     }
 
-    fn peer_message(
-        &mut self,
-        now: Now,
-        from: NodeId,
-        message: PeerMessage,
-    ) -> Result<(), EngineError> {
-        match message {
-            PeerMessage::Group(range, message) => {
-                self.step(now, range, Input::Peer { from, message })
-            }
-            PeerMessage::Request(call, request) => {
-                self.request(now, request, Caller::Remote(from, call))
-            }
-            PeerMessage::Cancel(call) => self.cancel(now, from, call),
-            PeerMessage::Traced(range, slot, context) => {
-                self.timelines.announced(range, slot, context);
-                Ok(())
-            }
+    /// A request whose turn has come. One that came too late, or whose caller has gone, is not begun.
+    fn turn(&mut self, now: Now, turn: Turn) -> Result<(), EngineError> {
+        let Turn { caller, request, deadline } = turn;
+        if caller.has_gone() {
+            return Ok(());
         }
-    }
-
-    fn request(
-        &mut self,
-        now: Now,
-        request: RangeRequest,
-        caller: Caller,
-    ) -> Result<(), EngineError> {
-        let RangeRequest { range, deadline, request, trace } = request;
+        if deadline <= now.mono {
+            self.reply(caller, Err(late(self.parts.node)));
+            return Ok(());
+        }
+        let RangeRequest { range, request, trace, .. } = request;
         if self.stopped.contains(&range) {
             self.reply(caller, Err(stopped(self.parts.node, range)));
             return Ok(());
@@ -325,7 +391,6 @@ impl Store {
         }
         let token = self.callers.begin(caller, range);
         self.timelines.request(token, range, &request, trace);
-        let deadline = now.mono.plus(deadline);
         self.step(now, range, Input::Request { token, request, deadline })
     }
 
@@ -345,7 +410,8 @@ impl Store {
         done: oneshot::Sender<()>,
     ) -> Result<(), EngineError> {
         let range = descriptor.id;
-        assert_eq!(self.admission, Admission::Granted, "{range} is made on a node not admitted");
+        let admitted = incarnation::admission(self.parts.engine.as_ref())? == Admission::Granted;
+        assert!(admitted, "{range} is made on a node not admitted");
         let known = self.replicas.contains_key(&range)
             || self.stopped.contains(&range)
             || !self.creating.insert(range);
@@ -396,9 +462,10 @@ impl Store {
     fn absorb(&mut self, now: Now, range: RangeId, effects: Effects) {
         let Effects { send, send_durable, persist, replies, asks, children, events, .. } = effects;
         for (to, message) in send {
-            let announced = self.timelines.announcements(range, &message);
-            self.outbox.entry(to).or_default().extend(announced);
-            self.outbox.entry(to).or_default().push(NodeMessage::Group(range, message));
+            for announced in self.timelines.announcements(range, &message) {
+                self.outbox.push(to, announced);
+            }
+            self.outbox.push(to, NodeMessage::Group(range, message));
         }
         if let Some(token) = persist {
             self.unsynced.tokens.push((range, token));
@@ -422,12 +489,23 @@ impl Store {
         self.schedule(range, now);
         for (child, birth) in children {
             let id = child.range();
-            // S1: what the child says waits for the sync that covers its birth.
-            self.unsynced.tokens.push((id, birth));
-            let replaced = self.replicas.insert(id, child);
-            assert!(replaced.is_none(), "{id} was born twice on {}", self.parts.node);
-            self.schedule(id, now);
+            // S1: what the child says waits for the sync that covers its birth. Until then nobody
+            // misses one that another shard will drive.
+            if shard_of(id, self.shards.count()) == self.shard {
+                self.unsynced.tokens.push((id, birth));
+                self.drive(now, child);
+            } else {
+                self.unsynced.given_away.push((child, birth));
+            }
         }
+    }
+
+    /// Drives a replica from now on.
+    fn drive(&mut self, now: Now, replica: Replica) {
+        let id = replica.range();
+        let replaced = self.replicas.insert(id, replica);
+        assert!(replaced.is_none(), "{id} was born twice on {}", self.parts.node);
+        self.schedule(id, now);
     }
 
     fn reply(&mut self, caller: Caller, result: Result<Reply, KvError>) {
@@ -435,14 +513,15 @@ impl Store {
             // The caller may have gone: its transaction cleans up after itself.
             Caller::Local(_, sender) => drop(sender.send(result)),
             Caller::Remote(node, call) => {
-                self.outbox.entry(node).or_default().push(NodeMessage::Response(call, result));
+                self.outbox.push(node, NodeMessage::Response(call, result));
             }
         }
     }
 
     fn ask(&self, range: RangeId, ask: AskToken, key: Key, request: Request) {
         let answer = (self.parts.asker)(key, request);
-        let (node, sender) = (self.parts.node, self.sender.clone());
+        let (node, shards) = (self.parts.node, self.shards.clone());
+        let clock = Arc::clone(self.parts.clock.source());
         tokio::spawn(clock::inherit(async move {
             let answered = contained("a question of a replica", answer).await;
             let failed = || {
@@ -450,15 +529,18 @@ impl Store {
                 Err(KvError::AnswerLost { node, cause })
             };
             let result = answered.unwrap_or_else(failed);
-            if let Some(sender) = sender.upgrade() {
-                // The store is gone only when the node stops.
-                drop(sender.send(StoreInput::Answer(range, ask, result)).await);
+            if let Some(shards) = shards.upgrade() {
+                // Without room for it, the replica asks again.
+                drop(shards.push(clock.mono(), range, StoreInput::Answer(range, ask, result)));
             }
         }));
     }
 
-    /// Notes when the replica wants to be woken.
+    /// Notes when the replica wants to be woken, and whether it has versions to drop.
     fn schedule(&mut self, range: RangeId, now: Now) {
+        if self.replicas.get(&range).is_some_and(Replica::wants_sweep) {
+            self.sweeps.add(range);
+        }
         let wanted = self.replicas.get(&range).map(|replica| replica.next_wakeup(now));
         let at = wanted.map(|after| now.mono.plus(after));
         let before = match at {
@@ -499,7 +581,9 @@ impl Store {
 
     /// T1: the clock's durable upper bound runs ahead of what the clock may give out.
     fn keep_clock_bound(&mut self, now: Now) -> Result<(), EngineError> {
-        if let Some(bound) = self.parts.clock.bound_to_write(now) {
+        if self.shard == Shard::FIRST
+            && let Some(bound) = self.parts.clock.bound_to_write(now)
+        {
             crate::identity::write_clock_bound(self.parts.engine.as_ref(), bound)?;
             self.unsynced.clock_bound = Some(bound);
         }
@@ -517,14 +601,15 @@ impl Store {
     fn let_go(&mut self, now: Now) -> Result<(), EngineError> {
         let (waited, _) = self.syncing.take().expect("a sync that ended was under way");
         for (to, range, message) in waited.messages {
-            self.outbox.entry(to).or_default().push(NodeMessage::Group(range, message));
+            self.outbox.push(to, NodeMessage::Group(range, message));
+        }
+        for (replica, birth) in waited.given_away {
+            self.give_away(now, replica, birth);
         }
         for (replica, done) in waited.created {
             if let Some(replica) = replica {
-                let range = replica.range();
-                self.creating.remove(&range);
-                self.replicas.insert(range, replica);
-                self.schedule(range, now);
+                self.creating.remove(&replica.range());
+                self.drive(now, replica);
             }
             // Whoever asked may have given up.
             done.send(()).unwrap_or_default();
@@ -546,41 +631,31 @@ impl Store {
         Ok(())
     }
 
-    /// One frame per peer.
-    fn flush(&mut self) {
-        if self.outbox.is_empty() {
-            return;
+    /// A replica born here, which is durable now, goes to the shard that drives it.
+    fn give_away(&self, now: Now, replica: Replica, birth: PersistToken) {
+        let range = replica.range();
+        let input = StoreInput::Adopt(Box::new(replica), birth);
+        // The store is gone only when the node stops.
+        let given = self.shards.upgrade().map(|shards| shards.push(now.mono, range, input));
+        if let Some(Err(_)) = given {
+            // Its node has to do without it: a replica is on disk and is opened at the next start.
+            tracing::error!(node = %self.parts.node, %range, "a replica found no room in its shard");
         }
+    }
+
+    /// Frames for each peer and lane.
+    fn flush(&mut self) {
         if self.parts.guard.stops() {
             // Nothing that rests on a clock that is wrong leaves this node: to its peers it is as if
             // cut off, and the leases it holds run out.
-            self.outbox.clear();
-            return;
+            return self.outbox.clear();
         }
-        let clock = self.parts.clock.stamp();
-        for (to, messages) in std::mem::take(&mut self.outbox) {
-            let frame = NodeFrame { clock, messages };
-            // A full queue or a peer that is down loses the frame, as a network would: groups send
-            // again, callers time out.
-            if let Err(error) = self.parts.transport.send(to, frame.encode()) {
-                tracing::debug!(node = %self.parts.node, %to, "frame lost: {error}");
-            }
-        }
+        self.outbox.flush(&self.parts);
     }
 }
 
 /// Ticks of all replicas at one and the same moment, at most. Asserted.
 const TICKS_AT_ONCE: u32 = 100_000;
-
-/// How long the work on these inputs takes, where a simulation says that it takes time.
-fn work_on(inputs: &[StoreInput], work: Work) -> Duration {
-    let messages = |input: &StoreInput| match input {
-        StoreInput::Peer(_, messages) => messages.len(),
-        _ => 1,
-    };
-    let count: usize = inputs.iter().map(messages).sum();
-    work.message.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
-}
 
 /// How long the store sleeps at most with nothing to do.
 const IDLE: Duration = Duration::from_secs(1);

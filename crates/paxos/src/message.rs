@@ -94,8 +94,9 @@ pub struct Lead {
     pub until: Timestamp,
     /// All slots up to here are chosen, and the leader has applied them.
     pub commit: Slot,
-    /// The highest slot the leader has sent to this follower, this message included: an answer
-    /// that matches less tells of a loss.
+    /// The highest slot that the follower has if nothing was lost: an answer that matches less tells
+    /// of a loss. Of an `Accept` its last slot; of a heartbeat, which may overtake entries on their
+    /// way, the last one acknowledged.
     pub sent: Slot,
     /// The newest closed time, if the host closes time.
     pub closed: Option<Closed>,
@@ -224,6 +225,21 @@ impl Message {
             Message::Heartbeat { lead } => led(lead),
             Message::Accepted { ballot, .. } | Message::Commit { ballot, .. } => real(ballot),
             Message::Transfer { certificate, .. } => real(&certificate.ballot),
+        }
+    }
+
+    /// P2a: whether leases depend on it, so that it goes before all else. What it says holds in
+    /// whatever order it comes with entries: the link of a group may reorder.
+    #[must_use]
+    pub fn keeps_leases(&self) -> bool {
+        match self {
+            Message::Prepare { .. }
+            | Message::Promise { .. }
+            | Message::Refuse { .. }
+            | Message::Heartbeat { .. }
+            | Message::Accepted { .. }
+            | Message::Transfer { .. } => true,
+            Message::Accept { .. } | Message::Commit { .. } => false,
         }
     }
 

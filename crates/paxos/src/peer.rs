@@ -97,6 +97,12 @@ impl Peer {
         config.max_in_flight_slots.saturating_sub(self.next.prev().since(self.acked))
     }
 
+    /// What it has, however messages overtake each other: entries in flight are not counted with, since
+    /// a heartbeat does not wait behind them (P2a).
+    pub(crate) fn surely_arrived(&self) -> Slot {
+        if self.in_flight() { self.acked } else { self.next.prev() }
+    }
+
     /// Whether anything sent is not acknowledged.
     pub(crate) fn in_flight(&self) -> bool {
         !self.flight.is_empty()

@@ -57,7 +57,7 @@ pub use doubt::{Doubt, StepError};
 pub use machine::Machine;
 pub use replica::{
     AskToken, BLANK_LOG_TIMES, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica,
-    RequestToken,
+    RequestToken, Urgency,
 };
 #[cfg(any(test, feature = "broken-rules"))]
 pub use rules::Rule;

@@ -50,7 +50,8 @@
 //! | `apply` | the deterministic effect of a command |
 //! | `settle` | what the leader does once its command is applied |
 //! | `slice` | large transactions, a slice at a time |
-//! | `split`, `upkeep` | splits and transfers; closed time, GC, deletion of records |
+//! | `split` | splits and transfers |
+//! | `upkeep`, `sweep` | closed time, deletion of records; dropping versions |
 //!
 //! # Invariants
 //!
@@ -100,6 +101,7 @@ mod request;
 mod settle;
 mod slice;
 mod split;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -122,6 +124,7 @@ use leader::Leader;
 use op::Ops;
 use push::Pushes;
 use split::Heirloom;
+use sweep::Sweep;
 use upkeep::Upkeep;
 
 pub use apply::Chosen;
@@ -177,7 +180,7 @@ pub struct Machine {
     /// What the batch of this step changed and the store does not show yet.
     dirty: Dirty,
     /// What GC still has to look at.
-    sweep: Option<keys::Span>,
+    sweep: Option<Sweep>,
     /// When jobs are due.
     upkeep: Upkeep,
     /// What this leader keeps for the leader of a child just born.

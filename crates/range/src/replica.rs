@@ -15,7 +15,8 @@
 //! 4. [`Effects::children`] are new replicas of this node: they are written, not yet synced, and get
 //!    their inputs from now on. Each comes with a token of its own for step 2. A message for a range that the node does not have is dropped: a
 //!    replica is never made by a message.
-//! 5. [`Input::Tick`] comes at [`Replica::next_wakeup`], or earlier.
+//! 5. [`Input::Tick`] comes at [`Replica::next_wakeup`], or earlier; [`Input::Sweep`] now and then while
+//!    [`Replica::wants_sweep`].
 //!
 //! A disk that fails stops the node (S3), a replica that contradicts its log stops alone
 //! ([`StepError`]). What a peer says that contradicts what the replica knows is refused and told
@@ -77,6 +78,38 @@ pub enum GroupMessage {
     Snapshot(SnapshotMessage),
 }
 
+/// How urgent a message is, and what may hold it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Leases depend on it: nothing else holds it up (P2a).
+    Lease,
+    /// It replicates.
+    Log,
+    /// A snapshot: much, and nobody waits for it.
+    Bulk,
+}
+
+impl GroupMessage {
+    /// What may hold it up.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        match self {
+            GroupMessage::Paxos(message) if message.keeps_leases() => Urgency::Lease,
+            GroupMessage::Paxos(_) => Urgency::Log,
+            GroupMessage::Snapshot(_) => Urgency::Bulk,
+        }
+    }
+
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            GroupMessage::Paxos(message) => message.weight(),
+            GroupMessage::Snapshot(message) => message.weight(),
+        }
+    }
+}
+
 /// What happens to a replica.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -112,6 +145,8 @@ pub enum Input {
     },
     /// What the step with this token wrote, and all before it, is on disk.
     Persisted(PersistToken),
+    /// Drop some versions that nobody may read any more: see [`Replica::wants_sweep`].
+    Sweep,
     /// Stand for election, whatever the timers say.
     Campaign,
 }
@@ -338,6 +373,12 @@ impl Replica {
         &self.group
     }
 
+    /// Whether it has versions to drop, and wants [`Input::Sweep`] when there is time for it.
+    #[must_use]
+    pub fn wants_sweep(&self) -> bool {
+        self.machine.wants_sweep()
+    }
+
     /// Whether this replica leads and may act.
     #[must_use]
     pub fn leads(&self) -> bool {
@@ -406,6 +447,7 @@ impl Replica {
             Input::Request { token, request, deadline } => {
                 Ok(self.machine.request(&mut cx(ctx, outputs), token, request, deadline)?)
             }
+            Input::Sweep => Ok(self.machine.sweep(&mut cx(ctx, outputs))?),
             Input::Cancel { token } => Ok(self.machine.cancel(&mut cx(ctx, outputs), token)?),
             Input::Answer { ask, result } => {
                 Ok(self.machine.answer(&mut cx(ctx, outputs), ask, result)?)

@@ -4,7 +4,7 @@ use keys::NodeId;
 use proto::v1;
 use tonic::Status;
 
-use crate::{ClusterId, NodeInfo};
+use crate::{ClusterId, Lane, NodeInfo};
 
 /// The longest name or address that is accepted from a peer, in bytes.
 const NAME_LIMIT_BYTES: usize = 256;
@@ -25,6 +25,20 @@ pub(super) fn to_wire(info: &NodeInfo) -> v1::NodeInfo {
         protocol_version: info.protocol,
         join_hash: info.join_hash,
     }
+}
+
+pub(super) fn lane_to_wire(lane: Lane) -> u32 {
+    u32::try_from(lane.index()).expect("few lanes")
+}
+
+/// Reads in which lane a stream's frames travel.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`: there is no such lane.
+pub(super) fn lane_from_wire(lane: u32) -> Result<Lane, Status> {
+    let mut lanes = Lane::ALL.into_iter();
+    let found = lanes.find(|known| lane_to_wire(*known) == lane);
+    found.ok_or_else(|| Status::invalid_argument(format!("there is no lane {lane}")))
 }
 
 /// Reads what a peer tells of itself.

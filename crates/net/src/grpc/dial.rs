@@ -20,11 +20,11 @@ use tonic::{
 
 use super::{
     BATCH_BYTES, BATCH_FRAMES, GrpcOptions, Link, Shared, WIRE_LIMIT_BYTES,
-    convert::{from_wire, to_wire},
+    convert::{from_wire, lane_to_wire, to_wire},
     lock,
     serve::WINDOW_BYTES,
 };
-use crate::NodeInfo;
+use crate::{Lane, NodeInfo};
 
 /// Why nobody said hello.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +154,10 @@ fn note(shared: &Shared, link: &Link, down: &Down) {
     if *reason != *ended {
         let (node, peer, address) = (shared.local, link.peer, &link.address);
         match down {
+            // What is wrong with one lane is wrong with all: it is told once.
+            Down::Joining(_) | Down::Broken(_) if link.lane != Lane::Ordinary => {
+                tracing::debug!(%node, %peer, %address, reason = ended, "no connection");
+            }
             Down::Joining(_) => {
                 tracing::info!(%node, %peer, %address, reason = ended, "no connection yet");
             }
@@ -175,8 +179,9 @@ async fn converse(
         Ok(client) => client,
         Err(reason) => return Down::Broken(reason),
     };
+    let lane = lane_to_wire(link.lane);
     let handshake =
-        Handshake { caller: Some(to_wire(&lock(&shared.info))), wanted_node_id: link.peer.0 };
+        Handshake { caller: Some(to_wire(&lock(&shared.info))), wanted_node_id: link.peer.0, lane };
     let first = StreamRequest { message: Some(stream_request::Message::Handshake(handshake)) };
     let requests = stream::once(std::future::ready(first))
         .chain(batches(Arc::clone(link), Arc::clone(queued)));
@@ -226,7 +231,9 @@ impl Shared {
         self.changes.send_replace(());
         let (local, peer): (NodeId, NodeId) = (self.local, link.peer);
         let (address, region) = (&link.address, &node.region);
-        tracing::info!(node = %local, %peer, %address, %region, "connected");
+        if link.lane == Lane::Ordinary {
+            tracing::info!(node = %local, %peer, %address, %region, "connected");
+        }
     }
 }
 

@@ -23,10 +23,10 @@ use tonic::{
 
 use super::{
     Shared, WIRE_LIMIT_BYTES,
-    convert::{from_wire, to_wire},
+    convert::{from_wire, lane_from_wire, to_wire},
     lock,
 };
-use crate::{Frame, NodeInfo, Refusal};
+use crate::{Frame, Lane, NodeInfo, Refusal};
 
 /// HTTP/2 windows: how many bytes a peer may send ahead. Large, so that a long round trip does not
 /// throttle a snapshot.
@@ -90,17 +90,26 @@ impl transport_server::Transport for Service {
         let Some(stream_request::Message::Handshake(handshake)) = first else {
             return Err(Status::invalid_argument("a stream begins with a handshake"));
         };
+        let lane = lane_from_wire(handshake.lane)?;
         let (caller, reply) = self.shared.admit(handshake)?;
-        let generation = self.shared.replace_stream(caller);
+        let generation = self.shared.replace_stream(caller, lane);
         // The reply leaves at once; the sender lives as long as the reader, and so does the answer.
         let (replies, answer) = mpsc::channel(1);
         replies.try_send(Ok(reply)).expect("an empty channel takes one");
-        tokio::spawn(read(Arc::clone(&self.shared), caller, generation, requests, replies));
+        let of = Sender { node: caller, lane, generation };
+        tokio::spawn(read(Arc::clone(&self.shared), of, requests, replies));
         Ok(Response::new(Box::pin(ReceiverStream::new(answer))))
     }
 }
 
-/// Which of a node's streams this is, and which counts.
+/// Whose stream it is, and which.
+struct Sender {
+    node: NodeId,
+    lane: Lane,
+    generation: Generation,
+}
+
+/// Which of a node's streams in a lane this is, and which counts.
 struct Generation {
     own: u64,
     current: Arc<AtomicU64>,
@@ -135,7 +144,7 @@ impl Shared {
         }
         let node = caller.node;
         self.remember(caller);
-        if let Some(link) = lock(&self.links).get(&node) {
+        for link in lock(&self.links).get(&node).into_iter().flatten() {
             // Who calls is up: if we wait to try again, we need not wait any longer.
             link.nudge.notify_one();
         }
@@ -149,9 +158,9 @@ impl Shared {
         }
     }
 
-    fn replace_stream(&self, caller: NodeId) -> Generation {
+    fn replace_stream(&self, caller: NodeId, lane: Lane) -> Generation {
         let mut streams = lock(&self.streams);
-        let current = Arc::clone(streams.entry(caller).or_default());
+        let current = Arc::clone(streams.entry((caller, lane)).or_default());
         let own = current.fetch_add(1, Ordering::AcqRel) + 1;
         Generation { own, current }
     }
@@ -160,8 +169,7 @@ impl Shared {
 /// Puts a caller's frames into the inbox until its stream ends, is replaced, or the node ends.
 async fn read(
     shared: Arc<Shared>,
-    from: NodeId,
-    generation: Generation,
+    of: Sender,
     mut requests: Streaming<StreamRequest>,
     replies: mpsc::Sender<Result<StreamReply, Status>>,
 ) {
@@ -175,10 +183,10 @@ async fn read(
         let Ok(Some(StreamRequest { message: Some(message) })) = request else { break };
         let stream_request::Message::Batch(FrameBatch { frames }) = message else { break };
         for payload in frames {
-            if !generation.is_current() {
+            if !of.generation.is_current() {
                 return;
             }
-            if shared.inbox.try_send(Frame { from, payload }).is_err() {
+            if shared.inbox.push(of.lane, Frame { from: of.node, payload }).is_err() {
                 shared.inbox_full.fetch_add(1, Ordering::Relaxed);
             }
         }

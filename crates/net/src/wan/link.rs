@@ -8,7 +8,7 @@ use keys::NodeId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Pace, pace::tick_nanos};
+use crate::{Lane, Pace, pace::tick_nanos};
 
 /// Frames in flight on a link before the newest are dropped.
 const QUEUE_FRAMES: usize = 65_536;
@@ -88,8 +88,8 @@ pub(super) struct Link {
     rng: ChaCha8Rng,
     /// When the last byte sent so far has left the sender: bandwidth is used up until then.
     busy_until: Moment,
-    /// When the frame sent last arrives. No later one arrives before.
-    last_due: Moment,
+    /// When the frame sent last in each lane arrives. No later one of that lane arrives before.
+    last_due: [Moment; Lane::ALL.len()],
     queued_frames: usize,
     queued_bytes: usize,
 }
@@ -107,14 +107,20 @@ impl Link {
             stats: LinkStats::default(),
             rng: ChaCha8Rng::from_seed(bytes),
             busy_until: Moment::default(),
-            last_due: Moment::default(),
+            last_due: Default::default(),
             queued_frames: 0,
             queued_bytes: 0,
         }
     }
 
     /// When a frame of this size arrives, if it is sent now.
-    pub fn schedule(&mut self, now: Moment, bytes: usize, pace: Pace) -> Result<Arrivals, Dropped> {
+    pub fn schedule(
+        &mut self,
+        now: Moment,
+        lane: Lane,
+        bytes: usize,
+        pace: Pace,
+    ) -> Result<Arrivals, Dropped> {
         self.admit(bytes)?;
         // Drawn whether needed or not: then a loss of zero and a loss of one per cent see the same
         // jitter, which makes runs comparable.
@@ -126,8 +132,13 @@ impl Link {
             self.stats.lost += 1;
             return Err(Dropped::Lost);
         }
-        let left = self.busy_until.max(now).0 + self.transmission_nanos(bytes);
-        self.busy_until = Moment(left);
+        // P2a: what keeps leases passes by what waits for the bandwidth.
+        let begun = match lane {
+            Lane::Lease => now,
+            Lane::Ordinary | Lane::Bulk => self.busy_until.max(now),
+        };
+        let left = begun.0 + self.transmission_nanos(bytes);
+        self.busy_until = self.busy_until.max(Moment(left));
         let exact = left + self.delay_nanos(deviation);
         let due = match pace {
             Pace::Live => exact,
@@ -137,16 +148,21 @@ impl Link {
         let first = if overtaken < self.spec.reorder {
             self.queue(Moment(due + late_by(late)), bytes)
         } else {
-            self.enqueue(Moment(due), bytes)
+            self.enqueue(Moment(due), lane, bytes)
         };
         let twin = (twice < self.spec.duplicate).then(|| Moment(first.0 + late_by(later)));
         Ok(Arrivals { first, second: twin.map(|due| self.queue(due, bytes)) })
     }
 
     /// The same on a link that is perfect for now.
-    pub fn schedule_at_once(&mut self, now: Moment, bytes: usize) -> Result<Arrivals, Dropped> {
+    pub fn schedule_at_once(
+        &mut self,
+        now: Moment,
+        lane: Lane,
+        bytes: usize,
+    ) -> Result<Arrivals, Dropped> {
         self.admit(bytes)?;
-        Ok(Arrivals { first: self.enqueue(now, bytes), second: None })
+        Ok(Arrivals { first: self.enqueue(now, lane, bytes), second: None })
     }
 
     /// A frame of this size has arrived, or got lost where it should have.
@@ -176,9 +192,10 @@ impl Link {
         Ok(())
     }
 
-    fn enqueue(&mut self, due: Moment, bytes: usize) -> Moment {
-        let due = due.max(self.last_due);
-        self.last_due = due;
+    fn enqueue(&mut self, due: Moment, lane: Lane, bytes: usize) -> Moment {
+        let last = &mut self.last_due[lane.index()];
+        let due = due.max(*last);
+        *last = due;
         self.queue(due, bytes)
     }
 

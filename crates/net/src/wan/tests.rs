@@ -7,7 +7,7 @@ use keys::NodeId;
 use timer::Instant;
 
 use super::{LATE_MAX, LinkSpec, MeasureError, SimTransport, SimWan};
-use crate::{Connection, Frame, Inbox, Pace, SendError, Transport};
+use crate::{Connection, Frame, Inbox, Lane, Pace, SendError, Transport};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -48,7 +48,7 @@ async fn trace(seed: u64, spec: LinkSpec, frames: u32) -> Vec<(u32, Duration)> {
     let started = Instant::now();
     let sender = tokio::spawn(async move {
         for index in 0..frames {
-            a.send(B, payload(index)).expect("the queue is not full");
+            a.send(B, Lane::Ordinary, payload(index)).expect("the queue is not full");
             timer::sleep(Duration::from_millis(1)).await;
         }
         timer::sleep(spec.delay + spec.jitter + 2 * LATE_MAX).await;
@@ -121,13 +121,13 @@ async fn delays_between_ticks_are_right_on_average() {
 #[tokio::test(start_paused = true)]
 async fn a_cut_works_in_one_direction_and_hits_what_is_in_flight() {
     let Pair { wan, a, b, mut from_a, mut from_b } = pair(Pace::Virtual, 1, delay(10));
-    a.send(B, payload(1)).expect("sent");
-    b.send(A, payload(2)).expect("sent");
+    a.send(B, Lane::Ordinary, payload(1)).expect("sent");
+    b.send(A, Lane::Ordinary, payload(2)).expect("sent");
     wan.cut(A, B);
-    a.send(B, payload(3)).expect("nobody is told of a cut");
+    a.send(B, Lane::Ordinary, payload(3)).expect("nobody is told of a cut");
     assert_eq!(number(&from_b.recv().await.expect("the other direction works")), 2);
     wan.heal_all();
-    a.send(B, payload(4)).expect("sent");
+    a.send(B, Lane::Ordinary, payload(4)).expect("sent");
     assert_eq!(number(&from_a.recv().await.expect("healed")), 4);
     let stats = wan.stats(A, B);
     assert_eq!((stats.sent, stats.delivered, stats.cut), (3, 1, 2));
@@ -138,15 +138,15 @@ async fn a_cut_works_in_one_direction_and_hits_what_is_in_flight() {
 #[tokio::test(start_paused = true)]
 async fn a_restarted_node_gets_nothing_that_was_sent_before() {
     let Pair { wan, a, b, mut from_a, .. } = pair(Pace::Virtual, 1, delay(10));
-    a.send(B, payload(1)).expect("sent");
+    a.send(B, Lane::Ordinary, payload(1)).expect("sent");
     wan.detach(B);
     assert_eq!(from_a.recv().await, None, "its inbox is gone");
     assert!(matches!(a.peers()[0].connection, Connection::Down { .. }));
     let (reborn, mut from_a) = wan.attach(B, "there");
-    a.send(B, payload(2)).expect("sent");
+    a.send(B, Lane::Ordinary, payload(2)).expect("sent");
     assert_eq!(number(&from_a.recv().await.expect("alive again")), 2);
-    assert_eq!(b.send(A, payload(3)), Err(SendError::NotConnected(A)), "of its former life");
-    assert_eq!(reborn.send(A, payload(4)), Ok(()));
+    assert_eq!(b.send(A, Lane::Ordinary, payload(3)), Err(SendError::NotConnected(A)), "of its former life");
+    assert_eq!(reborn.send(A, Lane::Ordinary, payload(4)), Ok(()));
     assert_eq!(wan.stats(A, B).peer_down, 1);
 }
 
@@ -156,7 +156,7 @@ async fn bandwidth_queues_what_is_too_much() {
     let Pair { a, mut from_a, wan: _wan, .. } = pair(Pace::Virtual, 1, spec);
     let started = Instant::now();
     for _ in 0..3 {
-        a.send(B, vec![0; 100_000].into()).expect("sent");
+        a.send(B, Lane::Ordinary, vec![0; 100_000].into()).expect("sent");
     }
     for millis in [110, 210, 310] {
         from_a.recv().await.expect("arrives");
@@ -168,22 +168,22 @@ async fn bandwidth_queues_what_is_too_much() {
 async fn full_queues_drop_the_newest_and_count() {
     let Pair { wan, a, mut from_a, .. } = pair(Pace::Virtual, 1, delay(10));
     let big = Bytes::from(vec![0; 40 << 20]);
-    assert_eq!(a.send(B, big.clone()), Ok(()));
-    assert_eq!(a.send(B, big.clone()), Err(SendError::QueueFull(B)));
+    assert_eq!(a.send(B, Lane::Ordinary, big.clone()), Ok(()));
+    assert_eq!(a.send(B, Lane::Ordinary, big.clone()), Err(SendError::QueueFull(B)));
     assert_eq!(wan.stats(A, B).queue_full, 1);
     from_a.recv().await.expect("the first one arrives");
-    assert_eq!(a.send(B, big), Ok(()), "there is room again");
-    assert_eq!(a.send(B, vec![0; 65 << 20].into()), Err(SendError::TooLarge(65 << 20)));
-    assert_eq!(a.send(NodeId(9), payload(1)), Err(SendError::NoSuchPeer(NodeId(9))));
+    assert_eq!(a.send(B, Lane::Ordinary, big), Ok(()), "there is room again");
+    assert_eq!(a.send(B, Lane::Ordinary, vec![0; 65 << 20].into()), Err(SendError::TooLarge(65 << 20)));
+    assert_eq!(a.send(NodeId(9), Lane::Ordinary, payload(1)), Err(SendError::NoSuchPeer(NodeId(9))));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_delayed_before_it_is_armed() {
     let Pair { wan, a, mut from_a, .. } = pair(Pace::Virtual, 1, delay(1000));
     wan.disarm();
-    a.send(B, payload(1)).expect("sent");
+    a.send(B, Lane::Ordinary, payload(1)).expect("sent");
     assert_eq!(number(&from_a.try_recv().expect("there at once")), 1);
-    a.send(A, payload(2)).expect("to itself");
+    a.send(A, Lane::Ordinary, payload(2)).expect("to itself");
     wan.arm();
     assert_eq!(wan.measure_rtt(A, B).await, Ok(Duration::from_secs(2)));
 }
@@ -203,7 +203,7 @@ async fn links_do_not_disturb_each_other() {
     wan.arm();
     for (transport, _) in &ends {
         for to in nodes.iter().filter(|to| **to != transport.local()) {
-            transport.send(*to, payload(transport.local().0)).expect("sent");
+            transport.send(*to, Lane::Ordinary, payload(transport.local().0)).expect("sent");
         }
     }
     let started = Instant::now();

@@ -1,6 +1,6 @@
 //! Calls that nobody waits for any more.
 
-use keys::NodeId;
+use keys::{NodeId, RangeId};
 
 use super::Shared;
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
 pub(super) struct CancelOnDrop<'a> {
     pub shared: &'a Shared,
     pub to: NodeId,
+    pub range: RangeId,
     pub call: CallId,
 }
 
@@ -28,12 +29,12 @@ impl CancelOnDrop<'_> {
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        let CancelOnDrop { shared, to, call } = *self;
-        if to == shared.members.local().id {
-            // A full inbox loses it, as a network would.
-            drop(shared.store.try_send(StoreInput::Cancel(call)));
+        let CancelOnDrop { shared, to, range, call } = *self;
+        let local = shared.members.local().id;
+        if to == local {
+            shared.to_store(shared.mono(), range, StoreInput::Cancel(local, call));
         } else {
-            shared.send_or_lose(to, NodeMessage::Cancel(call));
+            shared.send_or_lose(to, NodeMessage::Cancel(range, call));
         }
     }
 }

@@ -15,7 +15,7 @@ use paxos::{Ballot, Entry, Message, Payload, Proposal, Slot};
 use proptest::prelude::*;
 use range::GroupMessage;
 
-use super::{CallId, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion};
+use super::{CallId, FRAME_BYTES, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion};
 
 const PEER: NodeId = NodeId(2);
 
@@ -110,7 +110,7 @@ fn frame() -> NodeFrame {
         NodeMessage::Response(CallId(4), Err(wrong)),
         NodeMessage::Ask(CallId(5), NodeQuestion::CreateRange(descriptor())),
         NodeMessage::Answer(CallId(6), NodeAnswer::Refused("no".to_owned())),
-        NodeMessage::Cancel(CallId(7)),
+        NodeMessage::Cancel(RangeId(4), CallId(7)),
     ];
     messages.extend(requests().into_iter().map(|request| {
         let deadline = Duration::from_secs(1);
@@ -122,8 +122,9 @@ fn frame() -> NodeFrame {
 
 #[test]
 fn a_frame_is_read_back_and_every_shorter_one_is_refused() {
-    let bytes = frame().encode();
-    let read = NodeFrame::decode(PEER, &bytes).expect("just written");
+    let frames = frame().encode();
+    let [bytes] = &frames[..] else { panic!("{} frames", frames.len()) };
+    let read = NodeFrame::decode(PEER, bytes).expect("just written");
     assert_eq!(format!("{read:?}"), format!("{:?}", frame()));
     for length in 0..bytes.len() {
         assert!(NodeFrame::decode(PEER, &bytes[..length]).is_err(), "{length} bytes");
@@ -138,7 +139,7 @@ fn look_at(bytes: &[u8]) {
                 let _ = (message.is_sound(64), message.weight());
             }
         }
-        assert!(!frame.encode().is_empty() && !format!("{frame:?}").is_empty());
+        assert!(frame.encode().is_empty() == frame.messages.is_empty() && !format!("{frame:?}").is_empty());
     }
 }
 
@@ -147,7 +148,7 @@ proptest! {
     fn changed_frames_are_no_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)
     ) {
-        let mut bytes = frame().encode().to_vec();
+        let mut bytes = frame().encode()[0].to_vec();
         for (place, byte) in changes {
             let place = place.index(bytes.len());
             bytes[place] = byte;
@@ -161,7 +162,7 @@ proptest! {
         to in any::<prop::sample::Index>(),
         doubled in any::<bool>()
     ) {
-        let bytes = frame().encode().to_vec();
+        let bytes = frame().encode()[0].to_vec();
         let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
         let (from, to) = (from.min(to), from.max(to));
         let middle = if doubled { bytes[from..to].repeat(2) } else { Vec::new() };
@@ -183,8 +184,9 @@ fn one(message: &[u8]) -> Vec<u8> {
 fn what_would_take_the_stack_or_the_memory_is_refused() {
     let deep =
         NodeMessage::Response(CallId(1), Err(KvError::Overloaded(String::new()).after_wait(1)));
-    let shallow = NodeFrame { clock: Timestamp::ZERO, messages: vec![deep] }.encode();
-    assert!(NodeFrame::decode(PEER, &shallow).is_ok());
+    let frames = NodeFrame { clock: Timestamp::ZERO, messages: vec![deep] }.encode();
+    let shallow = &frames[0];
+    assert!(NodeFrame::decode(PEER, shallow).is_ok());
     // The two bytes of the wait, again and again.
     let place = shallow.len() - 4;
     let nested = shallow[place..place + 2].repeat(1_000_000);
@@ -200,7 +202,7 @@ fn what_would_take_the_stack_or_the_memory_is_refused() {
 fn spans_and_descriptors_that_cannot_be_are_refused() {
     let ask = |descriptor| {
         let messages = vec![NodeMessage::Ask(CallId(1), NodeQuestion::CreateRange(descriptor))];
-        NodeFrame::decode(PEER, &NodeFrame { clock: Timestamp::ZERO, messages }.encode())
+        NodeFrame::decode(PEER, &NodeFrame { clock: Timestamp::ZERO, messages }.encode()[0])
     };
     assert!(ask(descriptor()).is_ok());
     let span = |start: &str, end: &str| Span { start: Key::from(start), end: Key::from(end) };
@@ -215,4 +217,32 @@ fn spans_and_descriptors_that_cannot_be_are_refused() {
     ] {
         assert!(ask(wrong.clone()).is_err(), "{wrong:?}");
     }
+}
+
+/// A node that comes back is sent the logs of all ranges at once: no frame is much larger than the limit,
+/// and none is lost for being too large.
+#[test]
+fn much_goes_in_several_frames_in_the_same_order() {
+    let response = |call: usize, bytes: usize| {
+        let rows = vec![(Key::from("b"), Bytes::from(vec![0; bytes]))];
+        let spans = vec![SpanRows { rows, resume: None }];
+        let read = ReadReply { spans, served_by: PEER, waited_nanos: 5, blocked_nanos: 0 };
+        NodeMessage::Response(CallId(call as u64), Ok(Reply::Read(read)))
+    };
+    let clock = Timestamp::from_wall(9);
+    let sizes = [10, FRAME_BYTES / 2, FRAME_BYTES / 2, 20, 3 * FRAME_BYTES, 30, 40];
+    let messages = sizes.iter().enumerate().map(|(i, bytes)| response(i, *bytes)).collect();
+    let sent = NodeFrame { clock, messages };
+    let frames = sent.encode();
+    let mut read = Vec::new();
+    let mut counts = Vec::new();
+    for bytes in &frames {
+        let frame = NodeFrame::decode(PEER, bytes).expect("just written");
+        assert!(frame.clock == clock && (bytes.len() <= FRAME_BYTES || frame.messages.len() == 1));
+        counts.push(frame.messages.len());
+        read.extend(frame.messages);
+    }
+    assert_eq!(counts, [2, 2, 1, 2]);
+    assert_eq!(format!("{read:?}"), format!("{:?}", sent.messages));
+    assert!(NodeFrame { clock, messages: Vec::new() }.encode().is_empty(), "nothing to say");
 }

@@ -34,9 +34,17 @@ impl Node {
 
     /// The ranges that this node leads; `None` if its store has ended.
     async fn led(&self) -> Option<Vec<Descriptor>> {
-        let (told, led) = oneshot::channel();
-        self.store_inputs.upgrade()?.send(StoreInput::Led(told)).await.ok()?;
-        led.await.ok()
+        let mut told = Vec::new();
+        self.shards.upgrade()?.push_all(self.clock().source().mono(), || {
+            let (tell, led) = oneshot::channel();
+            told.push(led);
+            StoreInput::Led(tell)
+        });
+        let mut all = Vec::new();
+        for led in told {
+            all.extend(led.await.ok()?);
+        }
+        Some(all)
     }
 
     async fn hand_over_range(&self, range: &Descriptor, until: Instant) -> bool {

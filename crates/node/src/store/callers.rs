@@ -16,11 +16,21 @@ use crate::message::CallId;
 
 /// Who waits for an answer.
 #[derive(Debug)]
-pub(super) enum Caller {
+pub enum Caller {
     /// This node's own gateway.
     Local(CallId, oneshot::Sender<Result<Reply, KvError>>),
     /// Another node's.
     Remote(NodeId, CallId),
+}
+
+impl Caller {
+    /// Whether nobody waits for the answer any more, as far as one can see here.
+    pub(super) fn has_gone(&self) -> bool {
+        match self {
+            Caller::Local(_, waiting) => waiting.is_closed(),
+            Caller::Remote(..) => false,
+        }
+    }
 }
 
 /// A request at a replica.

@@ -3,35 +3,27 @@
 use keys::{NodeId, RangeId};
 use kv::{Descriptor, KvError, RangeRequest, Reply};
 use paxos::Slot;
-use range::{AskToken, GroupMessage};
+use range::{AskToken, GroupMessage, PersistToken, Replica, Urgency};
 use tokio::sync::oneshot;
 
+use super::callers::Caller;
 use crate::{incarnation::Incarnation, message::CallId};
 
-/// What of a peer's frame is the store's.
-#[derive(Debug)]
-pub enum PeerMessage {
-    /// Replication of one group.
-    Group(RangeId, GroupMessage),
-    /// A request to one of this node's replicas.
-    Request(CallId, RangeRequest),
-    /// The peer waits for the answer no more.
-    Cancel(CallId),
-    /// A slot that comes with a message behind this one is on this timeline.
-    Traced(RangeId, Slot, trace::Context),
-}
-
-/// An input of the store.
+/// An input of a store's shard.
 #[derive(Debug)]
 pub enum StoreInput {
-    /// Group messages, requests and cancels of a peer, in order.
-    Peer(NodeId, Vec<PeerMessage>),
-    /// A request of this node's own gateway.
-    Local(CallId, RangeRequest, oneshot::Sender<Result<Reply, KvError>>),
-    /// This node's own gateway waits for the answer no more.
-    Cancel(CallId),
+    /// Replication of one group, from a peer.
+    Group(NodeId, RangeId, GroupMessage),
+    /// A slot that comes with a message behind this one is on this timeline.
+    Traced(RangeId, Slot, trace::Context),
+    /// A request of a peer or of this node's own gateway.
+    Request(Caller, RangeRequest),
+    /// Whoever made this call waits for the answer no more.
+    Cancel(NodeId, CallId),
     /// The answer to a question that a replica asked another range.
     Answer(RangeId, AskToken, Result<Reply, KvError>),
+    /// A replica that was born in another shard, and the token of its birth, which is durable.
+    Adopt(Box<Replica>, PersistToken),
     /// Make a replica; answered once it is durable.
     Create(Descriptor, oneshot::Sender<()>),
     /// Remember a peer by its data folder; answered once that is durable, or with the other folder
@@ -41,6 +33,59 @@ pub enum StoreInput {
     Admit(oneshot::Sender<()>),
     /// Commit-wait is turned on or off, in every replica there is and every one to come.
     CommitWait(range::CommitWait, oneshot::Sender<()>),
-    /// Which ranges does this node lead?
+    /// Which ranges does this shard lead?
     Led(oneshot::Sender<Vec<Descriptor>>),
+}
+
+/// What waits for what, at a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// What keeps leases (P2a), and the node's own affairs: little, and first.
+    First,
+    /// Replication, and the answers that replicas wait for.
+    Log,
+    /// Requests, by deadline.
+    Requests,
+    /// Snapshots.
+    Bulk,
+}
+
+impl StoreInput {
+    /// In which queue it waits.
+    pub(super) fn queue(&self) -> Queue {
+        match self {
+            StoreInput::Group(_, _, message) => match message.urgency() {
+                Urgency::Lease => Queue::First,
+                Urgency::Log => Queue::Log,
+                Urgency::Bulk => Queue::Bulk,
+            },
+            StoreInput::Traced(..) | StoreInput::Answer(..) => Queue::Log,
+            StoreInput::Request(..) => Queue::Requests,
+            StoreInput::Cancel(..)
+            | StoreInput::Adopt(..)
+            | StoreInput::Create(..)
+            | StoreInput::Remember(..)
+            | StoreInput::Admit(_)
+            | StoreInput::CommitWait(..)
+            | StoreInput::Led(_) => Queue::First,
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<StoreInput>()
+            + match self {
+                StoreInput::Group(_, _, message) => message.weight(),
+                StoreInput::Request(_, request) => request.request.weight(),
+                StoreInput::Traced(..)
+                | StoreInput::Cancel(..)
+                | StoreInput::Answer(..)
+                | StoreInput::Adopt(..)
+                | StoreInput::Create(..)
+                | StoreInput::Remember(..)
+                | StoreInput::Admit(_)
+                | StoreInput::CommitWait(..)
+                | StoreInput::Led(_) => 0,
+            }
+    }
 }

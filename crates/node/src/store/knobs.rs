@@ -23,13 +23,11 @@ impl Store {
             // What waits for nothing any more is answered now.
             self.step(now, range, Input::Tick)?;
         }
-        for (replica, _) in &mut self.unsynced.created {
-            replica.iter_mut().for_each(|replica| replica.set_commit_wait(commit_wait));
-        }
-        if let Some((waiting, _)) = &mut self.syncing {
-            for (replica, _) in &mut waiting.created {
-                replica.iter_mut().for_each(|replica| replica.set_commit_wait(commit_wait));
-            }
+        let syncing = self.syncing.as_mut().map(|(waiting, _)| waiting);
+        for waiting in [&mut self.unsynced].into_iter().chain(syncing) {
+            let created = waiting.created.iter_mut().filter_map(|(replica, _)| replica.as_mut());
+            let given_away = waiting.given_away.iter_mut().map(|(replica, _)| replica);
+            created.chain(given_away).for_each(|replica| replica.set_commit_wait(commit_wait));
         }
         Ok(())
     }

@@ -9,14 +9,14 @@ use keys::{NodeId, RangeId, Span};
 use kv::{
     Descriptor, KvError, Pushdown, PushdownError, PushdownFactory, RangeRequest, Reply, Request,
 };
-use net::{Peer, SendError, Transport};
+use net::{Lane, Peer, SendError, Transport};
 use paxos::{Ballot, Entry, Payload, Slot};
 use range::Replica;
 use storage::{Engine, EngineError, MemEngine, WriteBatch};
 use timer::Instant;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::{Store, StoreInput, StoreParts};
+use super::{Caller, Store, StoreInput, StoreParts, shards::Shards};
 use crate::{
     disk::Disk,
     guard::{ClockGuard, Guard},
@@ -66,7 +66,7 @@ impl Transport for Alone {
         ME
     }
 
-    fn send(&self, to: NodeId, _payload: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: NodeId, _lane: Lane, _payload: Bytes) -> Result<(), SendError> {
         Err(SendError::NotConnected(to))
     }
 
@@ -117,27 +117,43 @@ fn parts(engine: Arc<MemEngine>) -> StoreParts {
     }
 }
 
-async fn status(inputs: &mpsc::Sender<StoreInput>, range: u64) -> Result<Reply, KvError> {
+async fn status(shards: &Shards, clock: &dyn Clock, range: u64) -> Result<Reply, KvError> {
     let (reply, answer) = oneshot::channel();
     let deadline = std::time::Duration::from_secs(1);
     let (range, request) = (RangeId(range), Request::Status);
     let request = RangeRequest { range, deadline, request, trace: None };
-    let input = StoreInput::Local(CallId(range.0), request, reply);
-    inputs.send(input).await.expect("the store runs");
+    let input = StoreInput::Request(Caller::Local(CallId(range.0), reply), request);
+    shards.push(clock.mono(), range, input).expect("there is room");
     answer.await.expect("the store answers")
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_contradicts_its_log_stops_alone() {
-    let (inputs, inbox) = mpsc::channel(64);
-    let store = Store::open(parts(disk()), inbox, inputs.downgrade()).expect("it opens");
-    let running = tokio::spawn(clock::inherit(store.run()));
+    stops_alone(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_contradicts_its_log_stops_alone_in_its_shard() {
+    stops_alone(2).await;
+}
+
+async fn stops_alone(shards: usize) {
+    let parts = parts(disk());
+    let clock = Arc::clone(parts.clock.source());
+    let (shards, inboxes) = Shards::new(ME, shards);
+    let mut running = Vec::new();
+    for inbox in inboxes {
+        let store = Store::open(parts.clone(), inbox, shards.downgrade()).expect("it opens");
+        running.push(tokio::spawn(clock::inherit(store.run())));
+    }
     timer::sleep(std::time::Duration::from_secs(20)).await;
-    let stopped = status(&inputs, 2).await;
+    let stopped = status(&shards, clock.as_ref(), 2).await;
     let Err(KvError::Unavailable { range, missing }) = &stopped else { panic!("{stopped:?}") };
     assert!(*range == RangeId(2) && missing.contains("contradicts its log"), "{missing}");
-    let Ok(Reply::Status(other)) = status(&inputs, 3).await else { panic!("it serves") };
+    let Ok(Reply::Status(other)) = status(&shards, clock.as_ref(), 3).await else { panic!("it serves") };
     assert!(other.leader == Some(ME) && other.leading.is_some(), "{other:?}");
-    drop(inputs);
-    running.await.expect("no panic").expect("the disk is well");
+    drop(shards);
+    for shard in running {
+        shard.await.expect("no panic").expect("the disk is well");
+    }
 }

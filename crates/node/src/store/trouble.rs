@@ -32,6 +32,11 @@ impl Store {
     }
 }
 
+/// What is answered to a request whose turn came after its deadline: it was not begun.
+pub(super) fn late(node: NodeId) -> KvError {
+    KvError::Overloaded(format!("{node} has so much to do that it came too late to the request"))
+}
+
 /// What is answered for a replica that stopped: another one may be asked.
 pub(super) fn stopped(node: NodeId, range: RangeId) -> KvError {
     let missing = format!("its replica on {node} contradicts its log and has stopped");

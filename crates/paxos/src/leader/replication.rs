@@ -24,7 +24,8 @@ impl Leader {
     }
 
     pub(super) fn heartbeat(&mut self, core: &Core, now: Now, node: NodeId, out: &mut Effects) {
-        let lead = self.lead(core, now, &self.peers[&node], self.peers[&node].next.prev());
+        let sent = self.peers[&node].surely_arrived();
+        let lead = self.lead(core, now, &self.peers[&node], sent);
         let peer = self.peers.get_mut(&node).expect("a peer");
         peer.asked = Some(now.mono);
         peer.ask_at = None;

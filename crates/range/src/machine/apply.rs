@@ -11,7 +11,7 @@ use kv::{Conflict, Resolution, TxnMeta, Write};
 use paxos::{Ballot, Slot};
 use storage::{EngineError, Reader, WriteBatch, mvcc};
 
-use super::{Machine, split::Offspring};
+use super::{Machine, split::Offspring, sweep::Sweep};
 use crate::{
     command::Command,
     doubt::{Doubt, StepError},
@@ -355,7 +355,7 @@ impl Machine {
         state.write(batch);
         let applied = Applied { slot: Slot::NONE, max_timestamp: self.applied.max_timestamp };
         applied.write(batch, child);
-        self.sweep = None;
+        self.sweep = self.sweep.take().map(|_| Sweep::begin(&self.state.descriptor.span, None));
         Some(Offspring { state, applied, first: chosen.first })
     }
 
@@ -370,7 +370,8 @@ impl Machine {
         if threshold > self.state.gc_threshold {
             self.state.gc_threshold = threshold;
             self.state.write(batch);
-            self.sweep = Some(self.state.descriptor.span.clone());
+            let span = &self.state.descriptor.span;
+            self.sweep = Some(Sweep::begin(span, self.sweep.take()));
         }
     }
 }

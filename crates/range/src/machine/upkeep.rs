@@ -1,12 +1,11 @@
 //! What a leader does by itself, now and then: close time (R3), look for dead holders (X7), raise
-//! the GC threshold (S4), delete records (X7a). And what every replica does once the threshold
-//! moved: drop versions, a few at a time.
+//! the GC threshold (S4), delete records (X7a).
 
 use std::{mem, time::Duration};
 
 use clock::{Mono, Now};
 use keys::{Key, TxnId};
-use storage::{Cf, EngineError, Scan, mvcc, records};
+use storage::{Cf, EngineError, Scan, records};
 
 use super::{Cx, Machine, leader::Phase, push};
 use crate::{
@@ -15,8 +14,6 @@ use crate::{
     rules::Rule,
 };
 
-/// Between two steps of GC, so that it never takes a core.
-const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 /// Between two looks at records, while there may be some to delete.
 const FORGET_PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks at whether a leader that hands over is drained.
@@ -27,24 +24,19 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Upkeep {
     housekeeping: Mono,
     forget: Mono,
-    sweep: Mono,
     drain: Mono,
 }
 
 impl Upkeep {
     /// A leadership begins: nothing is due at once.
     pub fn start(now: Mono, pause: Duration) -> Upkeep {
-        Upkeep { housekeeping: now.plus(pause), forget: now.plus(pause), sweep: now, drain: now }
+        Upkeep { housekeeping: now.plus(pause), forget: now.plus(pause), drain: now }
     }
 }
 
 impl Machine {
     pub(super) fn tick_upkeep(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
         let now = cx.now.mono;
-        if self.sweep.is_some() && self.upkeep.sweep <= now {
-            self.upkeep.sweep = now.plus(SWEEP_PAUSE);
-            self.sweep_step(cx)?;
-        }
         if self.check_leader(cx).is_err() {
             return Ok(());
         }
@@ -66,17 +58,15 @@ impl Machine {
 
     /// When a job is due. A leader without a lease has none: it learns of a new one by a message.
     pub(super) fn next_upkeep(&self, now: Now) -> Option<Mono> {
-        let sweep = self.sweep.as_ref().map(|_| self.upkeep.sweep);
         let acting = self.leader.as_ref().filter(|leader| leader.lease_valid(now.tt));
-        let leading = acting.map(|leader| {
+        acting.map(|leader| {
             let due = leader.close_due.min(self.upkeep.housekeeping);
             // Records are left alone during a split: to be woken for them would be in vain, and
             // again at once.
             let forget = leader.splitting.is_none().then_some(self.upkeep.forget);
             let drain = leader.draining.is_some().then_some(self.upkeep.drain);
             [forget, drain].into_iter().flatten().fold(due, Mono::min)
-        });
-        [sweep, leading].into_iter().flatten().min()
+        })
     }
 
     /// R3: nothing at or below c will be proposed any more. c is below `TT.now().earliest`, below
@@ -143,18 +133,6 @@ impl Machine {
         if worth_it && leader.splitting.is_none() && leader.draining.is_none() {
             leader.enqueue(Command::Gc { threshold });
         }
-    }
-
-    /// Drops some versions that nobody may read any more. Every replica by itself: reads at or
-    /// above the threshold see no difference.
-    fn sweep_step(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
-        let Some(span) = self.sweep.take() else { return Ok(()) };
-        let keys = self.config.gc_keys_per_step;
-        let limits = mvcc::GcLimits { removals: keys, keys };
-        let threshold = self.state.gc_threshold;
-        let stats = mvcc::gc(cx.reader, &span, threshold, limits, &mut cx.out.batch)?;
-        self.sweep = stats.rest;
-        Ok(())
     }
 
     /// X7a: deletes records whose transaction can neither be prepared nor decided any more, if

@@ -78,6 +78,24 @@ pub enum SnapshotMessage {
     },
 }
 
+impl SnapshotMessage {
+    /// About how many bytes it takes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            SnapshotMessage::Chunk { entries, .. } => {
+                ENTRY_OVERHEAD + entries.iter().map(entry_weight).sum::<usize>()
+            }
+            SnapshotMessage::Request
+            | SnapshotMessage::Ack { .. }
+            | SnapshotMessage::Refuse { .. } => ENTRY_OVERHEAD,
+        }
+    }
+}
+
+fn entry_weight((_, key, value): &Entry) -> usize {
+    key.len() + value.len() + ENTRY_OVERHEAD
+}
+
 /// What a snapshot contains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotHeader {
@@ -269,8 +287,7 @@ impl Replica {
         let Some(receiving) = expected else { return Ok(()) };
         receiving.heard = ctx.now.mono;
         receiving.next += 1;
-        let weight = |(_, key, value): &Entry| key.len() + value.len() + ENTRY_OVERHEAD;
-        receiving.bytes += chunk.entries.iter().map(weight).sum::<usize>();
+        receiving.bytes += chunk.entries.iter().map(entry_weight).sum::<usize>();
         receiving.entries.extend(chunk.entries);
         if receiving.bytes > self.config.snapshot_bytes {
             let cause = format!("larger than {} bytes", self.config.snapshot_bytes);

@@ -183,6 +183,7 @@ impl Script {
                 self.time = moment_of(to)?.wall;
                 for node in 0..2 {
                     self.call(node, |machine, cx| machine.tick(cx))?;
+                    self.call(node, |machine, cx| machine.sweep(cx))?;
                 }
             }
             // commit_wait on|off: turned while it runs, on both
