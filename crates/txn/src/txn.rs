@@ -381,15 +381,20 @@ impl Txn {
         Ok(())
     }
 
-    /// Reads the clock for a snapshot.
+    /// Reads the clock for a snapshot, at or above the one before: an interval that becomes narrower
+    /// may end before one read earlier, and a statement sees what the one before it saw.
     fn take_snapshot(&mut self) -> Result<Timestamp, TxnError> {
         let latest = self.coordinator.clock().now().latest_timestamp();
+        let before = self.snapshot;
+        let least = before.unwrap_or_default().max(self.floor);
         let snapshot = match self.as_of {
-            Some(at) if at > latest => return Err(TxnError::InFuture { at, latest }),
+            Some(at) if at > latest && before.is_none() => {
+                return Err(TxnError::InFuture { at, latest });
+            }
             Some(at) => at,
-            None => latest.max(self.floor).max(self.coordinator.last_commit()),
+            None => latest.max(least).max(self.coordinator.last_commit()),
         };
-        let before = self.snapshot.replace(snapshot);
+        self.snapshot = Some(snapshot);
         assert!(before.is_none_or(|before| before <= snapshot), "{before:?} > {snapshot:?}");
         self.pessimistic.clear();
         Ok(snapshot)

@@ -209,6 +209,21 @@ async fn read_committed_sees_each_statement_anew() {
     txn.commit().await.unwrap();
 }
 
+/// ε falls when a clock hears from its source: the interval's end may lie before one that was read
+/// earlier. Found by `clients_that_give_up_leave_nothing_behind` on a sawtooth clock.
+#[tokio::test(start_paused = true)]
+async fn a_statement_sees_what_the_one_before_it_saw_though_the_interval_became_narrower() {
+    let (cluster, coordinator) = cluster();
+    write(&coordinator, &[("b", "1")]).await;
+    cluster.set_epsilon(7_000_000);
+    let mut txn = coordinator.begin(at(Isolation::ReadCommitted));
+    let first = txn.begin_statement().await.unwrap();
+    cluster.set_epsilon(1_000_000);
+    let second = txn.begin_statement().await.unwrap();
+    assert!(second >= first, "{first:?}, then {second:?}");
+    assert_eq!(get(&mut txn, "b").await.as_deref(), Some("1"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn read_only_and_past_transactions_write_nothing() {
     let (cluster, coordinator) = cluster();
