@@ -353,6 +353,7 @@ pub fn apply_settings(config: &mut NodeConfig, settings: &Settings) {
     config.range.paxos.lease = settings.lease;
     config.range.retention = settings.retention;
     config.range.close_active = settings.close_lag;
+    config.shards = settings.shards.unwrap_or(config.shards);
 }
 
 /// One statement that needs the catalog, and so the system range.

@@ -69,7 +69,13 @@ pub struct Settings {
     pub close_lag: Duration,
     /// How far beyond our own a remote clock may be before it counts as broken (T2).
     pub clock_tolerance: Duration,
+    /// Tasks that a node's replicas are spread over, up to [`SHARDS_LIMIT`]. `None`: as many as its
+    /// process has cores for it.
+    pub shards: Option<usize>,
 }
+
+/// The most shards of a node's store.
+pub const SHARDS_LIMIT: usize = 64;
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -79,6 +85,7 @@ impl Default for Settings {
             retention: Duration::from_secs(3600),
             close_lag: Duration::from_millis(200),
             clock_tolerance: clock::DEFAULT_TOLERANCE,
+            shards: None,
         }
     }
 }

@@ -15,7 +15,10 @@ use net::{
     ClusterId, GrpcOptions, GrpcTransport, NodeInfo, PROTOCOL_VERSION, Transport, join_hash,
 };
 use node::{Node, NodeConfig, Seams, Seed};
-use sim_regions::{NodePatch, config::NodeConfig as Settings};
+use sim_regions::{
+    NodePatch,
+    config::{NodeConfig as Settings, SHARDS_LIMIT},
+};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
@@ -125,6 +128,7 @@ pub async fn run(
     let joined =
         join::join(&transport, &settings.join, stored, || ClusterId(live::random())).await?;
     let mut config = NodeConfig::new(settings.id, joined.cluster, joined.members);
+    config.shards = std::thread::available_parallelism().map_or(1, usize::from).min(SHARDS_LIMIT);
     sim_regions::apply_settings(&mut config, &settings.settings);
     let seed = Seed(live::random() as u64);
     config.sql.seed = seed.0;

@@ -38,7 +38,5 @@ pub use grpc::{GrpcOptions, GrpcTransport, HelloError, MESSAGE_LIMIT_BYTES, hell
 pub use inbox::{INBOX_BYTES, INBOX_FRAMES, Inbox};
 pub use info::{ClusterId, NodeInfo, PROTOCOL_VERSION, Refusal, join_hash};
 pub use pace::{Pace, TokioTicker};
-pub use transport::{
-    Connection, Frame, Lane, Peer, SendError, SharedTransport, Transport,
-};
+pub use transport::{Connection, Frame, Lane, Peer, SendError, SharedTransport, Transport};
 pub use wan::{LATE_MAX, LinkSpec, LinkStats, MeasureError, SimTransport, SimWan};

@@ -151,8 +151,9 @@ pub struct RouterConfig {
     pub max_descriptors: usize,
     /// Descriptors fetched by one look-up in the directory: the one wanted and those behind it.
     pub lookup_rows: u64,
-    /// How long one node is waited for before another is tried. A request that rightly waits longer
-    /// (for a lock) is sent again: it finds its place by age.
+    /// How long one node is waited for before another is tried; longer for a large request. One that
+    /// rightly waits longer (for a lock) is sent again, each time with twice as much time: it finds its
+    /// place by age.
     pub attempt_timeout: Duration,
     /// Pause after all voters were tried in vain; doubles with each round, with jitter, up to
     /// `backoff_max`.

@@ -27,6 +27,7 @@
 
 mod call;
 mod carrier;
+mod look;
 mod partition;
 mod read;
 mod tour;

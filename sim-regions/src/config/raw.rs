@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub retention: Option<Spanned<Span>>,
     pub close_lag: Option<Spanned<Span>>,
     pub clock_tolerance: Option<Spanned<Span>>,
+    pub shards: Option<Spanned<usize>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -176,7 +177,14 @@ impl Settings {
             Ok(given)
         };
         let millisecond = Duration::from_millis(1);
+        if let Some(shards) = &self.shards
+            && !(1..=super::SHARDS_LIMIT).contains(shards.get_ref())
+        {
+            let message = format!("from 1 to {}", super::SHARDS_LIMIT);
+            return Err(source.error_at(shards.span(), "shards", message));
+        }
         Ok(super::Settings {
+            shards: self.shards.as_ref().map(|shards| *shards.get_ref()),
             engine: self.engine.map(EngineKind::from),
             lease: at_least("lease", &self.lease, defaults.lease, 100 * millisecond)?,
             retention: at_least(

@@ -25,6 +25,8 @@ pub struct Temper {
     life: Option<Duration>,
     lapse: Option<Duration>,
     recent_writes: Option<usize>,
+    shards: Option<usize>,
+    slice_keys: Option<usize>,
 }
 
 impl Temper {
@@ -47,6 +49,8 @@ impl Temper {
             life: millis(rng, &[12_000, 20_000]),
             lapse: millis(rng, &[1_000, 6_000]),
             recent_writes: rng.random::<bool>().then(|| rng.random_range(1..50)),
+            shards: rng.random::<bool>().then(|| rng.random_range(2..=3)),
+            slice_keys: rng.random::<bool>().then(|| rng.random_range(1..4)),
         }
     }
 
@@ -89,6 +93,12 @@ impl Temper {
         }
         if let Some(keys) = self.recent_writes {
             range.recent_writes = keys;
+        }
+        if let Some(keys) = self.slice_keys {
+            (range.slice_keys, range.slices_in_log) = (keys, 1 + keys % 2);
+        }
+        if let Some(shards) = self.shards {
+            config.shards = shards;
         }
     }
 }

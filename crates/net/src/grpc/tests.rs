@@ -74,8 +74,10 @@ async fn frames_arrive_unchanged_and_in_order_both_ways() {
     until_up(&a, B).await;
     until_up(&b, A).await;
     for index in 0..1000u32 {
-        a.send(B, Lane::Ordinary, Bytes::copy_from_slice(&index.to_be_bytes())).expect("the queue has room");
-        b.send(A, Lane::Ordinary, Bytes::copy_from_slice(&index.to_le_bytes())).expect("the queue has room");
+        a.send(B, Lane::Ordinary, Bytes::copy_from_slice(&index.to_be_bytes()))
+            .expect("the queue has room");
+        b.send(A, Lane::Ordinary, Bytes::copy_from_slice(&index.to_le_bytes()))
+            .expect("the queue has room");
     }
     for index in 0..1000u32 {
         let payload = Bytes::copy_from_slice(&index.to_be_bytes());
@@ -96,9 +98,13 @@ async fn the_largest_payload_passes_and_larger_ones_do_not() {
     until_up(&a, B).await;
     let small = Bytes::from_static(b"small");
     a.send(B, Lane::Ordinary, small.clone()).expect("small ones pass");
-    a.send(B, Lane::Ordinary, vec![1; MESSAGE_LIMIT_BYTES - small.len()].into()).expect("room for the largest");
+    a.send(B, Lane::Ordinary, vec![1; MESSAGE_LIMIT_BYTES - small.len()].into())
+        .expect("room for the largest");
     let too_large = vec![1; MESSAGE_LIMIT_BYTES + 1];
-    assert_eq!(a.send(B, Lane::Ordinary, too_large.into()), Err(SendError::TooLarge(MESSAGE_LIMIT_BYTES + 1)));
+    assert_eq!(
+        a.send(B, Lane::Ordinary, too_large.into()),
+        Err(SendError::TooLarge(MESSAGE_LIMIT_BYTES + 1))
+    );
     assert_eq!(next(&mut from_a).await.payload, small);
     assert_eq!(next(&mut from_a).await.payload.len(), MESSAGE_LIMIT_BYTES - small.len());
 }

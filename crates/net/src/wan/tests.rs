@@ -145,7 +145,11 @@ async fn a_restarted_node_gets_nothing_that_was_sent_before() {
     let (reborn, mut from_a) = wan.attach(B, "there");
     a.send(B, Lane::Ordinary, payload(2)).expect("sent");
     assert_eq!(number(&from_a.recv().await.expect("alive again")), 2);
-    assert_eq!(b.send(A, Lane::Ordinary, payload(3)), Err(SendError::NotConnected(A)), "of its former life");
+    assert_eq!(
+        b.send(A, Lane::Ordinary, payload(3)),
+        Err(SendError::NotConnected(A)),
+        "of its former life"
+    );
     assert_eq!(reborn.send(A, Lane::Ordinary, payload(4)), Ok(()));
     assert_eq!(wan.stats(A, B).peer_down, 1);
 }
@@ -173,8 +177,14 @@ async fn full_queues_drop_the_newest_and_count() {
     assert_eq!(wan.stats(A, B).queue_full, 1);
     from_a.recv().await.expect("the first one arrives");
     assert_eq!(a.send(B, Lane::Ordinary, big), Ok(()), "there is room again");
-    assert_eq!(a.send(B, Lane::Ordinary, vec![0; 65 << 20].into()), Err(SendError::TooLarge(65 << 20)));
-    assert_eq!(a.send(NodeId(9), Lane::Ordinary, payload(1)), Err(SendError::NoSuchPeer(NodeId(9))));
+    assert_eq!(
+        a.send(B, Lane::Ordinary, vec![0; 65 << 20].into()),
+        Err(SendError::TooLarge(65 << 20))
+    );
+    assert_eq!(
+        a.send(NodeId(9), Lane::Ordinary, payload(1)),
+        Err(SendError::NoSuchPeer(NodeId(9)))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,7 +139,10 @@ fn look_at(bytes: &[u8]) {
                 let _ = (message.is_sound(64), message.weight());
             }
         }
-        assert!(frame.encode().is_empty() == frame.messages.is_empty() && !format!("{frame:?}").is_empty());
+        assert!(
+            frame.encode().is_empty() == frame.messages.is_empty()
+                && !format!("{frame:?}").is_empty()
+        );
     }
 }
 

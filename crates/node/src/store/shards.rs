@@ -55,8 +55,7 @@ impl Shards {
     #[must_use]
     pub fn new(node: keys::NodeId, count: usize) -> (Shards, Vec<(Shard, Inbox)>) {
         assert!(count > 0, "a store of no shard");
-        let (senders, inboxes): (Vec<Sender>, Vec<Inbox>) =
-            (0..count).map(|_| inbox(node)).unzip();
+        let (senders, inboxes): (Vec<Sender>, Vec<Inbox>) = (0..count).map(|_| inbox(node)).unzip();
         let inboxes = inboxes.into_iter().enumerate();
         (Shards(senders.into()), inboxes.map(|(index, inbox)| (Shard(index), inbox)).collect())
     }

@@ -150,7 +150,9 @@ async fn stops_alone(shards: usize) {
     let stopped = status(&shards, clock.as_ref(), 2).await;
     let Err(KvError::Unavailable { range, missing }) = &stopped else { panic!("{stopped:?}") };
     assert!(*range == RangeId(2) && missing.contains("contradicts its log"), "{missing}");
-    let Ok(Reply::Status(other)) = status(&shards, clock.as_ref(), 3).await else { panic!("it serves") };
+    let Ok(Reply::Status(other)) = status(&shards, clock.as_ref(), 3).await else {
+        panic!("it serves")
+    };
     assert!(other.leader == Some(ME) && other.leading.is_some(), "{other:?}");
     drop(shards);
     for shard in running {

@@ -15,6 +15,7 @@ use timer::{Instant, sleep_until, timeout_at};
 
 use super::{
     call, lock,
+    look::{FIRST_LOOK, LOOK_PAUSE_MAX, Looks},
     tour::{Step, Tour, nearest_first},
 };
 use crate::{RouterConfig, cache::RoutingCache};
@@ -22,8 +23,9 @@ use crate::{RouterConfig, cache::RoutingCache};
 /// How much longer than a request's deadline its answer is waited for.
 const ANSWER_GRACE: Duration = Duration::from_millis(250);
 
-/// How often, while a leader does not answer, the others are asked whether one of them leads.
-const SUCCESSOR_LOOK: Duration = Duration::from_millis(300);
+/// For each byte of a request, how much longer one node is waited for: what is large takes its time on
+/// the wire, in the log and on disks. A second for a MiB.
+const PER_BYTE: Duration = Duration::from_nanos(1_000);
 
 /// The outcome of a request to a leader.
 #[derive(Debug)]
@@ -42,6 +44,7 @@ pub(crate) struct Carrier {
     pub sender: Arc<dyn RangeSender>,
     config: RouterConfig,
     cache: Mutex<RoutingCache>,
+    looks: Looks,
     rng: Mutex<ChaCha8Rng>,
 }
 
@@ -89,7 +92,8 @@ fn advice(error: &KvError) -> Advice {
 impl Carrier {
     pub fn new(sender: Arc<dyn RangeSender>, config: RouterConfig, seed: u64) -> Carrier {
         let cache = Mutex::new(RoutingCache::new(config.max_descriptors));
-        Carrier { sender, config, cache, rng: Mutex::new(ChaCha8Rng::seed_from_u64(seed)) }
+        let (looks, rng) = (Looks::default(), Mutex::new(ChaCha8Rng::seed_from_u64(seed)));
+        Carrier { sender, config, cache, looks, rng }
     }
 
     pub fn cache(&self) -> MutexGuard<'_, RoutingCache> {
@@ -107,6 +111,7 @@ impl Carrier {
         let mut tour = Tour::new(range, hint, |node| self.sender.round_trip(node));
         let (mut heard, mut lost) = (Heard::default(), None);
         let (mut overloaded, mut blocked_nanos) = (0, 0);
+        let mut patience = self.attempt(request);
         // Since when nobody has answered as the leader.
         let (mut leaderless, mut named) = (Instant::now(), None);
         loop {
@@ -115,7 +120,7 @@ impl Carrier {
             if begun >= deadline || begun.duration_since(leaderless) >= self.patience(request) {
                 return Sent { result: Err(heard.unavailable(range)), lost, blocked_nanos };
             }
-            let end = deadline.min(begun + self.config.attempt_timeout);
+            let end = deadline.min(begun + patience);
             let error = match self.once_unless_succeeded(node, range, request, end).await {
                 Ok(Ok(reply)) => {
                     self.led_by(range.id, hint, Some(node));
@@ -146,6 +151,7 @@ impl Carrier {
                 }
                 Advice::AskAgain if end < deadline => {
                     leaderless = Instant::now();
+                    patience *= 2;
                     self.pace(begun, deadline).await;
                     tour.again(node);
                 }
@@ -166,6 +172,12 @@ impl Carrier {
             }
             heard.0.insert(node, error.to_string());
         }
+    }
+
+    /// How long one node is waited for at first.
+    fn attempt(&self, request: &Request) -> Duration {
+        let bytes = u32::try_from(request.weight()).unwrap_or(u32::MAX);
+        self.config.attempt_timeout + PER_BYTE * bytes
     }
 
     /// The next replica to ask, after a pause if all were asked.
@@ -214,19 +226,12 @@ impl Carrier {
     /// leases never overlap (P2), so the other one's answer need not be waited for. It may have
     /// done what it was asked; whoever asks again must know.
     async fn successor(&self, range: &Descriptor, asked: NodeId) -> NodeId {
+        let mut pause = FIRST_LOOK;
         loop {
-            sleep_until(Instant::now() + SUCCESSOR_LOOK).await;
-            let others = range.voters.iter().copied().filter(|voter| *voter != asked);
-            let questions = others.map(async |voter| {
-                let end = Instant::now() + SUCCESSOR_LOOK;
-                match self.once(voter, range.id, Request::Status, end).await {
-                    Ok(Reply::Status(status)) if status.leader == Some(voter) => Some(voter),
-                    _ => None,
-                }
-            });
-            let answers = futures::future::join_all(questions).await;
-            if let Some(leader) = answers.into_iter().flatten().next() {
-                return leader;
+            sleep_until(Instant::now() + pause).await;
+            match self.looks.leader(&self.sender, range).await {
+                Some(leader) if leader != asked => return leader,
+                Some(_) | None => pause = LOOK_PAUSE_MAX.min(pause * 2),
             }
         }
     }

@@ -39,7 +39,10 @@ fn requests_go_by_deadlines_that_count_from_their_arrival() {
     for (at, call, deadline_ms) in [(0, 1, 500), (100, 2, 300), (200, 3, 300), (200, 4, 200)] {
         sender.push(Mono(at * 1_000_000), request(call, deadline_ms)).expect("there is room");
     }
-    assert_eq!(inbox.shared.lock().requests.first_key_value().map(|(p, _)| p.0.0), Some(400_000_000));
+    assert_eq!(
+        inbox.shared.lock().requests.first_key_value().map(|(p, _)| p.0.0),
+        Some(400_000_000)
+    );
     assert_eq!(calls(&inbox), [2, 4, 1, 3]);
     assert_eq!(inbox.shared.lock().bytes.requests, 0);
 }

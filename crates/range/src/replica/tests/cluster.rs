@@ -330,7 +330,8 @@ impl Cluster {
                     let ranges: Vec<_> = self.nodes[&node].replicas.keys().copied().collect();
                     for range in ranges {
                         self.step(node, range, Input::Tick);
-                        if self.nodes[&node].replicas.get(&range).is_some_and(Replica::wants_sweep) {
+                        if self.nodes[&node].replicas.get(&range).is_some_and(Replica::wants_sweep)
+                        {
                             self.step(node, range, Input::Sweep);
                         }
                     }
