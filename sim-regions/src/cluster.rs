@@ -18,7 +18,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use clock::{Freezer, SwitchableClock, TrueTime};
 use keys::NodeId;
 use net::{ClusterId, Pace, SharedTransport, SimWan};
-use node::{ClockGuard, Member, Node, NodeConfig, Seams, Seed, StartError, disk::Disk};
+use node::{
+    ClockGuard, Member, Node, NodeConfig, Seams, Seed, StartError,
+    disk::Disk,
+    readers::{ReadPool, Readers, VirtualReaders},
+};
 use range::CommitWait;
 use storage::Engine;
 use timer::{Instant, sleep};
@@ -100,6 +104,8 @@ pub struct Cluster {
     layout: Vec<NodeSpec>,
     members: Vec<Member>,
     wan: Arc<SimWan>,
+    /// Who carries out long reads, for all nodes.
+    readers: Arc<dyn Readers>,
     clocks: BTreeMap<NodeId, Arc<SwitchableClock>>,
     nodes: BTreeMap<NodeId, Node>,
     /// How often each node was started: a new life draws new random numbers.
@@ -121,6 +127,10 @@ impl Cluster {
         let layout = options.topology.node_layout(options.nodes_per_region);
         options.topology.check_clocks(&layout).map_err(ClusterError::Clocks)?;
         let wan = options.topology.build_wan(&layout, options.pace, options.seed);
+        let readers: Arc<dyn Readers> = match options.pace {
+            Pace::Virtual => Arc::new(VirtualReaders::default()),
+            Pace::Live => Arc::new(ReadPool::start(cores()).expect("threads for long reads")),
+        };
         let member = |spec: &NodeSpec| Member {
             id: spec.id,
             region: spec.region.clone(),
@@ -138,6 +148,7 @@ impl Cluster {
             layout,
             members,
             wan,
+            readers,
             clocks,
             nodes,
             lives,
@@ -192,7 +203,8 @@ impl Cluster {
         let seed = Seed(mix(self.options.seed, u64::from(id.0), *life));
         let clock = Arc::clone(&self.clocks[&id]);
         let control = Arc::clone(&self.options.control);
-        let seams = Seams { clock, transport, inbox, engine, disk, seed, control };
+        let readers = Arc::clone(&self.readers);
+        let seams = Seams { clock, transport, inbox, engine, disk, readers, seed, control };
         let freezer = Freezer::default();
         let start = freezer.wrap(Node::start(self.node_config(&spec, seed), seams));
         self.freezers.insert(id, freezer);
@@ -354,6 +366,11 @@ pub fn apply_settings(config: &mut NodeConfig, settings: &Settings) {
     config.range.retention = settings.retention;
     config.range.close_active = settings.close_lag;
     config.shards = settings.shards.unwrap_or(config.shards);
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// One statement that needs the catalog, and so the system range.

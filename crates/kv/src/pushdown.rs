@@ -13,7 +13,7 @@ pub trait PushdownFactory: Send + Sync + fmt::Debug + 'static {
 }
 
 /// A running program. Sees the rows of one request in order, span after span.
-pub trait Pushdown {
+pub trait Pushdown: Send {
     /// One row.
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<PushStep, PushdownError>;
 

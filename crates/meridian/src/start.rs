@@ -14,7 +14,7 @@ use clock::SwitchableClock;
 use net::{
     ClusterId, GrpcOptions, GrpcTransport, NodeInfo, PROTOCOL_VERSION, Transport, join_hash,
 };
-use node::{Node, NodeConfig, Seams, Seed};
+use node::{Node, NodeConfig, Seams, Seed, readers::ReadPool};
 use sim_regions::{
     NodePatch,
     config::{NodeConfig as Settings, SHARDS_LIMIT},
@@ -128,7 +128,8 @@ pub async fn run(
     let joined =
         join::join(&transport, &settings.join, stored, || ClusterId(live::random())).await?;
     let mut config = NodeConfig::new(settings.id, joined.cluster, joined.members);
-    config.shards = std::thread::available_parallelism().map_or(1, usize::from).min(SHARDS_LIMIT);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    config.shards = cores.min(SHARDS_LIMIT);
     sim_regions::apply_settings(&mut config, &settings.settings);
     let seed = Seed(live::random() as u64);
     config.sql.seed = seed.0;
@@ -137,7 +138,9 @@ pub async fn run(
     let clock = Arc::new(clock);
     let way: Arc<dyn Transport> = transport.clone();
     let control = Arc::new(OwnClock::new(settings.id, Arc::clone(&clock), settings.uncertainty));
-    let seams = Seams { clock, transport: way, inbox, engine, disk, seed, control };
+    let readers = ReadPool::start(cores).context("start the threads that read")?;
+    let readers = Arc::new(readers);
+    let seams = Seams { clock, transport: way, inbox, engine, disk, readers, seed, control };
     let node = Node::start(config, seams).await?;
     // The identity is durable now, so the others may learn of the cluster from this node.
     transport.set_cluster(joined.cluster);

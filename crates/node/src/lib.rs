@@ -29,6 +29,7 @@ mod identity;
 mod incarnation;
 mod members;
 mod message;
+pub mod readers;
 mod start;
 mod store;
 mod time;

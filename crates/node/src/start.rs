@@ -31,6 +31,7 @@ use crate::{
     incarnation::{self, Admission, DataLost, Incarnation},
     members::{Member, Members, found_system_range},
     message::NodeQuestion,
+    readers::Readers,
     store::{
         Store, StoreInput, StoreParts,
         shards::{Shards, WeakShards},
@@ -147,6 +148,8 @@ pub struct Seams {
     pub engine: Arc<dyn Engine>,
     /// Who makes them durable.
     pub disk: Arc<dyn Disk>,
+    /// Who carries out long reads.
+    pub readers: Arc<dyn Readers>,
     /// Randomness.
     pub seed: Seed,
     /// The knobs of the process around the node.
@@ -199,7 +202,7 @@ impl Node {
     /// Starts a node. When it returns, the node serves; whether its ranges have leaders is another
     /// matter, and a node whose folder is new makes no replica before it is [`Node::admitted`].
     pub async fn start(config: NodeConfig, seams: Seams) -> Result<Node, StartError> {
-        let Seams { clock, transport, inbox, engine, disk, seed, control } = seams;
+        let Seams { clock, transport, inbox, engine, disk, readers, seed, control } = seams;
         let system = claim(&config, engine.as_ref())?;
         let hlc = identity::start_clock(engine.as_ref(), clock.as_ref()).await?;
         let clock = Arc::new(NodeClock::new(clock, hlc));
@@ -238,6 +241,7 @@ impl Node {
             node: config.node,
             engine,
             disk,
+            readers,
             clock: Arc::clone(&clock),
             transport,
             factory: Arc::new(expr::pushdown::Programs) as Arc<dyn PushdownFactory>,

@@ -28,6 +28,7 @@
 mod callers;
 pub mod inbox;
 mod input;
+mod jobs;
 mod knobs;
 mod outbox;
 pub mod shards;
@@ -38,7 +39,10 @@ mod trouble;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -48,8 +52,10 @@ use keys::{Key, NodeId, RangeId};
 use kv::{Descriptor, KvError, PushdownFactory, RangeRequest, Reply, Request};
 use net::Transport;
 use range::{
-    AskToken, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica, StepError,
+    AskToken, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica, RequestToken,
+    StepError,
 };
+use rustc_hash::FxHashMap;
 use storage::{Engine, EngineError};
 use timer::contain::contained;
 use tokio::sync::oneshot;
@@ -59,6 +65,7 @@ use crate::{
     guard::Guard,
     incarnation::{self, Admission, Incarnation},
     message::{CallId, NodeMessage},
+    readers::Readers,
     start::Work,
     time::NodeClock,
     timeline::Timelines,
@@ -95,6 +102,8 @@ pub struct StoreParts {
     pub engine: Arc<dyn Engine>,
     /// Who syncs it.
     pub disk: Arc<dyn Disk>,
+    /// Who carries out long reads.
+    pub readers: Arc<dyn Readers>,
     /// Its time.
     pub clock: Arc<NodeClock>,
     /// The way to its peers.
@@ -161,6 +170,8 @@ pub struct Store {
     /// Ranges whose replica is being made durable.
     creating: BTreeSet<RangeId>,
     callers: Callers,
+    /// Long reads under way, and how to tell that nobody waits for one any more.
+    jobs: FxHashMap<RequestToken, Arc<AtomicBool>>,
     wakeups: BTreeSet<(Mono, RangeId)>,
     wakeup_of: BTreeMap<RangeId, Mono>,
     /// Ticks at the latest moment that had any.
@@ -201,6 +212,7 @@ impl Store {
             stopped: BTreeSet::new(),
             creating: BTreeSet::new(),
             callers: Callers::new(node),
+            jobs: FxHashMap::default(),
             wakeups: BTreeSet::new(),
             wakeup_of: BTreeMap::new(),
             ticks: (Mono::default(), 0),
@@ -324,6 +336,7 @@ impl Store {
             StoreInput::Answer(range, ask, result) => {
                 self.step(now, range, Input::Answer { ask, result })
             }
+            StoreInput::Scanned(token, answer) => self.scanned(token, answer),
             StoreInput::Adopt(replica, birth) => {
                 let range = replica.range();
                 self.drive(now, *replica);
@@ -399,6 +412,9 @@ impl Store {
     fn cancel(&mut self, now: Now, from: NodeId, call: CallId) -> Result<(), EngineError> {
         for (token, range) in self.callers.cancel(from, call) {
             self.timelines.cancelled(token);
+            if let Some(gone) = self.jobs.remove(&token) {
+                gone.store(true, Ordering::Release);
+            }
             self.step(now, range, Input::Cancel { token })?;
         }
         Ok(())
@@ -460,7 +476,8 @@ impl Store {
 
     /// Takes a step's effects into the round.
     fn absorb(&mut self, now: Now, range: RangeId, effects: Effects) {
-        let Effects { send, send_durable, persist, replies, asks, children, events, .. } = effects;
+        let Effects { send, send_durable, persist, replies, jobs, asks, children, events, .. } =
+            effects;
         for (to, message) in send {
             for announced in self.timelines.announcements(range, &message) {
                 self.outbox.push(to, announced);
@@ -475,6 +492,9 @@ impl Store {
             if let Some(caller) = self.callers.end(token) {
                 self.reply(caller, result);
             }
+        }
+        for job in jobs {
+            self.begin_job(range, job);
         }
         for (ask, key, request) in asks {
             self.ask(range, ask, key, request);

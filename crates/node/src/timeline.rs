@@ -152,9 +152,14 @@ impl Timelines {
         }
         self.applied(range, applied);
         for (token, result) in &effects.replies {
-            if let Some(served) = self.served.remove(token) {
-                self.replied(served, result);
-            }
+            self.answered(*token, result);
+        }
+    }
+
+    /// A request was answered.
+    pub fn answered(&mut self, token: RequestToken, result: &Result<Reply, KvError>) {
+        if let Some(served) = self.served.remove(&token) {
+            self.replied(served, result);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Rules, locks::LockLimits};
+use crate::{Rules, locks::LockLimits, scan::Slice};
 
 /// Settings of a range, the same on all its replicas. Nothing unsafe follows if they differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +69,11 @@ pub struct Config {
     pub reply_bytes: usize,
     /// Most keys looked at for one answer: bounds the time one request may take.
     pub reply_keys: usize,
-    /// About the most nanoseconds that a program computes for one answer: the node's other ranges
-    /// stand still meanwhile.
+    /// About the most nanoseconds that a program computes for one answer.
     pub reply_work: usize,
+    /// What of a read is done at once, while the node's other ranges stand still; the rest is done
+    /// beside their work.
+    pub read_at_once: Slice,
     /// About the size of a chunk of a snapshot, in bytes.
     pub snapshot_chunk_bytes: usize,
     /// Most bytes of a snapshot that a receiver holds in memory before it installs it.
@@ -131,6 +133,7 @@ impl Default for Config {
             reply_bytes: 4 << 20,
             reply_keys: 100_000,
             reply_work: 10_000_000,
+            read_at_once: Slice { keys: 256, bytes: 64 << 10, work: 200_000 },
             snapshot_chunk_bytes: 1 << 20,
             snapshot_bytes: 1 << 30,
             snapshots: 2,

@@ -50,6 +50,7 @@ pub mod recent;
 pub mod record;
 pub mod replica;
 mod rules;
+pub mod scan;
 pub mod state;
 
 pub use config::{CommitWait, Config};
@@ -62,3 +63,4 @@ pub use replica::{
 #[cfg(any(test, feature = "broken-rules"))]
 pub use rules::Rule;
 pub use rules::Rules;
+pub use scan::{Job, Slice};

@@ -117,6 +117,7 @@ use storage::{EngineError, Reader, WriteBatch};
 use crate::{
     Config,
     rules::{Rule, Rules},
+    scan::Scan,
     state::{Applied, RangeState},
 };
 use apply::{Dirty, Done};
@@ -155,8 +156,28 @@ pub struct Outputs {
     pub close: Option<Timestamp>,
     /// Hand leadership to this voter: drained (P5).
     pub release: Option<NodeId>,
+    /// Long scans, to be done beside the range's work with a view of the store as it is after this
+    /// step; with the requests that they answer.
+    pub scans: Vec<(RequestToken, Scan)>,
     /// Versions that GC drops; to be written with the next batch, or alone.
     pub batch: WriteBatch,
+}
+
+#[cfg(test)]
+impl Outputs {
+    /// Does the long scans at once, in small slices: where nobody has other threads for them.
+    pub(crate) fn finish_scans(&mut self, reader: &dyn Reader) {
+        let slice = crate::Slice { keys: 2, bytes: usize::MAX, work: usize::MAX };
+        for (token, mut scan) in std::mem::take(&mut self.scans) {
+            let answer = loop {
+                match scan.go_on(reader, slice).expect("no faults") {
+                    crate::scan::Progress::Done(answer) => break answer,
+                    crate::scan::Progress::More => {}
+                }
+            };
+            self.replies.push((token, answer));
+        }
+    }
 }
 
 /// One replica's view of a range's transactions. See the [module](self).

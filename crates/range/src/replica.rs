@@ -10,6 +10,8 @@
 //!    that *began* after the step, and then the node hands in [`Input::Persisted`] with the step's
 //!    token (S1). One sync serves all replicas. Within one replica, tokens are handed in in order;
 //!    the newest stands for all before it.
+//!    [`Effects::jobs`] are carried out on other threads, a slice at a time; what they come to is the
+//!    answer to their request. One whose caller is gone need not be finished.
 //! 3. [`Effects::asks`] are routed to the leader of the range that owns the key; every one is
 //!    answered by [`Input::Answer`], with an error if need be.
 //! 4. [`Effects::children`] are new replicas of this node: they are written, not yet synced, and get
@@ -58,6 +60,7 @@ use crate::{
     Config,
     doubt::StepError,
     machine::{Chosen, Cx, Machine, Outputs},
+    scan::Job,
     state::{self, Applied, RangeState},
 };
 use snapshot::{SnapshotMessage, Snapshots};
@@ -162,6 +165,8 @@ pub struct Effects {
     pub persist: Option<PersistToken>,
     /// Answers to requests.
     pub replies: Vec<(RequestToken, Result<Reply, KvError>)>,
+    /// Long scans, to be done on other threads; each answers a request.
+    pub jobs: Vec<Job>,
     /// Questions to other ranges, by key.
     pub asks: Vec<(AskToken, Key, Request)>,
     /// Replicas born by a split, each with the token of its birth: the child vouches for nothing
@@ -418,6 +423,8 @@ impl Replica {
         self.drive(ctx, &mut outputs, out)?;
         out.replies.append(&mut outputs.replies);
         out.asks.append(&mut outputs.asks);
+        let scans = outputs.scans.drain(..);
+        out.jobs.extend(scans.map(|(token, scan)| Job::new(token, scan, ctx.engine.snapshot())));
         Ok(())
     }
 

@@ -64,6 +64,7 @@ pub use intent::{
 };
 pub use read::{
     Direction, Row, ScanLimits, ScanOptions, Version, get, newest_in_span, newest_on_key, scan,
+    scan_counting,
 };
 pub use version::{STEPS_BEFORE_SEEK, put_version, version_key};
 

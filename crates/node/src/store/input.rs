@@ -3,11 +3,11 @@
 use keys::{NodeId, RangeId};
 use kv::{Descriptor, KvError, RangeRequest, Reply};
 use paxos::Slot;
-use range::{AskToken, GroupMessage, PersistToken, Replica, Urgency};
+use range::{AskToken, GroupMessage, PersistToken, Replica, RequestToken, Urgency};
 use tokio::sync::oneshot;
 
 use super::callers::Caller;
-use crate::{incarnation::Incarnation, message::CallId};
+use crate::{incarnation::Incarnation, message::CallId, readers::Answer};
 
 /// An input of a store's shard.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum StoreInput {
     Cancel(NodeId, CallId),
     /// The answer to a question that a replica asked another range.
     Answer(RangeId, AskToken, Result<Reply, KvError>),
+    /// A long read is done.
+    Scanned(RequestToken, Box<Answer>),
     /// A replica that was born in another shard, and the token of its birth, which is durable.
     Adopt(Box<Replica>, PersistToken),
     /// Make a replica; answered once it is durable.
@@ -59,7 +61,7 @@ impl StoreInput {
                 Urgency::Log => Queue::Log,
                 Urgency::Bulk => Queue::Bulk,
             },
-            StoreInput::Traced(..) | StoreInput::Answer(..) => Queue::Log,
+            StoreInput::Traced(..) | StoreInput::Answer(..) | StoreInput::Scanned(..) => Queue::Log,
             StoreInput::Request(..) => Queue::Requests,
             StoreInput::Cancel(..)
             | StoreInput::Adopt(..)
@@ -80,6 +82,7 @@ impl StoreInput {
                 StoreInput::Traced(..)
                 | StoreInput::Cancel(..)
                 | StoreInput::Answer(..)
+                | StoreInput::Scanned(..)
                 | StoreInput::Adopt(..)
                 | StoreInput::Create(..)
                 | StoreInput::Remember(..)

@@ -21,6 +21,7 @@ use crate::{
     disk::Disk,
     guard::{ClockGuard, Guard},
     message::CallId,
+    readers::VirtualReaders,
     start::Work,
     time::NodeClock,
 };
@@ -106,6 +107,7 @@ fn parts(engine: Arc<MemEngine>) -> StoreParts {
         node: ME,
         engine,
         disk: Arc::new(Alone),
+        readers: Arc::new(VirtualReaders::default()),
         clock: Arc::new(NodeClock::new(clock.clone(), hlc)),
         transport: Arc::new(Alone),
         factory: Arc::new(Alone),

@@ -7,28 +7,28 @@
 //! | the time (T5) | `TT.after` the newest version to see | `TT.after(t)`, or the log's newest |
 //!
 //! A leader first raises `min_next` above t: from then on nothing new appears at or below t, so
-//! what it waits for can only get less. What is read does not depend on when.
+//! what it waits for can only get less. What is read does not depend on when, so a long scan is done
+//! beside the range's work ([`crate::scan`]).
 
-use std::{mem, ops::ControlFlow};
+use std::mem;
 
-use bytes::Bytes;
 use clock::Timestamp;
 use keys::{Key, Span};
-use kv::{
-    KvError, PushStep, Pushdown, Read, ReadFrom, ReadReply, ReadSpan, Reply, SpanRows, TxnMeta,
-};
-use storage::{
-    EngineError,
-    mvcc::{self, Direction, ScanLimits, ScanOptions},
-};
+use kv::{KvError, Read, ReadFrom, ReadSpan, TxnMeta};
+use storage::{EngineError, mvcc};
 
 use super::{
     Cx, Machine,
     lock::nanos_since,
-    op::{Asked, Op, OpId, ReadWork},
+    op::{Asked, Caller, Op, OpId, ReadWork},
     push,
 };
-use crate::{locks::Acquired, recent::Answer, rules::Rule};
+use crate::{
+    locks::Acquired,
+    recent::Answer,
+    rules::Rule,
+    scan::{Progress, Scan, Waited},
+};
 
 /// Intents read at once when a follower looks for those in its way.
 const INTENTS_PER_READ: usize = 256;
@@ -122,10 +122,7 @@ impl Machine {
             Ok(()) => self.ready_to_follow(cx, &work.read)?,
         };
         match ready {
-            Ready::Now => {
-                let result = self.execute(cx, work, op.arrived, op.blocked_nanos)?;
-                self.answer_op(cx, &op, result);
-            }
+            Ready::Now => self.execute(cx, op)?,
             Ready::Never(error) => self.answer_op(cx, &op, Err(error)),
             Ready::Parked(parked) => self.park_read(cx, id, op, parked),
         }
@@ -253,138 +250,35 @@ impl Machine {
         Ok(Ready::Parked(Parked::Time(until)))
     }
 
-    fn execute(
-        &mut self,
-        cx: &mut Cx<'_>,
-        work: &ReadWork,
-        arrived: clock::Mono,
-        blocked_nanos: u64,
-    ) -> Result<Result<Reply, KvError>, EngineError> {
-        let read = &work.read;
-        if work.checksum {
-            let span = &self.state.descriptor.span;
-            let sum = mvcc::checksum(cx.reader, span, read.at)?;
-            return Ok(Ok(Reply::Checksum { sum: u64::from(sum.crc), rows: sum.rows }));
-        }
-        let program = match read.program.as_ref().map(|program| cx.factory.open(program)) {
-            None => None,
-            Some(Ok(program)) => Some(program),
-            Some(Err(error)) => return Ok(Err(KvError::Program(error))),
+    /// Reads, if that is short; else the rest is done beside the range's work.
+    fn execute(&mut self, cx: &mut Cx<'_>, op: Op<Box<ReadWork>>) -> Result<(), EngineError> {
+        let read = &op.work.read;
+        let waited = Waited {
+            served_by: self.node,
+            waited_nanos: nanos_since(cx, op.arrived),
+            blocked_nanos: op.blocked_nanos,
         };
-        let limit = usize::try_from(read.max_rows).unwrap_or(usize::MAX);
-        let rows = if limit == 0 { self.config.reply_rows } else { limit };
-        let mut rows = Rows {
-            rows: rows.min(self.config.reply_rows),
-            bytes: self.config.reply_bytes,
-            keys: self.config.reply_keys,
-            work: self.config.reply_work,
-            program,
-            stopped: false,
-            failed: None,
-            out: Vec::new(),
-        };
-        let mut spans = Vec::with_capacity(read.spans.len());
-        for span in &read.spans {
-            spans.push(rows.span(cx, span, read.at)?);
-            if let Some(error) = rows.failed.take() {
-                return Ok(Err(KvError::Program(error)));
-            }
-        }
-        if let Some(mut program) = rows.program {
-            match program.finish() {
-                Ok(left) => {
-                    let last = spans.last_mut();
-                    let left = left.into_iter().map(|bytes| (Key::MIN, bytes));
-                    last.into_iter().for_each(|last| last.rows.extend(left.clone()));
-                }
-                Err(error) => return Ok(Err(KvError::Program(error))),
-            }
-        }
-        let waited_nanos = nanos_since(cx, arrived);
-        let served_by = self.node;
-        Ok(Ok(Reply::Read(ReadReply { spans, served_by, waited_nanos, blocked_nanos })))
-    }
-}
-
-/// The rows of one answer, and what is left of its limits.
-struct Rows {
-    rows: usize,
-    bytes: usize,
-    keys: usize,
-    work: usize,
-    program: Option<Box<dyn Pushdown>>,
-    /// The program wants no further row.
-    stopped: bool,
-    failed: Option<kv::PushdownError>,
-    out: Vec<(Key, Bytes)>,
-}
-
-impl Rows {
-    fn full(&self) -> bool {
-        let worked = self.program.as_ref().map_or(0, |program| program.work());
-        self.rows == 0 || self.bytes == 0 || self.keys == 0 || worked >= self.work
-    }
-
-    fn span(
-        &mut self,
-        cx: &Cx<'_>,
-        read: &ReadSpan,
-        at: Timestamp,
-    ) -> Result<SpanRows, EngineError> {
-        if self.stopped || read.span.is_empty() {
-            return Ok(SpanRows::default());
-        }
-        if self.full() {
-            return Ok(SpanRows { rows: Vec::new(), resume: Some(read.span.clone()) });
-        }
-        let resume = if read.span.is_point() {
-            self.keys -= 1;
-            let found = mvcc::get(cx.reader, &read.span.start, at)?;
-            if let Some(value) = found.and_then(|version| version.value) {
-                let _ = self.row(&read.span.start, &value);
-            }
-            None
+        let scan = if op.work.checksum {
+            Ok(Scan::of_checksum(self.state.descriptor.span.clone(), read.at, waited))
         } else {
-            let direction = if read.reverse { Direction::Reverse } else { Direction::Forward };
-            let limits = ScanLimits { rows: usize::MAX, bytes: usize::MAX, keys: self.keys };
-            let options = ScanOptions { at, direction, limits };
-            let mut seen = 0;
-            let resume = mvcc::scan(cx.reader, &read.span, &options, &mut |row| {
-                seen += 1;
-                self.row(row.key, row.value)
-            })?;
-            self.keys = self.keys.saturating_sub(seen);
-            resume
+            Scan::of_rows(read, &self.config, cx.factory, waited)
         };
-        let resume = resume.filter(|_| !self.stopped);
-        Ok(SpanRows { rows: mem::take(&mut self.out), resume })
-    }
-
-    fn row(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
-        let step = match &mut self.program {
-            None => Ok(PushStep::Emit(Bytes::copy_from_slice(value))),
-            Some(program) => program.row(key, value),
-        };
-        match step {
-            Ok(PushStep::Emit(bytes)) => self.emit(key, bytes),
-            Ok(PushStep::EmitAndStop(bytes)) => {
-                self.emit(key, bytes);
-                self.stopped = true;
-            }
-            Ok(PushStep::Skip) => {}
-            Ok(PushStep::Stop) => self.stopped = true,
+        let mut scan = match scan {
+            Ok(scan) => scan,
             Err(error) => {
-                self.failed = Some(error);
-                self.stopped = true;
+                self.answer_op(cx, &op, Err(error));
+                return Ok(());
+            }
+        };
+        let progress = scan.go_on(cx.reader, self.config.read_at_once)?;
+        match (progress, op.caller) {
+            (Progress::Done(result), _) => self.answer_op(cx, &op, result),
+            (Progress::More, Caller::Client(token)) => cx.out.scans.push((token, scan)),
+            (Progress::More, Caller::Own(_) | Caller::Nobody) => {
+                unreachable!("{} reads for itself", self.id())
             }
         }
-        if self.stopped || self.full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn emit(&mut self, key: &[u8], bytes: Bytes) {
-        self.rows -= 1;
-        self.bytes = self.bytes.saturating_sub(key.len() + bytes.len());
-        self.out.push((Key::from(key), bytes));
+        Ok(())
     }
 }
 

@@ -26,14 +26,28 @@ pub struct Checksum {
 /// If the disk fails or a version contradicts its checksum (S3).
 pub fn checksum(reader: &dyn Reader, span: &Span, at: Timestamp) -> Result<Checksum, EngineError> {
     let mut sum = Checksum::default();
-    scan(reader, span, &ScanOptions::all(at), &mut |row| {
-        sum.add(row);
-        ControlFlow::Continue(())
-    })?;
+    let left = sum.go_on(reader, span, &ScanOptions::all(at))?;
+    assert!(left.is_none(), "a scan without limits ends at the end: {left:?}");
     Ok(sum)
 }
 
 impl Checksum {
+    /// Adds the rows of a span, as far as the limits reach; what is left of it then.
+    ///
+    /// # Errors
+    /// If the disk fails or a version contradicts its checksum (S3).
+    pub fn go_on(
+        &mut self,
+        reader: &dyn Reader,
+        span: &Span,
+        options: &ScanOptions,
+    ) -> Result<Option<Span>, EngineError> {
+        scan(reader, span, options, &mut |row| {
+            self.add(row);
+            ControlFlow::Continue(())
+        })
+    }
+
     fn add(&mut self, row: Row<'_>) {
         self.rows += 1;
         for part in [

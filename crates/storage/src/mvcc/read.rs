@@ -144,13 +144,30 @@ pub fn scan(
     options: &ScanOptions,
     visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
 ) -> Result<Option<Span>, EngineError> {
+    scan_counting(reader, span, options, visit).map(|(rest, _)| rest)
+}
+
+/// As [`scan`]; and how many keys it looked at, those without a value at the timestamp included.
+///
+/// # Errors
+/// As [`scan`].
+///
+/// # Panics
+/// As [`scan`].
+pub fn scan_counting(
+    reader: &dyn Reader,
+    span: &Span,
+    options: &ScanOptions,
+    visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
+) -> Result<(Option<Span>, usize), EngineError> {
     let limits = options.limits;
     assert!(limits.rows > 0 && limits.keys > 0, "a scan without progress: {limits:?}");
     let mut rows = Rows { limits, visited: 0, bytes: 0, keys: 0, key: Vec::new(), visit };
-    match options.direction {
+    let rest = match options.direction {
         Direction::Forward => scan_forward(reader, span, options.at, &mut rows),
         Direction::Reverse => scan_reverse(reader, span, options.at, &mut rows),
-    }
+    }?;
+    Ok((rest, rows.keys))
 }
 
 /// The visitor and how much it has had.

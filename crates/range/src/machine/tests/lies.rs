@@ -80,6 +80,7 @@ impl Bench {
         let now = Now { tt, mono: Mono(self.at) };
         let cx = &mut Cx { now, reader: &self.engine, factory: &NoPrograms, out: &mut out };
         let done = body(&mut self.machine, cx).expect("no faults");
+        out.finish_scans(&self.engine);
         self.engine.write(std::mem::take(&mut out.batch)).expect("no faults");
         self.asks.extend(out.asks.into_iter().map(|(ask, ..)| ask));
         self.replies.append(&mut out.replies);

@@ -325,6 +325,7 @@ impl Script {
         let engine = engine.clone();
         let mut cx = Cx { now, reader: &engine, factory: &Programs, out: &mut out };
         what(machine, &mut cx)?;
+        out.finish_scans(&engine);
         engine.write(std::mem::take(&mut out.batch))?;
         self.show(node, out)?;
         while let Some(bytes) = self.nodes[node].machine.next_proposal().cloned() {

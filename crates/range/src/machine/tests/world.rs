@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use storage::{Engine, MemEngine, WriteBatch, mvcc};
 
 use crate::{
-    Config,
+    Config, Slice,
     locks::LockLimits,
     machine::{AskToken, Chosen, Cx, Machine, Outputs, RequestToken},
     rules::Rules,
@@ -115,7 +115,9 @@ impl World {
     pub fn new(seed: u64, rules: Rules) -> World {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (slice_keys, slices_in_log) = (1 + seed as usize % 2, 1 + seed as usize / 2 % 2);
-        let config = Arc::new(Config { rules, slice_keys, slices_in_log, ..config() });
+        let read_at_once = Slice { keys: 1 + seed as usize % 3, bytes: 1 << 10, work: 1 };
+        let config =
+            Arc::new(Config { rules, slice_keys, slices_in_log, read_at_once, ..config() });
         let epsilon = [0, 1, 3][rng.random_range(0..3)] * MS;
         let groups = [(2, "a", "m"), (3, "m", "z")].into_iter().map(|(id, start, end)| {
             let desc = Descriptor {
@@ -180,6 +182,7 @@ impl World {
         let engine = replica.engine.clone();
         let mut cx = Cx { now, reader: &engine, factory: &NoPrograms, out: &mut out };
         let result = what(&mut replica.machine, &mut cx);
+        out.finish_scans(&engine);
         self.collect(group, at, out);
         result
     }

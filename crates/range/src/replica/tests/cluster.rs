@@ -14,8 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use storage::{Engine, MemEngine, memory::Disk};
 
 use crate::{
-    AskToken, Config, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica,
-    RequestToken,
+    AskToken, Config, Context, Effects, Event, GroupMessage, Input, Job, PersistToken, Replica,
+    RequestToken, Slice,
 };
 
 pub const MS: u64 = 1_000_000;
@@ -56,9 +56,13 @@ enum Happening {
     Wake { node: NodeId, life: u64 },
     Ask { node: NodeId, life: u64, range: RangeId, ask: AskToken, key: Key, request: Request },
     Answer { node: NodeId, life: u64, range: RangeId, ask: AskToken, result: Box<Answer> },
+    Scanned { node: NodeId, life: u64, job: Box<Job> },
 }
 
 type Answer = Result<Reply, KvError>;
+
+/// What a job does at a time.
+const SLICE: Slice = Slice { keys: 3, bytes: 1 << 20, work: usize::MAX };
 
 #[derive(Debug)]
 struct Synced {
@@ -252,6 +256,11 @@ impl Cluster {
         for (token, result) in out.replies {
             self.reply(token, result);
         }
+        for job in out.jobs {
+            let delay = self.delay();
+            let job = Box::new(job);
+            self.at(self.time + delay, Happening::Scanned { node: id, life, job });
+        }
         for (ask, key, request) in out.asks {
             let delay = self.delay();
             let what = Happening::Ask { node: id, life, range, ask, key, request };
@@ -347,6 +356,16 @@ impl Cluster {
                     if let Some(token) = done.token {
                         self.step(node, done.range, Input::Persisted(token));
                     }
+                }
+            }
+            Happening::Scanned { node, life, mut job } => {
+                if self.nodes[&node].life == life {
+                    let answer = loop {
+                        if let Some(answer) = job.go_on(SLICE) {
+                            break answer.expect("no faults");
+                        }
+                    };
+                    self.reply(job.token, answer);
                 }
             }
             Happening::Ask { node, life, range, ask, key, request } => {

@@ -14,7 +14,7 @@ use rand::RngExt;
 use storage::mvcc;
 
 use super::cluster::{Cluster, MS, World, commit, get, meta, put};
-use crate::{RequestToken, record::Record, record::Verdict};
+use crate::{RequestToken, Slice, record::Record, record::Verdict};
 
 const KEYS: [&str; 6] = ["b", "e", "h", "m", "q", "u"];
 const STEPS: usize = 1200;
@@ -59,6 +59,8 @@ impl Run {
         world.config.snapshot_timeout = Duration::from_millis(200);
         world.config.snapshot_chunk_bytes = 300;
         world.config.recent_writes = 4;
+        let keys = 1 + usize::try_from(seed % 2).expect("small");
+        world.config.read_at_once = Slice { keys, ..world.config.read_at_once };
         world.config.close_active = Duration::from_millis(20);
         world.config.close_idle = Duration::from_millis(50);
         let mut cluster = Cluster::new(seed, world);

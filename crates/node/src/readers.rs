@@ -1,0 +1,193 @@
+//! The threads that carry out long reads, and their virtual twin.
+//!
+//! A read that may be done needs neither its range's state nor its turn any more: what is long of it
+//! is done here, on a view of the store, while the shards of the store go on. Jobs take turns, a slice
+//! each, so a short one does not wait for a long one to end. One whose caller is gone is let go.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use kv::{KvError, Reply};
+use range::{Job, Slice};
+use storage::EngineError;
+
+/// Jobs that are carried out or wait at a time; further ones are refused.
+pub const MAX_JOBS: usize = 4_096;
+
+/// What a job came to.
+pub type Answer = Result<Result<Reply, KvError>, EngineError>;
+
+/// A job, and who waits for it.
+pub struct Task {
+    /// What is to be done.
+    pub job: Job,
+    /// Set when nobody waits for it any more.
+    pub gone: Arc<AtomicBool>,
+    /// Told the answer, unless it is gone.
+    pub done: Box<dyn FnOnce(Answer) + Send>,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.job.fmt(f)
+    }
+}
+
+/// Carries out long reads without holding up the caller.
+pub trait Readers: Send + Sync + fmt::Debug + 'static {
+    /// Takes a job. Without room for it, it comes back.
+    ///
+    /// # Errors
+    /// If [`MAX_JOBS`] are under way.
+    fn take(&self, task: Task) -> Result<(), Task>;
+}
+
+/// What the threads share.
+#[derive(Debug, Default)]
+struct Pool {
+    tasks: Mutex<Tasks>,
+    news: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    waiting: VecDeque<Task>,
+    /// Those that are carried out at the moment.
+    at_work: usize,
+    closed: bool,
+}
+
+/// Threads of a process that read for all its nodes.
+///
+/// Dropping it lets all jobs go and waits for the threads: nothing of them holds an engine then.
+#[derive(Debug)]
+pub struct ReadPool {
+    pool: Arc<Pool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl ReadPool {
+    /// Starts so many threads.
+    ///
+    /// # Errors
+    /// If the system has none left.
+    pub fn start(threads: usize) -> std::io::Result<ReadPool> {
+        let pool = Arc::new(Pool::default());
+        let mut started = ReadPool { pool: Arc::clone(&pool), threads: Vec::new() };
+        for index in 0..threads.max(1) {
+            let pool = Arc::clone(&pool);
+            let thread = std::thread::Builder::new().name(format!("read-{index}"));
+            started.threads.push(thread.spawn(move || pool.work())?);
+        }
+        Ok(started)
+    }
+}
+
+impl Readers for ReadPool {
+    fn take(&self, task: Task) -> Result<(), Task> {
+        let mut tasks = self.pool.lock();
+        if tasks.waiting.len() + tasks.at_work >= MAX_JOBS {
+            return Err(task);
+        }
+        tasks.waiting.push_back(task);
+        drop(tasks);
+        self.pool.news.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for ReadPool {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut tasks = self.pool.lock();
+            tasks.closed = true;
+            std::mem::take(&mut tasks.waiting)
+        };
+        drop(waiting);
+        self.pool.news.notify_all();
+        for thread in self.threads.drain(..) {
+            // A reader that panicked has told so by itself.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
+        // Nothing panics while it holds the lock.
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread: a slice of each job in turn.
+    fn work(&self) {
+        while let Some(mut task) = self.next() {
+            let gone = task.gone.load(Ordering::Acquire);
+            let answer = if gone { None } else { task.job.go_on(Slice::OF_JOB) };
+            let unfinished = answer.is_none() && !gone;
+            {
+                let mut tasks = self.lock();
+                tasks.at_work -= 1;
+                if unfinished && !tasks.closed {
+                    tasks.waiting.push_back(task);
+                    continue;
+                }
+            }
+            if let Some(answer) = answer {
+                (task.done)(answer);
+            }
+        }
+    }
+
+    /// The job whose turn it is; `None`: there are no more.
+    fn next(&self) -> Option<Task> {
+        let mut tasks = self.lock();
+        loop {
+            if tasks.closed {
+                return None;
+            }
+            if let Some(task) = tasks.waiting.pop_front() {
+                tasks.at_work += 1;
+                return Some(task);
+            }
+            tasks = self.news.wait(tasks).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// In virtual time: a job is carried out at once, and its answer comes after as long as a simulation
+/// says that each of its slices takes.
+#[derive(Debug, Default)]
+pub struct VirtualReaders {
+    /// How long a slice takes.
+    pub slice: Duration,
+}
+
+impl Readers for VirtualReaders {
+    fn take(&self, mut task: Task) -> Result<(), Task> {
+        let each = self.slice;
+        tokio::spawn(clock::inherit(async move {
+            let mut slices = 1;
+            let answer = loop {
+                match task.job.go_on(Slice::OF_JOB) {
+                    Some(answer) => break answer,
+                    None => slices += 1,
+                }
+            };
+            if !each.is_zero() {
+                timer::sleep(each * slices).await;
+            }
+            if !task.gone.load(Ordering::Acquire) {
+                (task.done)(answer);
+            }
+        }));
+        Ok(())
+    }
+}
