@@ -33,7 +33,7 @@ const NODES: usize = 27;
 
 /// What a node works on a message, where work takes time: an assumption, as the paper tells none. It
 /// makes queues, and with all groups at one server about the paper's last line.
-const MESSAGE: Duration = Duration::from_micros(130);
+const MESSAGE: Duration = Duration::from_micros(190);
 
 /// How long a server stands still now and then, in the line whose servers do: an assumption too, of
 /// what machines that are shared with others do. It makes the tail.

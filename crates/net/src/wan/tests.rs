@@ -154,6 +154,26 @@ async fn a_restarted_node_gets_nothing_that_was_sent_before() {
     assert_eq!(wan.stats(A, B).peer_down, 1);
 }
 
+/// P2a: a second's worth of logs and snapshots waits for the bandwidth; what keeps leases passes by.
+#[tokio::test(start_paused = true)]
+async fn what_keeps_leases_does_not_wait_for_the_bandwidth() {
+    let spec = LinkSpec { bandwidth_bytes_per_s: Some(1_000_000), ..delay(10) };
+    let Pair { wan: _wan, a, mut from_a, .. } = pair(Pace::Virtual, 1, spec);
+    let started = Instant::now();
+    a.send(B, Lane::Bulk, Bytes::from(vec![0; 600_000])).expect("sent");
+    a.send(B, Lane::Ordinary, Bytes::from(vec![0; 400_000])).expect("sent");
+    a.send(B, Lane::Lease, payload(1)).expect("sent");
+    let mut arrivals = Vec::new();
+    for _ in 0..3 {
+        let frame = from_a.recv().await.expect("it arrives");
+        arrivals.push((frame.payload.len(), started.elapsed().as_millis()));
+    }
+    let [(4, lease), (600_000, bulk), (400_000, ordinary)] = arrivals[..] else {
+        panic!("{arrivals:?}")
+    };
+    assert!(lease <= 12 && (600..650).contains(&bulk) && ordinary >= 1_000, "{arrivals:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn bandwidth_queues_what_is_too_much() {
     let spec = LinkSpec { bandwidth_bytes_per_s: Some(1_000_000), ..delay(10) };

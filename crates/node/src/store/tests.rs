@@ -1,6 +1,6 @@
 //! A store of two ranges, one of which holds a command that cannot be.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use clock::{Clock, Hlc, Interval, Mono};
@@ -11,7 +11,7 @@ use kv::{
 };
 use net::{Lane, Peer, SendError, Transport};
 use paxos::{Ballot, Entry, Payload, Slot};
-use range::Replica;
+use range::{GroupMessage, Replica};
 use storage::{Engine, EngineError, MemEngine, WriteBatch};
 use timer::Instant;
 use tokio::sync::oneshot;
@@ -20,13 +20,14 @@ use super::{Caller, Store, StoreInput, StoreParts, shards::Shards};
 use crate::{
     disk::Disk,
     guard::{ClockGuard, Guard},
-    message::CallId,
+    message::{CallId, NodeFrame, NodeMessage},
     readers::VirtualReaders,
     start::Work,
     time::NodeClock,
 };
 
 const ME: NodeId = NodeId(1);
+const PEER: NodeId = NodeId(2);
 const EPOCH: u64 = 1_000_000_000_000;
 
 /// tokio's time, which a test pauses, and exact.
@@ -55,6 +56,25 @@ impl Clock for Exact {
 /// A disk that takes no time, and a network without peers.
 #[derive(Debug)]
 struct Alone;
+
+/// A network that notes what is sent.
+#[derive(Debug, Default)]
+struct Noted(Mutex<Vec<(Instant, Lane, Bytes)>>);
+
+impl Transport for Noted {
+    fn local(&self) -> NodeId {
+        ME
+    }
+
+    fn send(&self, _to: NodeId, lane: Lane, payload: Bytes) -> Result<(), SendError> {
+        self.0.lock().expect("no panic").push((Instant::now(), lane, payload));
+        Ok(())
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        Vec::new()
+    }
+}
 
 impl Disk for Alone {
     fn sync(&self) -> BoxFuture<'static, Result<(), EngineError>> {
@@ -160,4 +180,60 @@ async fn stops_alone(shards: usize) {
     for shard in running {
         shard.await.expect("no panic").expect("the disk is well");
     }
+}
+
+/// P2a. Each input takes a millisecond, and a thousand requests wait: a grant asked for meanwhile is given
+/// at once.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_is_answered_before_a_thousand_requests() {
+    let engine = MemEngine::new();
+    let (id, voters) = (RangeId(4), vec![ME, PEER]);
+    let span = Span::new("a", "z");
+    let descriptor = Descriptor { id, span, generation: 1, voters, preferred_leader: PEER };
+    Replica::create(&engine, &descriptor, ME, Arc::default()).expect("no faults");
+    let network = Arc::new(Noted::default());
+    let each = std::time::Duration::from_millis(1);
+    let parts = StoreParts {
+        transport: Arc::clone(&network) as Arc<dyn Transport>,
+        work: Work { message: each },
+        ..parts(Arc::new(engine))
+    };
+    let clock = Arc::clone(parts.clock.source());
+    let (shards, mut inboxes) = Shards::new(ME, 1);
+    let inbox = inboxes.pop().expect("one");
+    let store = Store::open(parts, inbox, shards.downgrade()).expect("it opens");
+    let running = tokio::spawn(clock::inherit(store.run()));
+    for call in 0..1_000 {
+        let request = Request::Status;
+        let deadline = std::time::Duration::from_secs(60);
+        let request = RangeRequest { range: id, deadline, request, trace: None };
+        let input = StoreInput::Request(Caller::Remote(PEER, CallId(call)), request);
+        shards.push(clock.mono(), id, input).expect("there is room");
+    }
+    timer::sleep(each * 20).await;
+    let asked = Instant::now();
+    let lead = paxos::Lead {
+        ballot: Ballot::new(1, PEER),
+        until: clock.now().latest_timestamp().plus(std::time::Duration::from_secs(3)),
+        commit: Slot::NONE,
+        sent: Slot::NONE,
+        closed: None,
+        certificate: None,
+    };
+    let heartbeat = GroupMessage::Paxos(paxos::Message::Heartbeat { lead });
+    shards.push(clock.mono(), id, StoreInput::Group(PEER, id, heartbeat)).expect("there is room");
+    timer::sleep(each * 100).await;
+    let sent = std::mem::take(&mut *network.0.lock().expect("no panic"));
+    let granted = sent.iter().find(|(_, lane, _)| *lane == Lane::Lease).expect("a grant");
+    let frame = NodeFrame::decode(ME, &granted.2).expect("just written");
+    let [NodeMessage::Group(_, GroupMessage::Paxos(paxos::Message::Accepted { .. }))] =
+        &frame.messages[..]
+    else {
+        panic!("{frame:?}")
+    };
+    let waited = granted.0 - asked;
+    assert!(waited <= each * 6, "a grant waited for {waited:?}");
+    let answers = sent.iter().filter(|(_, lane, _)| *lane == Lane::Ordinary).count();
+    assert!((10..500).contains(&answers), "{answers} rounds of requests meanwhile");
+    running.abort();
 }
