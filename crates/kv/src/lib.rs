@@ -27,7 +27,7 @@ pub use reply::{
     ReadReply, Reply, SpanRows,
 };
 pub use request::{
-    Commit, Heartbeat, Lock, LockWait, Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Request,
+    Commit, Heartbeat, Lock, LockValues, LockWait, Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Request,
     Resolution, Resolve, TxnMeta, Validate, Write,
 };
 

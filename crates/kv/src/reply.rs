@@ -68,6 +68,9 @@ pub struct SpanRows {
 /// Locks granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockReply {
+    /// If values are wanted: those of keys that did not move, as of `since`; `None`: there is no row.
+    /// Keys that are not here have to be read.
+    pub values: Vec<(Key, Option<Bytes>)>,
     /// Keys with a committed version above `since`, and its timestamp.
     pub moved: Vec<(Key, Timestamp)>,
     /// Time in the queue.

@@ -167,6 +167,9 @@ pub struct Read {
     pub max_rows: u64,
     /// A program that filters, projects or aggregates at the replica; see [`crate::Pushdown`].
     pub program: Option<Bytes>,
+    /// No rows are wanted but the word that the spans have no version above this (X1a). A version there
+    /// is answered with [`crate::KvError::Conflict`], also one above `at`.
+    pub unchanged_since: Option<Timestamp>,
 }
 
 /// A span to read.
@@ -199,6 +202,18 @@ pub struct Lock {
     pub since: Timestamp,
     /// What to do when a key is locked.
     pub wait: LockWait,
+    /// Whether the values are wanted, as of `since` (X6: no further request reads them).
+    pub values: LockValues,
+}
+
+/// Whether a lock answers the values of its keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockValues {
+    /// It does not.
+    #[default]
+    Unwanted,
+    /// It does, as far as a message holds them.
+    Wanted,
 }
 
 /// `FOR UPDATE`, `FOR UPDATE NOWAIT`.
@@ -311,4 +326,7 @@ pub enum PushKind {
 pub struct Heartbeat {
     /// The transaction.
     pub txn: TxnMeta,
+    /// Whether it waits for others, for all its gateway knows: then an older one that waits for it may
+    /// have it aborted (X5b).
+    pub waiting: bool,
 }

@@ -142,5 +142,13 @@ fn write(i: u128, now: Timestamp, validated: bool) -> Request {
 fn read(i: u128, now: Timestamp) -> Request {
     let spans = vec![ReadSpan { span: Span::point(key(i)), reverse: false }];
     let from = ReadFrom::Leader;
-    Request::Read(Read { at: now, from, holder: None, spans, max_rows: 0, program: None })
+    Request::Read(Read {
+        at: now,
+        from,
+        holder: None,
+        spans,
+        max_rows: 0,
+        program: None,
+        unchanged_since: None,
+    })
 }

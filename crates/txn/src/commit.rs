@@ -48,7 +48,10 @@ use kv::{
 use timer::Instant;
 
 use crate::{
-    CommitInfo, Coordinator, TxnError, heartbeat::Heartbeat, router::Partition, rules::Rule,
+    CommitInfo, Coordinator, TxnError,
+    heartbeat::{Heartbeat, may_wait},
+    router::Partition,
+    rules::Rule,
 };
 
 pub(crate) use settle::{Farewell, Traces};
@@ -254,7 +257,7 @@ impl Committer {
             })
             .collect();
         let before = self.lock_wait_nanos;
-        while let Some((range, sent)) = answers.next().await {
+        while let Some((range, sent)) = may_wait(self.heartbeat.as_ref(), answers.next()).await {
             let waited = sent.blocked_nanos + granted_after(&sent.result);
             self.lock_wait_nanos = self.lock_wait_nanos.max(before + waited);
             match sent.result {
@@ -302,7 +305,8 @@ impl Committer {
         });
         self.sent = true;
         let router = self.coordinator.router();
-        let sent = router.sent_to_leader(range, &request, self.proposal.deadline).await;
+        let sent = router.sent_to_leader(range, &request, self.proposal.deadline);
+        let sent = may_wait(self.heartbeat.as_ref(), sent).await;
         if self.lost.is_none() {
             self.lost = sent.lost;
         }

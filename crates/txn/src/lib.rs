@@ -60,7 +60,7 @@ pub use coordinator::{Attempts, Coordinator, Retriable};
 pub use error::TxnError;
 pub use info::CommitInfo;
 pub use kv::LockWait;
-pub use options::{Access, Config, Isolation, RouterConfig, TxnOptions};
+pub use options::{Access, Config, Isolation, RouterConfig, TxnOptions, WriteLocks};
 pub use router::Router;
 #[cfg(any(test, feature = "broken-rules"))]
 pub use rules::Rule;

@@ -29,6 +29,17 @@ pub enum Access {
     ReadOnly,
 }
 
+/// When a serializable transaction locks the rows that it writes (X6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteLocks {
+    /// At its commit: nothing is asked twice, and whoever tries again by itself loses little.
+    #[default]
+    AtCommit,
+    /// In the request that reads them, as far as their keys are known: for a transaction of several
+    /// statements, which its client would have to begin anew.
+    AtRead,
+}
+
 /// What [`crate::Coordinator::begin`] is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct TxnOptions {
@@ -41,6 +52,8 @@ pub struct TxnOptions {
     /// Start of the first attempt, kept over retries: lower is older and wins (X5). `None`: this
     /// is the first attempt.
     pub priority: Option<Timestamp>,
+    /// When it locks what it writes.
+    pub write_locks: WriteLocks,
     /// Keys to lock before the first snapshot is taken (X6): what the attempt that failed wrote.
     pub pessimistic: Vec<Key>,
     /// The session's last commit timestamp: the snapshot lies at or above it.

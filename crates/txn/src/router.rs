@@ -320,6 +320,7 @@ impl Router {
             }],
             max_rows: self.config.lookup_rows,
             program: None,
+            unchanged_since: None,
         });
         let carrier = self.carrier.clone();
         // Several may wait for it: all of them are told, also of a panic.

@@ -6,6 +6,8 @@ rules::droppable! {
     OneSnapshot,
     /// X1: what a serializable transaction read is validated, not only what it wrote.
     ValidateReads,
+    /// X1a: a snapshot moves forward only if all that was read at it is unchanged.
+    RefreshValidates,
     /// X3: s lies below every participant's `valid_through`.
     ValidThrough,
     /// X3a: s lies above the snapshot.

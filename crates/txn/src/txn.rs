@@ -35,8 +35,9 @@ use trace::{Kind, Span as TraceSpan};
 
 use crate::{
     Access, CommitInfo, Coordinator, Isolation, ReadStats, Scan, ScanRows, TxnError, TxnOptions,
+    WriteLocks,
     buffer::{Room, WriteBuffer},
-    heartbeat::Heartbeat,
+    heartbeat::{Heartbeat, may_wait},
     reads::{ReadSet, shortened},
     router::{Budget, ReadPlan},
     rules::Rule,
@@ -57,6 +58,7 @@ pub struct Txn {
     as_of: Option<Timestamp>,
     /// No snapshot is taken below this: the session's last commit, versions that locks met.
     floor: Timestamp,
+    write_locks: WriteLocks,
     /// Keys to lock before the first snapshot.
     pessimistic: Vec<Key>,
     snapshot: Option<Timestamp>,
@@ -93,7 +95,8 @@ impl Txn {
         start: Timestamp,
         options: TxnOptions,
     ) -> Txn {
-        let TxnOptions { isolation, access, as_of, priority, pessimistic, after } = options;
+        let TxnOptions { isolation, access, as_of, priority, write_locks, pessimistic, after } =
+            options;
         let access = if as_of.is_some() { Access::ReadOnly } else { access };
         let pessimistic = if access == Access::ReadWrite { pessimistic } else { Vec::new() };
         Txn {
@@ -105,6 +108,7 @@ impl Txn {
             access,
             as_of,
             floor: after,
+            write_locks,
             pessimistic,
             snapshot: None,
             buffer: WriteBuffer::default(),
@@ -157,6 +161,13 @@ impl Txn {
         if self.as_of.is_none() {
             self.access = access;
         }
+    }
+
+    /// Whether the rows that a statement is going to write are to be locked when they are read.
+    #[must_use]
+    pub fn locks_at_read(&self) -> bool {
+        let serializable = self.isolation == Isolation::Serializable;
+        serializable && self.write_locks == WriteLocks::AtRead && self.as_of.is_none()
     }
 
     /// Start of the first attempt: lower is older and wins (X5).
@@ -254,7 +265,8 @@ impl Txn {
         }
         let config = self.coordinator.config();
         let budget = Budget::new(config.max_read_rows, config.max_read_bytes);
-        let results = self.read_scans(snapshot, &scans, &budget).await;
+        let reading = self.read_scans(snapshot, &scans, &budget);
+        let results = may_wait(self.heartbeat.as_ref(), reading).await;
         self.count(&budget);
         // An answer that failed was half an answer all the same.
         let unread = vec![ScanRows::default(); scans.len()];
@@ -395,6 +407,7 @@ impl Txn {
             None => latest.max(least).max(self.coordinator.last_commit()),
         };
         self.snapshot = Some(snapshot);
+        self.locks.forget_values();
         assert!(before.is_none_or(|before| before <= snapshot), "{before:?} > {snapshot:?}");
         self.pessimistic.clear();
         Ok(snapshot)
@@ -414,6 +427,7 @@ impl Txn {
             from,
             holder: holder.clone(),
             program: program.cloned(),
+            unchanged_since: None,
             deadline,
             budget,
         };
@@ -421,7 +435,7 @@ impl Txn {
         let mut together: BTreeMap<Option<&Bytes>, Vec<usize>> = BTreeMap::new();
         let mut limited = Vec::new();
         for (i, scan) in scans.iter().enumerate() {
-            if let Some(own) = self.own_point(scan) {
+            if let Some(own) = self.own_point(scan).or_else(|| self.locked_point(scan)) {
                 results[i].rows = own;
             } else if let Some(limit) = scan.limit {
                 let plan = plan(scan.program.as_ref());
@@ -493,6 +507,16 @@ impl Txn {
         }
         let key = &scan.span.start;
         let value = self.buffer.get(key)?;
+        Some(value.iter().map(|value| (key.clone(), value.clone())).collect())
+    }
+
+    /// The row of a point scan whose key is locked, and whose value came with the lock (X6).
+    fn locked_point(&self, scan: &Scan) -> Option<Vec<(Key, Bytes)>> {
+        if !scan.span.is_point() || scan.program.is_some() || scan.limit == Some(0) {
+            return None;
+        }
+        let key = &scan.span.start;
+        let value = self.locks.value(key)?;
         Some(value.iter().map(|value| (key.clone(), value.clone())).collect())
     }
 

@@ -320,7 +320,13 @@ impl Client {
                 own.insert(key(*k), None);
             }
             Action::Lock { keys, wait } => {
-                txn.lock(keys.iter().map(|k| key(*k)).collect(), *wait).await?;
+                let keys = keys.iter().map(|k| key(*k)).collect();
+                if *wait == LockWait::Wait && txn.isolation() == Isolation::Serializable {
+                    // X6, X1a: the snapshot may move forward.
+                    txn.lock_to_write(keys).await?;
+                } else {
+                    txn.lock(keys, *wait).await?;
+                }
             }
         }
         let snapshot = txn.read_timestamp().expect("a statement was begun");

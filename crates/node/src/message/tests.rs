@@ -43,12 +43,14 @@ fn requests() -> Vec<Request> {
             spans: vec![ReadSpan { span: Span::new("b", "k"), reverse: true }],
             max_rows: 10,
             program: Some(Bytes::from_static(b"program")),
+            unchanged_since: Some(at),
         }),
         Request::Lock(Lock {
             txn: txn.clone(),
             keys: vec![Key::from("b"), Key::from("c")],
             since: at,
             wait: LockWait::Wait,
+            values: kv::LockValues::Wanted,
         }),
         Request::Prepare(Prepare {
             txn: txn.clone(),

@@ -24,6 +24,12 @@ impl LockTable {
         self.holders.get(&txn).is_some_and(|holder| holder.stage == Stage::Prepared)
     }
 
+    /// Whether a request or a reader of the transaction waits here.
+    #[must_use]
+    pub fn waits(&self, txn: TxnId) -> bool {
+        !self.requests_of(txn).is_empty()
+    }
+
     /// Why the transaction was wounded here, if it was and that is still remembered.
     #[must_use]
     pub fn wound_of(&self, txn: TxnId) -> Option<&Conflict> {
@@ -72,8 +78,8 @@ impl LockTable {
         self.first_in_way(age(&waiter.meta), request, &waiter.wants)
     }
 
-    /// Every holder that somebody waits for, once, by id: the records to ask now and then (X5, X7). A
-    /// holder that is not prepared and younger than a waiter does not exist.
+    /// Every holder that somebody waits for, once, by id: the records to ask now and then (X5, X5b,
+    /// X7).
     #[must_use]
     pub fn pushes(&self) -> Vec<WantPush> {
         let mut found: BTreeMap<TxnId, WantPush> = BTreeMap::new();

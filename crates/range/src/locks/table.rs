@@ -95,8 +95,9 @@ impl LockTable {
         }
     }
 
-    /// Asks for locks, all or none. In the way are holders and older waiting requests; younger
-    /// holders that promised nothing are wounded (X5).
+    /// Asks for locks, all or none. In the way are holders and older waiting requests. Younger holders
+    /// that promised nothing and wait here themselves are wounded; those that may wait elsewhere are to
+    /// be asked about (X5, X5b).
     ///
     /// # Panics
     /// If a request of this name waits already.
@@ -311,7 +312,9 @@ impl LockTable {
         self.waiting.insert(id, Waiter { meta: txn.clone(), wants });
         let mut candidates = BTreeSet::from([(own, id)]);
         for (holder, key) in younger {
-            if self.is_prepared(holder) {
+            // X5b: who waits for nobody cannot be part of a deadlock and is let finish; whether it waits
+            // somewhere else its record's leader is told.
+            if self.is_prepared(holder) || !self.waits(holder) {
                 let holder = self.holders[&holder].meta.clone();
                 out.must_push.push(WantPush { holder, wound_for: Some(txn.clone()), key });
             } else {
@@ -408,7 +411,7 @@ impl LockTable {
         }
     }
 
-    fn requests_of(&self, txn: TxnId) -> Vec<RequestId> {
+    pub(super) fn requests_of(&self, txn: TxnId) -> Vec<RequestId> {
         let all = (txn, RequestId(0))..=(txn, RequestId(u64::MAX));
         self.waiting_of.range(all).map(|(_, id)| *id).collect()
     }

@@ -41,7 +41,7 @@ pub(super) struct Leader {
     /// Transactions with a promise: prepared, or with a command about them in the log.
     pub txns: BTreeMap<TxnId, Txn>,
     /// When each transaction anchored here was last heard of (X7). Never heard of: absent.
-    pub heard: BTreeMap<TxnId, Mono>,
+    pub heard: BTreeMap<TxnId, Heard>,
     /// A split: until it is applied nothing new is begun, and once it is in the log nothing at all is
     /// proposed.
     pub splitting: Option<Splitting>,
@@ -61,6 +61,15 @@ pub(super) struct Leader {
     queue: VecDeque<Proposal>,
     /// Commands proposed and not applied, by slot.
     inflight: VecDeque<(Slot, Proposal)>,
+}
+
+/// What was heard of a transaction's gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// When, last.
+    pub at: Mono,
+    /// Whether the transaction waits for others, as it said last (X5b).
+    pub waiting: bool,
 }
 
 /// A split in the log, or about to be: large transactions come to the end of their slices first.

@@ -1,15 +1,19 @@
 //! Locks: `SELECT ... FOR UPDATE` (X6), and what the lock table wants done.
 
-use std::mem;
+use std::{collections::BTreeSet, mem};
 
-use keys::TxnId;
+use bytes::Bytes;
+use clock::Timestamp;
+use keys::{Key, TxnId};
 use kv::{
-    Commit, Conflict, ConflictKind, KvError, Lock, LockReply, LockWait, Prepare, Reply, TxnMeta,
+    Commit, Conflict, ConflictKind, KvError, Lock, LockReply, LockValues, LockWait, Prepare, Reply,
+    TxnMeta,
 };
 use storage::{EngineError, mvcc};
 
 use super::{
     Cx, Machine,
+    leader::Heard,
     op::{Asked, Op, OpId},
 };
 use crate::{
@@ -38,6 +42,14 @@ impl Machine {
         if self.leader().splitting.is_some() {
             self.park_at_barrier(op.map(Asked::Lock));
             return Ok(());
+        }
+        if lock.values == LockValues::Wanted {
+            // R2: what is read here as of `since` changes no more, also if the lock is lost.
+            let since = lock.since;
+            if let Err(error) = self.check_snapshot(cx, since) {
+                self.answer_op(cx, &op, Err(error));
+                return Ok(());
+            }
         }
         let lock = &op.work;
         let request = LockRequest {
@@ -77,10 +89,45 @@ impl Machine {
                 }
             }
         }
+        let values = match lock.values {
+            LockValues::Wanted => self.locked_values(cx, lock, &moved)?,
+            LockValues::Unwanted => Vec::new(),
+        };
         let lock_wait_nanos = nanos_since(cx, op.arrived);
-        let reply = Reply::Locked(LockReply { moved, lock_wait_nanos });
+        let reply = Reply::Locked(LockReply { values, moved, lock_wait_nanos });
         self.answer_op(cx, &op, Ok(reply));
         Ok(())
+    }
+
+    /// X6: the values of keys just locked, as of the snapshot they were locked with; those that moved
+    /// since are left out, and so is what is not past yet (T5), or does not fit the answer.
+    fn locked_values(
+        &mut self,
+        cx: &Cx<'_>,
+        lock: &Lock,
+        moved: &[(Key, Timestamp)],
+    ) -> Result<Vec<(Key, Option<Bytes>)>, EngineError> {
+        let leader = self.leader();
+        if !leader.lease_valid(cx.now.tt) || lock.since >= leader.lease_end {
+            return Ok(Vec::new());
+        }
+        // R2: nothing appears at or below the snapshot any more, also once the lock is lost.
+        leader.raise_above(lock.since);
+        let moved: BTreeSet<&Key> = moved.iter().map(|(key, _)| key).collect();
+        let (mut values, mut bytes) = (Vec::with_capacity(lock.keys.len()), 0);
+        for key in lock.keys.iter().filter(|key| !moved.contains(key)) {
+            let found = mvcc::get(cx.reader, key, lock.since)?;
+            if found.as_ref().is_some_and(|version| !self.past(cx, version.ts)) {
+                continue;
+            }
+            let value = found.and_then(|version| version.value);
+            bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+            if bytes > self.config.reply_bytes {
+                break;
+            }
+            values.push((key.clone(), value));
+        }
+        Ok(values)
     }
 
     /// Asks the lock table.
@@ -240,12 +287,13 @@ impl Machine {
         let (limit, now) = (self.config.heartbeats, cx.now.mono);
         let heard = &mut self.leader().heard;
         if heard.len() >= limit && !heard.contains_key(&txn.id) {
-            let oldest = heard.iter().map(|(id, at)| (*at, *id)).min();
+            let oldest = heard.iter().map(|(id, heard)| (heard.at, *id)).min();
             if let Some((_, id)) = oldest {
                 heard.remove(&id);
             }
         }
-        heard.insert(txn.id, now);
+        let known = heard.entry(txn.id).or_insert(Heard { at: now, waiting: false });
+        known.at = now;
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //!   asked about a transaction         the record says      nothing yet
 //!   Query   a waiter, a housekeeper   the outcome          pending; poison if no heartbeat for H
-//!   Wound   an older waiter (X5)      the outcome          poison; as Query if not older
+//!   Wound   an older waiter (X5)      the outcome          poison if it is older, and this one waits
+//!                                                          itself (X5b); else as Query
 //!   Owner   its own gateway           the outcome, at T4   poison
 //! ```
 //!
@@ -15,7 +16,7 @@ use std::{collections::VecDeque, mem};
 use clock::Timestamp;
 use keys::{Span, TxnId};
 use kv::{
-    Conflict, ConflictKind, KvError, Outcome, Push, PushKind, Reply, Resolution, Resolve, TxnMeta,
+    Conflict, ConflictKind, Heartbeat, KvError, Outcome, Push, PushKind, Reply, Resolution, Resolve, TxnMeta,
 };
 use storage::EngineError;
 
@@ -80,7 +81,7 @@ impl Machine {
         };
         match kind {
             PushKind::Owner => Some(conflict(ConflictKind::Poisoned, None)),
-            PushKind::Wound { pusher } if pusher.older_than(txn) => {
+            PushKind::Wound { pusher } if pusher.older_than(txn) && self.waits(txn.id) => {
                 Some(conflict(ConflictKind::Wounded, Some(pusher.id)))
             }
             PushKind::Wound { .. } | PushKind::Query => {
@@ -90,11 +91,18 @@ impl Machine {
         }
     }
 
+    /// X5b: whether the transaction waits for others, here or by its gateway's word. A word that is old
+    /// is unsafe in neither direction: it costs a needless abort, or the time of a heartbeat.
+    fn waits(&mut self, txn: TxnId) -> bool {
+        let leader = self.leader();
+        leader.locks.waits(txn) || leader.heard.get(&txn).is_some_and(|heard| heard.waiting)
+    }
+
     /// Whether the transaction's gateway was silent for H. A new leader counts afresh, from the
     /// moment it is first asked.
     fn heartbeat_lapsed(&mut self, cx: &Cx<'_>, txn: &TxnMeta) -> bool {
         match self.leader().heard.get(&txn.id).copied() {
-            Some(heard) => cx.now.mono.since(heard) > self.config.heartbeat_lapse,
+            Some(heard) => cx.now.mono.since(heard.at) > self.config.heartbeat_lapse,
             None => {
                 self.hear(cx, txn);
                 false
@@ -106,8 +114,9 @@ impl Machine {
         &mut self,
         cx: &mut Cx<'_>,
         caller: Caller,
-        txn: &TxnMeta,
+        beat: &Heartbeat,
     ) -> Result<(), EngineError> {
+        let txn = &beat.txn;
         if let Err(error) = self.check_leader(cx).and_then(|()| self.check_key(&txn.anchor)) {
             self.answer_caller(cx, caller, Err(error));
             return Ok(());
@@ -119,6 +128,9 @@ impl Machine {
             None if self.expired(cx, txn.start) => Outcome::Forgotten,
             None => {
                 self.hear(cx, txn);
+                if let Some(heard) = self.leader().heard.get_mut(&txn.id) {
+                    heard.waiting = beat.waiting;
+                }
                 Outcome::Pending
             }
         };

@@ -14,7 +14,9 @@ use std::mem;
 
 use clock::Timestamp;
 use keys::{Key, Span};
-use kv::{KvError, Read, ReadFrom, ReadSpan, TxnMeta};
+use kv::{
+    Conflict, ConflictKind, KvError, Read, ReadFrom, ReadReply, ReadSpan, Reply, SpanRows, TxnMeta,
+};
 use storage::{EngineError, mvcc};
 
 use super::{
@@ -43,6 +45,7 @@ impl ReadWork {
             spans: Vec::new(),
             max_rows: 0,
             program: None,
+            unchanged_since: None,
         };
         ReadWork::new(read, true)
     }
@@ -156,21 +159,27 @@ impl Machine {
     /// What does not change by waiting.
     fn read_allowed(&self, cx: &Cx<'_>, read: &Read) -> Result<(), KvError> {
         read.spans.iter().try_for_each(|read| self.check_span(&read.span))?;
-        if read.at < self.state.gc_threshold {
+        self.check_snapshot(cx, read.at)?;
+        match (read.from, &self.leader) {
+            (ReadFrom::Leader, None) => self.check_leader(cx),
+            (ReadFrom::Leader | ReadFrom::AnyReplica, _) => Ok(()),
+        }
+    }
+
+    /// Whether a snapshot is neither too old (S4) nor in the future (R2).
+    pub(super) fn check_snapshot(&self, cx: &Cx<'_>, at: Timestamp) -> Result<(), KvError> {
+        if at < self.state.gc_threshold {
             return Err(KvError::TooOld {
-                at: read.at,
+                at,
                 threshold: self.state.gc_threshold,
                 span: self.state.descriptor.span.clone(),
             });
         }
         let latest = cx.now.tt.latest_timestamp().plus(self.config.future_tolerance);
-        if read.at > latest {
-            return Err(KvError::InFuture { at: read.at, latest });
+        if at > latest {
+            return Err(KvError::InFuture { at, latest });
         }
-        match (read.from, &self.leader) {
-            (ReadFrom::Leader, None) => self.check_leader(cx),
-            (ReadFrom::Leader | ReadFrom::AnyReplica, _) => Ok(()),
-        }
+        Ok(())
     }
 
     /// R2.
@@ -199,6 +208,9 @@ impl Machine {
                 Acquired::Granted => {}
                 Acquired::Refused(refusal) => return Ready::Never(refusal.into()),
             }
+        }
+        if read.unchanged_since.is_some() {
+            return Ready::Now;
         }
         match self.newest_to_see(cx, read) {
             Some(until) if !self.past(cx, until) && rules.keep(Rule::ReadWait) => {
@@ -253,6 +265,11 @@ impl Machine {
     /// Reads, if that is short; else the rest is done beside the range's work.
     fn execute(&mut self, cx: &mut Cx<'_>, op: Op<Box<ReadWork>>) -> Result<(), EngineError> {
         let read = &op.work.read;
+        if let Some(since) = read.unchanged_since {
+            let answer = self.unchanged(cx, read, since)?;
+            self.answer_op(cx, &op, answer);
+            return Ok(());
+        }
         let waited = Waited {
             served_by: self.node,
             waited_nanos: nanos_since(cx, op.arrived),
@@ -279,6 +296,41 @@ impl Machine {
             }
         }
         Ok(())
+    }
+}
+
+impl Machine {
+    /// X1a: whether what a transaction read at `since` is the same at the snapshot of this request.
+    /// Nothing is written at or below that any more, and nothing in flight lies below it; what lies
+    /// above counts as a change too, since the commit would meet it.
+    fn unchanged(
+        &mut self,
+        cx: &Cx<'_>,
+        read: &Read,
+        since: Timestamp,
+    ) -> Result<Result<Reply, KvError>, EngineError> {
+        if since < self.state.gc_threshold {
+            // The evidence may be gone (S4).
+            let threshold = self.state.gc_threshold;
+            let span = self.state.descriptor.span.clone();
+            return Ok(Err(KvError::TooOld { at: since, threshold, span }));
+        }
+        for ReadSpan { span, .. } in &read.spans {
+            let known = self.leader.as_mut().map(|leader| leader.recent.newest_in(span, since));
+            let newer = match known {
+                Some(Answer::None) => None,
+                Some(Answer::Some(key, at)) => Some((key, at)),
+                Some(Answer::Unknown) | None => mvcc::newest_in_span(cx.reader, span, since)?,
+            };
+            if let Some((key, at)) = newer {
+                let (kind, span) = (ConflictKind::ReadChanged, Span::point(key));
+                let conflict = Conflict { kind, span, winner: None, at: Some(at) };
+                return Ok(Err(KvError::Conflict(conflict)));
+            }
+        }
+        let spans = vec![SpanRows::default(); read.spans.len()];
+        let (served_by, waited_nanos, blocked_nanos) = (self.node, 0, 0);
+        Ok(Ok(Reply::Read(ReadReply { spans, served_by, waited_nanos, blocked_nanos })))
     }
 }
 

@@ -63,7 +63,7 @@ impl Machine {
             Request::Commit(commit) => self.commit(cx, op.with(Box::new(commit))),
             Request::Resolve(resolve) => self.resolve(cx, op.with(Box::new(resolve))),
             Request::Push(push) => self.push(cx, op.with(Box::new(push))),
-            Request::Heartbeat(beat) => self.heartbeat(cx, caller, &beat.txn),
+            Request::Heartbeat(beat) => self.heartbeat(cx, caller, &beat),
             Request::Release { txn } => {
                 let result = self.check_leader(cx).map(|()| Reply::Done);
                 if result.is_ok() {

@@ -102,7 +102,7 @@ impl Machine {
     fn look_for_dead_holders(&mut self, cx: &mut Cx<'_>) {
         let horizon = cx.now.mono.0.saturating_sub(nanos(self.config.heartbeat_lapse) * 4);
         let leader = self.leader();
-        leader.heard.retain(|_, heard| heard.0 >= horizon);
+        leader.heard.retain(|_, heard| heard.at.0 >= horizon);
         let holders: Vec<TxnId> = leader.locks.holders().map(|meta| meta.id).collect();
         let before = mem::replace(&mut leader.seen, holders);
         let holders = leader.locks.holders();

@@ -95,6 +95,7 @@ proptest! {
             spans: spans.collect(),
             max_rows: 0,
             program: programmed.then(Bytes::new),
+            unchanged_since: None,
         };
         let (reply_rows, reply_bytes, reply_keys, reply_work) = limits;
         let config =

@@ -1,4 +1,8 @@
-//! Rows locked before they are used: FOR UPDATE, and what READ COMMITTED writes.
+//! Rows locked before they are used: FOR UPDATE, and what is going to be written.
+//!
+//! In a block of several statements at the serializable level, rows whose keys an UPDATE or DELETE names
+//! are locked in the request that reads them (X6), and the snapshot moves on if they changed (X1a). Other
+//! rows are locked at the commit.
 //!
 //! In READ COMMITTED a row that changed since the statement's snapshot is read again under a fresh one,
 //! with its lock held, until nothing moved: the statement then sees what it changes. The stricter
@@ -12,7 +16,7 @@ use keys::Key;
 use kv::LockWait;
 use txn::{Isolation, TxnError};
 
-use super::{Environment, Exec};
+use super::{Environment, Exec, scan};
 use crate::{
     catalog::{Table, primary_key},
     error::Outcome,
@@ -69,7 +73,42 @@ pub(super) async fn rows_to_write(
     if exec.env.txn.isolation() == Isolation::ReadCommitted {
         return locked_rows(exec, input, table, 0, LockWait::Wait).await;
     }
+    if exec.env.txn.locks_at_read()
+        && let Node::Scan(source) = input
+        && let Some(keys) = scan::primary_keys(exec, source).await?
+    {
+        lock_to_write(exec, keys).await?;
+    }
     exec.rows(input).await
+}
+
+/// X6: locks rows whose keys a statement names, in the request that reads them.
+async fn lock_to_write(exec: &mut Exec<'_>, keys: Vec<Key>) -> Outcome<()> {
+    let span = trace::span(trace::Kind::Operation, || format!("lock {} keys", keys.len()));
+    let env = &mut exec.env;
+    let work = async {
+        let until = env.lock_timeout.map(|timeout| env.database.deadline(Some(timeout)));
+        let Some(until) = until.filter(|until| *until < env.deadline) else {
+            return Ok(env.txn.lock_to_write(keys).await?);
+        };
+        env.txn.set_deadline(Some(until));
+        let locked = env.txn.lock_to_write(keys).await;
+        env.txn.set_deadline(Some(env.deadline));
+        within_lock_timeout(locked)
+    };
+    trace::within(&span, pin!(work)).await
+}
+
+/// What a lock that had to be there by `lock_timeout` came to.
+fn within_lock_timeout<T>(locked: Result<T, TxnError>) -> Outcome<T> {
+    match locked {
+        Err(TxnError::Blocked { holder, .. }) => {
+            let message = "canceling statement due to lock timeout";
+            let detail = format!("Transaction {} holds the lock.", holder.short());
+            Err(SqlError::new(SqlState::LOCK_NOT_AVAILABLE, message).with_detail(detail).into())
+        }
+        other => Ok(other?),
+    }
 }
 
 /// Locks keys that are about to be written where the level asks for it; afterwards the snapshot shows
@@ -109,12 +148,5 @@ async fn lock_in_time(
     env.txn.set_deadline(Some(until));
     let locked = env.txn.lock(keys, wait).await;
     env.txn.set_deadline(Some(env.deadline));
-    match locked {
-        Err(TxnError::Blocked { holder, .. }) => {
-            let message = "canceling statement due to lock timeout";
-            let detail = format!("Transaction {} holds the lock.", holder.short());
-            Err(SqlError::new(SqlState::LOCK_NOT_AVAILABLE, message).with_detail(detail).into())
-        }
-        other => Ok(other?),
-    }
+    within_lock_timeout(locked)
 }

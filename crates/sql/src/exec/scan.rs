@@ -108,6 +108,14 @@ pub(crate) async fn settle<'s>(
     Ok(Settled { table, index, conditions, spans, order, limit, unsorted })
 }
 
+/// The primary keys of the rows that a scan looks at, if it names them one by one.
+pub(crate) async fn primary_keys(exec: &mut Exec<'_>, scan: &Scan) -> Outcome<Option<Vec<Key>>> {
+    let settled = settle(exec, scan, &[]).await?;
+    let named = settled.index.id == IndexId::PRIMARY && settled.points_only();
+    let keys = || settled.spans.spans.iter().map(|span| span.start.clone()).collect();
+    Ok(named.then(keys))
+}
+
 /// Whether the transaction's snapshot may read the index.
 async fn readable(exec: &mut Exec<'_>, index: &Index) -> Outcome<bool> {
     if index.state == IndexState::Public(clock::Timestamp::ZERO) {

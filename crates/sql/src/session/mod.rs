@@ -258,6 +258,8 @@ pub struct Session {
     /// The last commit timestamp: the next snapshot is not below it.
     last_commit: Timestamp,
     last_read: Option<Timestamp>,
+    /// How old the block was that failed by a conflict, until the next one begins.
+    lost_age: Option<Timestamp>,
     last_stats: Option<CommitInfo>,
     traces: traced::Traces,
     info: Arc<expr::SessionInfo>,
@@ -311,6 +313,7 @@ impl Session {
             in_company: false,
             last_commit: Timestamp::ZERO,
             last_read: None,
+            lost_age: None,
             last_stats: None,
             traces: traced::Traces::default(),
             info,

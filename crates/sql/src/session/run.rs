@@ -192,9 +192,13 @@ impl Session {
         let mut open = self.open.take().expect("a transaction is open");
         let work = self.attempt_in_open(&mut open, &plan, params, deadline);
         let result = trace::within(&span, pin!(work)).await;
+        let age = open.txn.priority();
         self.open = Some(open);
         let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
         let result = result.map_err(|failure| failure.into_sql(catalog.as_deref()));
+        if let Err(error) = &result {
+            self.note_conflict(error, age);
+        }
         traced::note(&mut span, &result);
         result
     }

@@ -6,7 +6,7 @@ use clock::Timestamp;
 use expr::{SqlError, SqlState};
 use futures::future::BoxFuture;
 use keys::{SchemaVersion, TableId};
-use txn::{Access, CommitInfo, Isolation, Txn, TxnOptions};
+use txn::{Access, CommitInfo, Isolation, Txn, TxnOptions, WriteLocks};
 
 use super::{Execution, Notice, Session, held::Held, settings};
 use crate::{
@@ -140,6 +140,12 @@ impl Session {
 
     fn open_with(&mut self, options: TxnOptions, level: IsolationName, block: Block) {
         assert!(self.open.is_none(), "a transaction is open already");
+        let priority = match block {
+            // A client that begins anew after a conflict keeps its place among the others (X5).
+            Block::Explicit => options.priority.or(self.lost_age.take()),
+            Block::Implicit => options.priority,
+        };
+        let options = TxnOptions { priority, write_locks: WriteLocks::AtRead, ..options };
         self.shared.with_settings(settings::Settings::begin);
         let txn = self.database.0.coordinator.begin(options.clone());
         self.shared.set_txn(txn.id());
@@ -329,12 +335,22 @@ impl Session {
             });
             let catalog = self.database.0.cache.current().map(|(catalog, _)| catalog);
             let result = result.map_err(|failure| failure.into_sql(catalog.as_deref()));
+            if let Err(error) = &result {
+                self.note_conflict(error, open.txn.priority());
+            }
             match &result {
                 Ok(()) => open.trace.note("answer", || "COMMIT"),
                 Err(error) => open.trace.note("error", || error),
             }
             result
         })
+    }
+
+    /// After a conflict, the block that its client begins next is as old as the one that failed.
+    pub(super) fn note_conflict(&mut self, error: &SqlError, priority: Timestamp) {
+        if error.sqlstate == SqlState::SERIALIZATION_FAILURE {
+            self.lost_age = Some(priority);
+        }
     }
 
     /// Commits a transaction that used these tables. If one of them is being changed, whoever changes

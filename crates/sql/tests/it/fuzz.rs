@@ -80,26 +80,37 @@ const EDGES: [&str; 44] = [
 async fn broken_statements_are_run_or_refused() {
     let corpus = Corpus::read();
     if let Ok(seed) = std::env::var("MERIDIAN_SEED") {
-        return one_seed(&corpus, seed.parse().expect("a number")).await;
+        one_seed(&corpus, seed.parse().expect("a number")).await;
+        return;
     }
     let seconds = std::env::var("MERIDIAN_FUZZ_SECONDS").ok();
     let Some(seconds) = seconds.map(|text| text.parse().expect("a number of seconds")) else {
+        let mut refused = 0;
         for seed in 0..SEEDS {
-            one_seed(&corpus, seed).await;
+            refused += one_seed(&corpus, seed).await;
         }
-        return;
+        return some_ran(refused, SEEDS);
     };
     #[expect(clippy::disallowed_methods, reason = "a person says how long to look")]
     let started = Instant::now();
-    let mut seed = u64::from(std::process::id()) << 20;
+    let first = u64::from(std::process::id()) << 20;
+    let (mut seeds, mut refused) = (0, 0);
     while started.elapsed() < Duration::from_secs(seconds) {
-        one_seed(&corpus, seed).await;
-        seed += 1;
+        refused += one_seed(&corpus, first + seeds).await;
+        seeds += 1;
     }
-    println!("{} seeds held", seed - (u64::from(std::process::id()) << 20));
+    println!("{seeds} seeds held");
+    some_ran(refused, seeds);
 }
 
-async fn one_seed(corpus: &Corpus, seed: u64) {
+/// Else nothing was broken, or nothing ran.
+fn some_ran(refused: usize, seeds: u64) {
+    let all = STATEMENTS * usize::try_from(seeds).expect("few");
+    assert!((all / 10..all * 99 / 100).contains(&refused), "{refused} of {all} were refused");
+}
+
+/// How many were refused.
+async fn one_seed(corpus: &Corpus, seed: u64) -> usize {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut refused = 0;
     for _ in 0..STATEMENTS / PER_WORLD {
@@ -109,8 +120,7 @@ async fn one_seed(corpus: &Corpus, seed: u64) {
             refused += usize::from(!world.run(&text, seed).await);
         }
     }
-    // Else nothing was broken, or nothing ran.
-    assert!((STATEMENTS / 10..STATEMENTS * 99 / 100).contains(&refused), "{refused} were refused");
+    refused
 }
 
 /// A cluster with the tables of the corpus.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clock::{Clock as _, Timestamp};
 use keys::{Key, NodeId, RangeId, Span};
 use kv::{
-    KvError, PushStep, Pushdown, PushdownFactory, Read, ReadReply, ReadSpan, Reply, SpanRows,
+    Conflict, ConflictKind, KvError, PushStep, Pushdown, PushdownFactory, Read, ReadReply, ReadSpan, Reply, SpanRows,
 };
 
 use super::{
@@ -39,6 +39,9 @@ impl State {
             self.clear_for_read(read, span)?;
         }
         self.raise_last(read.at);
+        if let Some(since) = read.unchanged_since {
+            return self.unchanged(node, read, since);
+        }
         clock.pass(read.at);
         let mut program = match (&read.program, factory) {
             (None, _) => None,
@@ -58,6 +61,28 @@ impl State {
             let last = spans.last_mut().ok_or_else(|| KvError::Invalid("no span".to_owned()))?;
             last.rows.extend(partial.into_iter().map(|value| (Key::MIN, value)));
         }
+        Ok(Reply::Read(ReadReply { spans, served_by: node, waited_nanos: 0, blocked_nanos: 0 }))
+    }
+
+    /// Whether nothing was written above a timestamp (X1a).
+    fn unchanged(
+        &self,
+        node: NodeId,
+        read: &Read,
+        since: Timestamp,
+    ) -> Result<Reply, Hindrance> {
+        for ReadSpan { span, .. } in &read.spans {
+            let mut versions = self.versions.range::<Key, _>(&span.start..&span.end);
+            let newer = |(key, versions): (&Key, &Versions)| {
+                let (at, _) = versions.last_key_value()?;
+                (*at > since).then(|| (key.clone(), *at))
+            };
+            if let Some((key, at)) = versions.find_map(newer) {
+                let (kind, span) = (ConflictKind::ReadChanged, Span::point(key));
+                return Err(KvError::Conflict(Conflict { kind, span, winner: None, at: Some(at) }).into());
+            }
+        }
+        let spans = vec![SpanRows::default(); read.spans.len()];
         Ok(Reply::Read(ReadReply { spans, served_by: node, waited_nanos: 0, blocked_nanos: 0 }))
     }
 

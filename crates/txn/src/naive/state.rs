@@ -7,7 +7,7 @@ use clock::{Clock as _, Timestamp};
 use keys::{Key, NodeId, RangeId, Span, TxnId, layout};
 use kv::{
     Commit, CommitStats, Committed, Conflict, ConflictKind, Descriptor, KvError, LeaderStatus,
-    Lock, LockInfo, LockReply, LockWait, Outcome, Prepare, Prepared, PushKind, PushdownFactory,
+    Lock, LockInfo, LockReply, LockValues, LockWait, Outcome, Prepare, Prepared, PushKind, PushdownFactory,
     RangeRequest, RangeStatus, Reply, Request, Resolution, Resolve, TxnMeta, Validate, Write,
 };
 
@@ -176,7 +176,7 @@ impl State {
             Request::Read(read) => {
                 (read.holder.clone(), self.read(clock, factory, to, range, read))
             }
-            Request::Lock(lock) => (Some(lock.txn.clone()), self.lock(lock)),
+            Request::Lock(lock) => (Some(lock.txn.clone()), self.lock(clock, lock)),
             Request::Prepare(prepare) => (Some(prepare.txn.clone()), self.prepare(clock, prepare)),
             Request::Commit(commit) => (Some(commit.txn.clone()), self.commit(clock, commit)),
             Request::Resolve(resolve) => (None, Ok(self.resolve(range, resolve))),
@@ -256,7 +256,7 @@ impl State {
         self.last = self.last.max(at);
     }
 
-    fn lock(&mut self, lock: &Lock) -> Result<Reply, Hindrance> {
+    fn lock(&mut self, clock: &NaiveClock, lock: &Lock) -> Result<Reply, Hindrance> {
         self.not_lost(&lock.txn)?;
         let spans: Vec<Span> = lock.keys.iter().cloned().map(Span::point).collect();
         for span in &spans {
@@ -271,7 +271,19 @@ impl State {
         let newest = |key: &Key| Some((key.clone(), *self.versions.get(key)?.last_key_value()?.0));
         let mut moved: Vec<_> = lock.keys.iter().filter_map(newest).collect();
         moved.retain(|(_, at)| *at > lock.since);
-        Ok(Reply::Locked(LockReply { moved, lock_wait_nanos: 0 }))
+        let mut values = Vec::new();
+        if lock.values == LockValues::Wanted {
+            self.raise_last(lock.since);
+            clock.pass(lock.since);
+            let value = |key: &Key| {
+                let versions = self.versions.get(key);
+                let newest = versions.and_then(|versions| versions.values().next_back().cloned());
+                (key.clone(), newest.flatten())
+            };
+            let unmoved = |key: &&Key| !moved.iter().any(|(other, _)| other == *key);
+            values = lock.keys.iter().filter(unmoved).map(value).collect();
+        }
+        Ok(Reply::Locked(LockReply { values, moved, lock_wait_nanos: 0 }))
     }
 
     fn prepare(&mut self, clock: &NaiveClock, prepare: &Prepare) -> Result<Reply, Hindrance> {

@@ -41,6 +41,8 @@ pub(crate) struct ReadPlan<'a> {
     pub holder: Option<TxnMeta>,
     /// Runs beside the data.
     pub program: Option<Bytes>,
+    /// No rows are read, see [`Read::unchanged_since`].
+    pub unchanged_since: Option<Timestamp>,
     /// When the answer has to be there.
     pub deadline: Instant,
     /// What may be read, and what was.
@@ -250,6 +252,7 @@ impl Router {
             spans,
             max_rows,
             program: plan.program.clone(),
+            unchanged_since: plan.unchanged_since,
         });
         plan.budget.requests.fetch_add(1, Ordering::Relaxed);
         let answer = match plan.from {

@@ -6,20 +6,31 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use clock::Timestamp;
 use futures::future::join_all;
 use keys::Key;
-use kv::{ConflictKind, Descriptor, KvError, Lock, LockReply, LockWait, Reply, Request};
+use kv::{
+    ConflictKind, Descriptor, KvError, Lock, LockReply, LockValues, LockWait, ReadFrom, ReadSpan,
+    Reply, Request,
+};
 use timer::Instant;
 
 use super::Txn;
 use crate::{
-    Access, Isolation, TxnError, buffer::ENTRY_BYTES, heartbeat::Heartbeat, router::Partition,
+    Access, Isolation, TxnError,
+    buffer::ENTRY_BYTES,
+    heartbeat::{Heartbeat, may_wait},
+    router::{Budget, Partition, ReadPlan},
+    rules::Rule,
 };
 
 /// Keys of one request, in bytes: far below what a message holds, and the answer names at most the
 /// same keys. More become several requests.
 const REQUEST_BYTES: usize = 4 << 20;
+
+/// Bytes of values that come with locks and are kept until they are read. Beyond, they are read again.
+const VALUE_BYTES: usize = 4 << 20;
 
 /// What is known of a lock asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +50,10 @@ pub(super) struct Locks {
     states: BTreeMap<Key, LockState>,
     /// The sum of [`cost`] over all keys.
     bytes: u64,
+    /// Values that came with locks, as of the snapshot, up to [`VALUE_BYTES`]; `None`: there is no row.
+    /// Nobody else changes them while the lock is held; if it is lost, validation finds what changed.
+    values: BTreeMap<Key, Option<Bytes>>,
+    value_bytes: usize,
 }
 
 fn cost(key: &Key) -> u64 {
@@ -57,6 +72,25 @@ impl Locks {
     /// What is known of a lock; `None`: it was never asked for.
     pub fn get(&self, key: &Key) -> Option<LockState> {
         self.states.get(key).copied()
+    }
+
+    /// The value that came with a lock, if it is still that of the snapshot; `Some(None)`: no row.
+    pub fn value(&self, key: &Key) -> Option<&Option<Bytes>> {
+        self.values.get(key)
+    }
+
+    /// The snapshot moved: what was read with locks is not known to be as of the new one.
+    pub fn forget_values(&mut self) {
+        self.values.clear();
+        self.value_bytes = 0;
+    }
+
+    fn learn_value(&mut self, key: Key, value: Option<Bytes>) {
+        let bytes = key.len() + value.as_ref().map_or(0, Bytes::len);
+        if self.value_bytes + bytes <= VALUE_BYTES {
+            self.value_bytes += bytes;
+            self.values.insert(key, value);
+        }
     }
 
     /// What they count towards the limit.
@@ -91,6 +125,7 @@ struct Ask {
     /// Versions above this are reported as moved.
     since: Timestamp,
     wait: LockWait,
+    values: LockValues,
     deadline: Instant,
     /// How often ranges moved already.
     moves: u32,
@@ -124,7 +159,7 @@ impl Txn {
             return Err(TxnError::ReadOnly);
         }
         let mut locked = Locked::default();
-        self.lock_since(keys, wait, since, &mut locked).await?;
+        self.lock_since(keys, wait, LockValues::Unwanted, since, &mut locked).await?;
         let moved = locked.moved;
         match moved.first() {
             Some((key, at)) if self.isolation != Isolation::ReadCommitted => {
@@ -134,13 +169,62 @@ impl Txn {
         }
     }
 
+    /// Locks keys that are about to be written, before they are read, and reads them with it (X6): nobody
+    /// changes them between here and the commit. If some changed since the snapshot, that moves forward
+    /// to where they are as they are now, unless something else that was read changed too (X1a).
+    ///
+    /// # Errors
+    /// As [`Txn::lock`].
+    pub async fn lock_to_write(&mut self, keys: Vec<Key>) -> Result<(), TxnError> {
+        let since = self.ready().await?;
+        if self.access == Access::ReadOnly {
+            return Err(TxnError::ReadOnly);
+        }
+        let mut locked = Locked::default();
+        self.lock_since(keys, LockWait::Wait, LockValues::Wanted, since, &mut locked).await?;
+        self.lock_wait += Duration::from_nanos(locked.waited_nanos);
+        match locked.moved.iter().map(|(_, at)| *at).max() {
+            Some(newest) => self.refresh(newest).await,
+            None => Ok(()),
+        }
+    }
+
+    /// X1a: moves the snapshot forward, to this or later, if all that was read at it is unchanged there.
+    /// Then what was answered stands as if it had been read at the new one.
+    async fn refresh(&mut self, least: Timestamp) -> Result<(), TxnError> {
+        let since = self.snapshot.expect("locking takes a snapshot");
+        let latest = self.coordinator.clock().now().latest_timestamp();
+        let to = latest.max(least).max(since);
+        let config = self.coordinator.config();
+        let spans = self.reads.iter().map(|span| ReadSpan { span, reverse: false });
+        let spans: Vec<ReadSpan> = spans.collect();
+        if !spans.is_empty() && config.rules.keep(Rule::RefreshValidates) {
+            let budget = Budget::new(config.max_read_rows, config.max_read_bytes);
+            let plan = ReadPlan {
+                at: to,
+                from: ReadFrom::Leader,
+                holder: Some(self.meta()),
+                program: None,
+                unchanged_since: Some(since),
+                deadline: self.current_deadline(),
+                budget: &budget,
+            };
+            let asked = self.coordinator.router().read_all(&plan, &spans);
+            may_wait(self.heartbeat.as_ref(), asked).await?;
+        }
+        self.snapshot = Some(to);
+        self.locks.forget_values();
+        Ok(())
+    }
+
     /// Locks what the attempt before this one wrote. The snapshot is taken afterwards, so nothing
     /// that was locked can have changed since; it lies above all that was written before.
     pub(super) async fn lock_pessimistically(&mut self) -> Result<(), TxnError> {
         let keys = std::mem::take(&mut self.pessimistic);
         let since = self.coordinator.clock().now().latest_timestamp();
         let mut locked = Locked::default();
-        let result = self.lock_since(keys, LockWait::Wait, since, &mut locked).await;
+        let unwanted = LockValues::Unwanted;
+        let result = self.lock_since(keys, LockWait::Wait, unwanted, since, &mut locked).await;
         self.lock_wait += Duration::from_nanos(locked.waited_nanos);
         result
     }
@@ -149,6 +233,7 @@ impl Txn {
         &mut self,
         mut keys: Vec<Key>,
         wait: LockWait,
+        values: LockValues,
         since: Timestamp,
         locked: &mut Locked,
     ) -> Result<(), TxnError> {
@@ -167,7 +252,7 @@ impl Txn {
             self.locks.set(key.clone(), LockState::Asked);
         }
         for moves in 0..=self.coordinator.router().config().max_moves {
-            let ask = Ask { since, wait, deadline, moves };
+            let ask = Ask { since, wait, values, deadline, moves };
             keys = self.lock_round(keys, &ask, locked).await?;
             if keys.is_empty() {
                 return Ok(());
@@ -207,7 +292,7 @@ impl Txn {
         locked: &mut Locked,
     ) -> Result<Vec<Key>, TxnError> {
         let router = self.coordinator.router().clone();
-        let Ask { since, wait, deadline, moves } = *ask;
+        let Ask { since, wait, values, deadline, moves } = *ask;
         let mut parts: Partition<Vec<Key>> = Partition::new();
         for key in keys {
             let (_, group) = parts.at(&router, &key, deadline).await?;
@@ -216,11 +301,11 @@ impl Txn {
         let groups = requests(parts.into_groups());
         let asked = groups.iter().map(|(range, keys)| {
             let (txn, keys) = (self.meta(), keys.clone());
-            let request = Request::Lock(Lock { txn, keys, since, wait });
+            let request = Request::Lock(Lock { txn, keys, since, wait, values });
             let router = &router;
             async move { router.sent_to_leader(range, &request, deadline).await }
         });
-        let answers = join_all(asked).await;
+        let answers = may_wait(self.heartbeat.as_ref(), join_all(asked)).await;
         let (mut left, mut failed) = (Vec::new(), None);
         let before = locked.waited_nanos;
         for ((range, group), sent) in groups.into_iter().zip(answers) {
@@ -234,6 +319,9 @@ impl Txn {
                 Ok(Reply::Locked(reply)) => {
                     waited += reply.lock_wait_nanos;
                     self.granted(&group, since, &reply);
+                    for (key, value) in reply.values {
+                        self.locks.learn_value(key, value);
+                    }
                     locked.moved.extend(reply.moved);
                 }
                 Ok(other) => {
@@ -290,11 +378,13 @@ impl Txn {
 
 /// Whether a reply is one to this request: what moved was asked for, and moved since.
 fn is_answer(reply: &LockReply, asked: &[Key], since: Timestamp) -> bool {
-    if reply.moved.is_empty() {
+    if reply.moved.is_empty() && reply.values.is_empty() {
         return true;
     }
     let asked: BTreeSet<&Key> = asked.iter().collect();
+    let moved: BTreeSet<&Key> = reply.moved.iter().map(|(key, _)| key).collect();
     reply.moved.iter().all(|(key, at)| *at > since && asked.contains(key))
+        && reply.values.iter().all(|(key, _)| asked.contains(key) && !moved.contains(key))
 }
 
 /// Divides the keys of each range among requests of at most [`REQUEST_BYTES`].

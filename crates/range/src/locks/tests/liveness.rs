@@ -200,7 +200,8 @@ impl World {
         self.programs.iter().position(|p| p.meta().id == txn).expect("only living attempts hold")
     }
 
-    /// Asks a record: the younger is poisoned, and so is anybody whose gateway is dead.
+    /// Asks a record: a younger one that waits is poisoned (X5b), and so is anybody whose gateway is
+    /// dead.
     fn push(&mut self, push: &WantPush) {
         let Some(who) = self.programs.iter().position(|p| p.meta().id == push.holder.id) else {
             return;
@@ -211,12 +212,15 @@ impl World {
                 self.programs[who].state = State::Done;
                 self.release_everywhere(push.holder.id);
             }
-            (State::Ready | State::Waits, Some(pusher)) => {
+            (State::Ready, Some(_)) => {
+                self.fired.insert("let finish");
+            }
+            (State::Waits, Some(pusher)) => {
                 assert!(pusher.older_than(&push.holder));
                 self.fired.insert("poisoned for an older one");
                 self.retry(who);
             }
-            (State::Ready | State::Waits | State::Done, _) => {}
+            (State::Ready | State::Waits | State::Done, None) | (State::Done, Some(_)) => {}
         }
     }
 
@@ -286,7 +290,13 @@ fn random_programs_all_end() {
         fired.append(&mut world.fired);
     }
     println!("at most {slowest} steps");
-    for probe in ["wounded", "poisoned for an older one", "gateway died", "dead gateway found"] {
+    for probe in [
+        "wounded",
+        "let finish",
+        "poisoned for an older one",
+        "gateway died",
+        "dead gateway found",
+    ] {
         assert!(fired.contains(probe), "no seed met: {probe}");
     }
 }

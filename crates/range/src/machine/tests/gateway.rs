@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
 use kv::{
-    Commit, Heartbeat, KvError, Lock, LockWait, Outcome, Prepare, Push, PushKind, Read, ReadFrom,
+    Commit, Heartbeat, KvError, Lock, LockValues, LockWait, Outcome, Prepare, Push, PushKind, Read, ReadFrom,
     ReadSpan, Reply, Request, Resolution, Resolve, TxnMeta, Validate, Write,
 };
 use rand::RngExt;
@@ -200,7 +200,13 @@ impl Gateway {
             let keys: Vec<Key> = self.writes_in(&span).into_iter().map(|w| w.key).collect();
             if !keys.is_empty() {
                 let (txn, since) = (self.meta(), self.snapshot);
-                let request = Request::Lock(Lock { txn, keys, since, wait: LockWait::Wait });
+                let request = Request::Lock(Lock {
+                    txn,
+                    keys,
+                    since,
+                    wait: LockWait::Wait,
+                    values: LockValues::Wanted,
+                });
                 world.post(group, None, Asker::Gateway(self.me, 0), request);
             }
         }
@@ -232,6 +238,7 @@ impl Gateway {
             spans: vec![ReadSpan { span: point(key), reverse: false }],
             max_rows: 0,
             program: None,
+            unchanged_since: None,
         });
         self.ask(world, group, to, request);
     }
@@ -285,7 +292,7 @@ impl Gateway {
     pub fn heartbeat(&mut self, world: &mut World) {
         if self.alive && matches!(self.stage, Stage::Preparing | Stage::Deciding) {
             let group = world.group_of(&self.meta().anchor);
-            let request = Request::Heartbeat(Heartbeat { txn: self.meta() });
+            let request = Request::Heartbeat(Heartbeat { txn: self.meta(), waiting: world.chance(2) });
             let from = Asker::Gateway(self.me, 0);
             world.post(group, None, from, request);
             // Some gateway lets go of what may be promised: a promise withstands that (X5).

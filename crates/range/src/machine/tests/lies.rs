@@ -13,7 +13,7 @@ use bytes::Bytes;
 use clock::{Interval, Mono, Now, Timestamp};
 use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{
-    Commit, Conflict, ConflictKind, Descriptor, Heartbeat, KvError, Lock, LockWait, Outcome,
+    Commit, Conflict, ConflictKind, Descriptor, Heartbeat, KvError, Lock, LockValues, LockWait, Outcome,
     Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Reply, Request, Resolution, Resolve,
     TxnMeta, Validate, Write,
 };
@@ -314,6 +314,7 @@ impl Liar {
                 keys: self.keys(),
                 since: self.time(now),
                 wait: if self.below(2) == 0 { LockWait::Wait } else { LockWait::NoWait },
+                values: if self.below(2) == 0 { LockValues::Wanted } else { LockValues::Unwanted },
             }),
             8..10 => Request::Read(Read {
                 at: self.time(now),
@@ -324,6 +325,7 @@ impl Liar {
                     .collect(),
                 max_rows: [0, 1, u64::MAX][usize::try_from(self.below(3)).expect("three")],
                 program: (self.below(4) == 0).then(|| Bytes::from_static(b"no program")),
+                unchanged_since: (self.below(4) == 0).then(|| self.time(now)),
             }),
             10 => Request::Resolve(Resolve {
                 txn: txn.id,
@@ -338,7 +340,7 @@ impl Liar {
                 };
                 Request::Push(Push { txn, kind })
             }
-            13 => Request::Heartbeat(Heartbeat { txn }),
+            13 => Request::Heartbeat(Heartbeat { txn, waiting: self.below(2) == 0 }),
             14 => Request::Release { txn: txn.id },
             _ => match self.below(5) {
                 0 => {

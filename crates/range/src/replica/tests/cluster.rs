@@ -518,7 +518,15 @@ pub fn get(key: &str, at: Timestamp, from: ReadFrom) -> Request {
 
 pub fn scan(span: Span, at: Timestamp, from: ReadFrom) -> Request {
     let spans = vec![ReadSpan { span, reverse: false }];
-    Request::Read(Read { at, from, holder: None, spans, max_rows: 0, program: None })
+    Request::Read(Read {
+        at,
+        from,
+        holder: None,
+        spans,
+        max_rows: 0,
+        program: None,
+        unchanged_since: None,
+    })
 }
 
 /// The values of a read's answer, `key=value` separated by blanks.

@@ -61,9 +61,20 @@ fn number(value: Option<&bytes::Bytes>) -> u64 {
     value.map_or(0, |value| String::from_utf8_lossy(value).parse().expect("a number"))
 }
 
-async fn add(txn: &mut Txn, name: &str, change: i64) -> Result<(), TxnError> {
+/// When an account is locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Locked {
+    /// Before it is read; then the snapshot may have to move (X1a, X6).
+    AtRead,
+    AtCommit,
+}
+
+async fn add(txn: &mut Txn, name: &str, change: i64, locked: Locked) -> Result<(), TxnError> {
     txn.begin_statement().await?;
     let key = Key::from(name);
+    if locked == Locked::AtRead && txn.isolation() == Isolation::Serializable {
+        txn.lock_to_write(vec![key.clone()]).await?;
+    }
     let found = txn.get(std::slice::from_ref(&key)).await?;
     let balance = number(found[0].as_ref()).checked_add_signed(change);
     let balance = balance.expect("no account runs dry in so few transfers");
@@ -80,13 +91,15 @@ async fn client(coordinator: Arc<Coordinator>, number: u64, seed: u64, told: Arc
             _ => Isolation::Serializable,
         };
         let options = TxnOptions { isolation, ..TxnOptions::default() };
+        let mut draw = || if rng.random() { Locked::AtRead } else { Locked::AtCommit };
+        let (first, second) = (draw(), draw());
         let timeout = Duration::from_secs(20);
         let result = coordinator.run_retrying(options, timeout, |txn: &mut Txn| {
             Box::pin(async move {
-                add(txn, ACCOUNTS[from], -1).await?;
+                add(txn, ACCOUNTS[from], -1, first).await?;
                 sleep(Duration::from_millis(1)).await;
-                add(txn, ACCOUNTS[to], 1).await?;
-                add(txn, &format!("counter{number}"), 1).await
+                add(txn, ACCOUNTS[to], 1, second).await?;
+                add(txn, &format!("counter{number}"), 1, Locked::AtCommit).await
             })
         });
         match result.await {
@@ -208,5 +221,6 @@ macro_rules! dropping {
 // What only skewed clocks or a lease that ends would show is not here: this model has neither.
 dropping! {
     dropped_one_snapshot_is_found: OneSnapshot,
+    dropped_refresh_validates_is_found: RefreshValidates,
     dropped_ask_the_record_is_found: AskTheRecord,
 }

@@ -5,7 +5,7 @@ use clock::Timestamp;
 use goldenscript::ArgumentConsumer;
 use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{
-    Commit, Heartbeat, Lock, LockWait, Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Request,
+    Commit, Heartbeat, Lock, LockValues, LockWait, Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Request,
     Resolution, Resolve, TxnMeta, Validate, Write,
 };
 
@@ -22,11 +22,16 @@ impl Script {
         let node = node.map(|node| node - 1);
         let request = match name {
             // read SPAN... [at=MS] [any=yes] [for=TXN] [rows=N] [reverse=yes] [program=TEXT]
+            // [unchanged=MS]
             "read" => Request::Read(self.read(args)?),
-            // lock TXN KEY... [anchor=KEY] [since=MS] [nowait=yes]
+            // lock TXN KEY... [anchor=KEY] [since=MS] [nowait=yes] [values=yes]
             "lock" => {
                 let since = args.take_key("since").map(moment_of).transpose()?;
                 let nowait = args.take_key("nowait").is_some();
+                let values = match args.take_key("values") {
+                    Some(_) => LockValues::Wanted,
+                    None => LockValues::Unwanted,
+                };
                 let txn = self.txn(args)?;
                 let keys = std::iter::from_fn(|| args.next_pos()).map(Key::from).collect();
                 Request::Lock(Lock {
@@ -34,6 +39,7 @@ impl Script {
                     keys,
                     since: since.unwrap_or(Timestamp::from_wall(1000 * MS)),
                     wait: if nowait { LockWait::NoWait } else { LockWait::Wait },
+                    values,
                 })
             }
             // prepare TXN [anchor=KEY] [reads=SPAN.SPAN] [since=MS] [here=yes] [KEY=VALUE...]
@@ -85,7 +91,10 @@ impl Script {
         args: &mut ArgumentConsumer<'_>,
     ) -> Result<Request, Failure> {
         Ok(match name {
-            "heartbeat" => Request::Heartbeat(Heartbeat { txn: self.txn(args)? }),
+            "heartbeat" => {
+                let waiting = args.take_key("waiting").is_some();
+                Request::Heartbeat(Heartbeat { txn: self.txn(args)?, waiting })
+            }
             "release" => Request::Release { txn: self.txn(args)?.id },
             // split KEY child=N
             "split" => {
@@ -113,6 +122,7 @@ impl Script {
         let holder = args.take_key("for").map(|who| parse_txn(who, "p")).transpose()?;
         let max_rows = args.take_key("rows").map_or(Ok(0), |rows| rows.parse())?;
         let reverse = args.take_key("reverse").is_some();
+        let unchanged_since = args.take_key("unchanged").map(moment_of).transpose()?;
         let program = args.take_key("program").map(|text| Bytes::from(text.to_owned()));
         let spans = std::iter::from_fn(|| args.next_pos());
         let spans: Vec<_> = spans.map(|text| ReadSpan { span: span(text), reverse }).collect();
@@ -123,6 +133,7 @@ impl Script {
             spans,
             max_rows,
             program,
+            unchanged_since,
         })
     }
 

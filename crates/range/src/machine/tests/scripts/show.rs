@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
 use kv::{Conflict, KvError, Outcome, PushKind, Reply, Resolution, Write};
@@ -112,7 +113,12 @@ pub fn good(reply: &Reply) -> String {
         }
         Reply::Locked(locked) => {
             let moved = locked.moved.iter().map(|(k, at)| format!("{}@{}", text(k), ts(*at)));
-            format!("locked, moved: [{}]", moved.collect::<Vec<_>>().join(" "))
+            let value = |(key, value): &(Key, Option<Bytes>)| match value {
+                Some(value) => format!(" {}={}", text(key), text(value)),
+                None => format!(" {}: no row", text(key)),
+            };
+            let values: String = locked.values.iter().map(value).collect();
+            format!("locked, moved: [{}]{values}", moved.collect::<Vec<_>>().join(" "))
         }
         Reply::Prepared(p) => {
             format!("prepared at {}, valid through {}", ts(p.prepare), ts(p.valid_through))
