@@ -184,6 +184,10 @@ fn whatever_is_in_a_file_is_taken_or_refused() {
         assert!(!read(&heap.repeat(100_000)), "{heap}");
         assert!(!read(&format!("name = {}", heap.repeat(100_000))), "{heap}");
     }
+    // Found at random: memory for all of them was asked for at once.
+    for many in ["nodes-per-region", "clients"] {
+        assert!(!read(&format!("{many} = 9999999999999\n")), "{many}");
+    }
     let first = number("MERIDIAN_FUZZ_SEED").unwrap_or(1);
     let until = number("MERIDIAN_FUZZ_SECONDS").map(|secs| now() + Duration::from_secs(secs));
     let (mut taken, mut refused) = (0_u64, 0_u64);

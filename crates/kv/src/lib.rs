@@ -27,8 +27,8 @@ pub use reply::{
     ReadReply, Reply, SpanRows,
 };
 pub use request::{
-    Commit, Heartbeat, Lock, LockValues, LockWait, Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Request,
-    Resolution, Resolve, TxnMeta, Validate, Write,
+    Commit, Heartbeat, Lock, LockValues, LockWait, Prepare, Push, PushKind, Read, ReadFrom,
+    ReadSpan, Request, Resolution, Resolve, TxnMeta, Validate, Write,
 };
 
 /// The most voters a range may have.

@@ -25,8 +25,11 @@ pub struct Config {
     /// H of X7: without a heartbeat for so long, anybody may have a transaction aborted.
     pub heartbeat_lapse: Duration,
     /// The record of a transaction is asked for the first time after somebody waited so long for
-    /// it. (A wound goes out at once.)
+    /// it.
     pub push_first: Duration,
+    /// From when on the record is asked to abort it for an older one (X5): how long a deadlock lasts at
+    /// least. Far above what a queue for a hot row takes.
+    pub wound_after: Duration,
     /// Each further question about the same transaction waits twice as long, up to this.
     pub push_max: Duration,
     /// A question that is not answered within this time is asked again.
@@ -112,6 +115,7 @@ impl Default for Config {
             transaction_life: Duration::from_secs(3600),
             heartbeat_lapse: Duration::from_secs(3),
             push_first: Duration::from_millis(50),
+            wound_after: Duration::from_millis(700),
             push_max: Duration::from_secs(1),
             push_timeout: Duration::from_secs(5),
             housekeeping: Duration::from_secs(5),

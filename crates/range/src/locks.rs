@@ -20,14 +20,13 @@
 //! key b                      waits  ------->  [holds]    but here the older one is in the way ...
 //! ```
 //!
-//! ... of a younger holder. If that one waits for nobody, it is let finish: it cannot be part of a
-//! deadlock (X5b). If it waits here itself and has promised nothing yet, it is *wounded*: it loses all
-//! its locks here at once, and is remembered, so that its later prepare is refused. Whether it waits
-//! somewhere else the leader of its record knows, which is asked to abort it ([`WantPush`]), as it is
-//! about one that answered a prepare, even if it only validated: that one has promised and keeps its
-//! locks until its record speaks (X5). So whoever waits, waits for somebody older, for the answer of a
-//! record, or for somebody who waits for nobody; and the oldest transaction of all is never wounded:
-//! no deadlock, and nobody starves.
+//! ... of a younger holder. Nothing is taken from that one here: if it waits for nobody, it cannot be
+//! part of a deadlock and is let finish (X5b). Whether it waits the leader of its record knows, which
+//! is asked to abort it after a while ([`WantPush`]). So whoever waits, waits for somebody older, for the
+//! answer of a record, or for somebody who waits for nobody; and the oldest transaction of all is
+//! never wounded: no deadlock, and nobody starves. One that waits in this table and has promised
+//! nothing its host may *wound* without asking ([`LockTable::wound`]): it loses all its locks here at
+//! once, and is remembered, so that its later prepare is refused.
 //!
 //! Readers hold no locks, and nothing but a write at or below their snapshot stops them: a holder
 //! whose proposed write or intent carries a timestamp `<= at` (R2). They wait for exactly the

@@ -143,12 +143,24 @@ impl Scenario {
     }
 }
 
+/// The most nodes in a region of a simulated cluster, as on the command line.
+const NODES_LIMIT: usize = 100;
+
+/// The most clients of a simulated cluster.
+const CLIENTS_LIMIT: usize = 10_000;
+
 fn check(options: &Options) -> Result<(), String> {
     if options.workloads.is_empty() {
         return Err("no workloads".to_owned());
     }
-    if options.clients == 0 || !(options.rate.is_finite() && options.rate > 0.0) {
-        return Err("clients and rate are above zero".to_owned());
+    if !(1..=CLIENTS_LIMIT).contains(&options.clients) {
+        return Err(format!("clients are 1 to {CLIENTS_LIMIT}"));
+    }
+    if !(options.rate.is_finite() && options.rate > 0.0) {
+        return Err("the rate is above zero".to_owned());
+    }
+    if options.nodes_per_region.is_some_and(|nodes| !(1..=NODES_LIMIT).contains(&nodes)) {
+        return Err(format!("nodes-per-region is 1 to {NODES_LIMIT}"));
     }
     if options.duration == Duration::ZERO {
         return Err("the duration is above zero".to_owned());

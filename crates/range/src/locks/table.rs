@@ -7,7 +7,7 @@ use std::{
 
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
-use kv::{Conflict, ConflictKind, LockWait, TxnMeta};
+use kv::{Conflict, LockWait, TxnMeta};
 
 use super::{
     Acquired, LockEffects, LockLimits, LockRequest, MAX_REPORTED, Refusal, RequestId, WantPush,
@@ -95,9 +95,9 @@ impl LockTable {
         }
     }
 
-    /// Asks for locks, all or none. In the way are holders and older waiting requests. Younger holders
-    /// that promised nothing and wait here themselves are wounded; those that may wait elsewhere are to
-    /// be asked about (X5, X5b).
+    /// Asks for locks, all or none. In the way are holders and older waiting requests. Nothing is taken
+    /// from a younger holder here: its record is to be asked to abort it, which it does once that one
+    /// waits itself (X5, X5b).
     ///
     /// # Panics
     /// If a request of this name waits already.
@@ -310,19 +310,10 @@ impl LockTable {
         }
         self.waiting_of.insert((txn.id, id));
         self.waiting.insert(id, Waiter { meta: txn.clone(), wants });
-        let mut candidates = BTreeSet::from([(own, id)]);
+        let candidates = BTreeSet::from([(own, id)]);
         for (holder, key) in younger {
-            // X5b: who waits for nobody cannot be part of a deadlock and is let finish; whether it waits
-            // somewhere else its record's leader is told.
-            if self.is_prepared(holder) || !self.waits(holder) {
-                let holder = self.holders[&holder].meta.clone();
-                out.must_push.push(WantPush { holder, wound_for: Some(txn.clone()), key });
-            } else {
-                let span = Span::point(key);
-                let (kind, winner) = (ConflictKind::Wounded, Some(txn.id));
-                let conflict = Conflict { kind, span, winner, at: None };
-                self.wound_now(holder, conflict, &mut candidates, out);
-            }
+            let holder = self.holders[&holder].meta.clone();
+            out.must_push.push(WantPush { holder, wound_for: Some(txn.clone()), key });
         }
         self.grant_candidates(candidates, out);
         let Some(waiter) = self.waiting.get(&id) else {

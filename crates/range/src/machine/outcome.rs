@@ -16,7 +16,8 @@ use std::{collections::VecDeque, mem};
 use clock::Timestamp;
 use keys::{Span, TxnId};
 use kv::{
-    Conflict, ConflictKind, Heartbeat, KvError, Outcome, Push, PushKind, Reply, Resolution, Resolve, TxnMeta,
+    Conflict, ConflictKind, Heartbeat, KvError, Outcome, Push, PushKind, Reply, Resolution,
+    Resolve, TxnMeta,
 };
 use storage::EngineError;
 

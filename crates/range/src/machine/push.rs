@@ -1,19 +1,25 @@
 //! Asking the records of transactions that are in the way (X5, X5a, X7).
 //!
-//! Whoever waits for a transaction waits for its record to speak, in the end. A wound goes out at
-//! once; a mere question only after somebody waited a while, because most transactions end by
-//! themselves, and then at growing intervals. A holder that is found twice by the housekeeping is
+//! Whoever waits for a transaction waits for its record to speak, in the end. It is asked after somebody
+//! waited a while, because most transactions end by themselves, and then at growing intervals; and
+//! asked to abort the transaction for an older one (X5) only after a longer while. Waiting in a queue
+//! is no deadlock, and who looks for one too early aborts whoever waits in two queues. A holder that is found twice by the housekeeping is
 //! asked about even though nobody waits: its gateway may be dead.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use clock::Mono;
-use keys::TxnId;
-use kv::{KvError, Outcome, Push, PushKind, Reply, Request, Resolution, Resolve};
+use keys::{Span, TxnId};
+use kv::{
+    Conflict, ConflictKind, KvError, Outcome, Push, PushKind, Reply, Request, Resolution, Resolve,
+};
 use storage::EngineError;
 
 use super::{AskToken, Cx, Machine, leader::Phase, op::Caller};
-use crate::{locks::WantPush, rules::Rule};
+use crate::{
+    locks::{WantPush, WoundResult},
+    rules::Rule,
+};
 
 /// Transactions that are asked about.
 #[derive(Debug, Default)]
@@ -28,6 +34,8 @@ pub(super) struct Pushes {
 #[derive(Debug)]
 struct Asking {
     want: WantPush,
+    /// Since when somebody waits.
+    since: Mono,
     due: Mono,
     wait: Duration,
     /// The question in flight, and when it is taken as lost.
@@ -50,10 +58,10 @@ impl Pushes {
     }
 
     /// Somebody wants to know about a transaction.
-    fn want(&mut self, want: WantPush, due: Mono, wait: Duration, upkeep: bool) {
+    fn want(&mut self, now: Mono, want: WantPush, due: Mono, wait: Duration, upkeep: bool) {
         let asking = self.by_txn.entry(want.holder.id).or_insert_with(|| {
             let want = want.clone();
-            Asking { want, due, wait, ask: None, upkeep }
+            Asking { want, since: now, due, wait, ask: None, upkeep }
         });
         asking.upkeep |= upkeep;
         let older = match (&want.wound_for, &asking.want.wound_for) {
@@ -74,29 +82,30 @@ impl Machine {
         self.pushes.scan_at(cx.now.mono.plus(self.config.push_first));
     }
 
-    /// X5: a younger prepared holder is in the way of an older waiter. It lets go by the word of
-    /// its record only, which is asked to abort it.
+    /// X5: a younger holder is in the way of an older waiter. It lets go by the word of its record only,
+    /// which is asked to abort it if that takes long.
     pub(super) fn push_now(&mut self, cx: &mut Cx<'_>, want: WantPush) {
         if !self.rules.keep(Rule::PromiseKept) && self.only_validated(want.holder.id) {
             self.release_unpromised(want.holder.id);
         } else if !self.in_log(want.holder.id) {
             let (now, wait) = (cx.now.mono, self.config.push_first);
-            self.pushes.want(want, now, wait, false);
-            self.pushes.scan_at(now);
+            let due = now.plus(wait);
+            self.pushes.want(now, want, due, wait, false);
+            self.pushes.scan_at(due);
         }
     }
 
     /// The housekeeping found a holder that is there for long.
     pub(super) fn push_for_upkeep(&mut self, cx: &Cx<'_>, want: WantPush) {
         let (now, wait) = (cx.now.mono, self.config.push_max);
-        self.pushes.want(want, now, wait, true);
+        self.pushes.want(now, want, now, wait, true);
         self.pushes.scan_at(now);
     }
 
     /// A reader of this follower waits for an intent.
     pub(super) fn push_for_reader(&mut self, cx: &Cx<'_>, want: WantPush) {
         let due = cx.now.mono.plus(self.config.push_first);
-        self.pushes.want(want, due, self.config.push_first, false);
+        self.pushes.want(cx.now.mono, want, due, self.config.push_first, false);
         self.pushes.scan_at(due);
     }
 
@@ -156,7 +165,8 @@ impl Machine {
         });
         for want in wants {
             if !self.in_log(want.holder.id) {
-                self.pushes.want(want, cx.now.mono, self.config.push_first, false);
+                let now = cx.now.mono;
+                self.pushes.want(now, want, now, self.config.push_first, false);
             }
         }
     }
@@ -180,11 +190,30 @@ impl Machine {
             if self.pushes.asks.len() >= self.config.pushes {
                 break;
             }
-            if !self.in_log(txn) {
+            if !self.in_log(txn) && !self.wound_here(cx, txn) {
                 self.send_push(cx, txn)?;
             }
         }
         Ok(())
+    }
+
+    /// X5, X5b: a younger holder that promised nothing and waits in this range itself loses its locks
+    /// without a question: whether it waits is known here.
+    fn wound_here(&mut self, cx: &Cx<'_>, txn: TxnId) -> bool {
+        let Some(leader) = &mut self.leader else { return false };
+        let Some(asking) = self.pushes.by_txn.get(&txn) else { return false };
+        let WantPush { wound_for, key, .. } = &asking.want;
+        let Some(older) = wound_for else { return false };
+        let early = cx.now.mono.since(asking.since) < self.config.wound_after;
+        if early || leader.locks.is_prepared(txn) || !leader.locks.waits(txn) {
+            return false;
+        }
+        let (kind, span) = (ConflictKind::Wounded, Span::point(key.clone()));
+        let conflict = Conflict { kind, span, winner: Some(older.id), at: None };
+        let wounded = leader.locks.wound(txn, conflict, &mut leader.lock_effects);
+        assert_eq!(wounded, WoundResult::Wounded, "{txn:?} waits here and promised nothing");
+        self.pushes.by_txn.remove(&txn);
+        true
     }
 
     fn send_push(&mut self, cx: &mut Cx<'_>, txn: TxnId) -> Result<(), EngineError> {
@@ -194,7 +223,10 @@ impl Machine {
         asking.ask = Some((token, lost_at));
         asking.due = cx.now.mono.plus(asking.wait);
         asking.wait = (asking.wait * 2).min(self.config.push_max);
-        let want = asking.want.clone();
+        let mut want = asking.want.clone();
+        if cx.now.mono.since(asking.since) < self.config.wound_after {
+            want.wound_for = None;
+        }
         let request = Request::Push(Push { txn: want.holder.clone(), kind: want.kind() });
         let anchor = want.holder.anchor.clone();
         self.pushes.asks.insert(token, want);

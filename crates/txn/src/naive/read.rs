@@ -6,7 +6,8 @@ use bytes::Bytes;
 use clock::{Clock as _, Timestamp};
 use keys::{Key, NodeId, RangeId, Span};
 use kv::{
-    Conflict, ConflictKind, KvError, PushStep, Pushdown, PushdownFactory, Read, ReadReply, ReadSpan, Reply, SpanRows,
+    Conflict, ConflictKind, KvError, PushStep, Pushdown, PushdownFactory, Read, ReadReply,
+    ReadSpan, Reply, SpanRows,
 };
 
 use super::{
@@ -65,12 +66,7 @@ impl State {
     }
 
     /// Whether nothing was written above a timestamp (X1a).
-    fn unchanged(
-        &self,
-        node: NodeId,
-        read: &Read,
-        since: Timestamp,
-    ) -> Result<Reply, Hindrance> {
+    fn unchanged(&self, node: NodeId, read: &Read, since: Timestamp) -> Result<Reply, Hindrance> {
         for ReadSpan { span, .. } in &read.spans {
             let mut versions = self.versions.range::<Key, _>(&span.start..&span.end);
             let newer = |(key, versions): (&Key, &Versions)| {
@@ -79,7 +75,9 @@ impl State {
             };
             if let Some((key, at)) = versions.find_map(newer) {
                 let (kind, span) = (ConflictKind::ReadChanged, Span::point(key));
-                return Err(KvError::Conflict(Conflict { kind, span, winner: None, at: Some(at) }).into());
+                return Err(
+                    KvError::Conflict(Conflict { kind, span, winner: None, at: Some(at) }).into()
+                );
             }
         }
         let spans = vec![SpanRows::default(); read.spans.len()];

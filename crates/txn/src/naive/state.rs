@@ -7,8 +7,9 @@ use clock::{Clock as _, Timestamp};
 use keys::{Key, NodeId, RangeId, Span, TxnId, layout};
 use kv::{
     Commit, CommitStats, Committed, Conflict, ConflictKind, Descriptor, KvError, LeaderStatus,
-    Lock, LockInfo, LockReply, LockValues, LockWait, Outcome, Prepare, Prepared, PushKind, PushdownFactory,
-    RangeRequest, RangeStatus, Reply, Request, Resolution, Resolve, TxnMeta, Validate, Write,
+    Lock, LockInfo, LockReply, LockValues, LockWait, Outcome, Prepare, Prepared, PushKind,
+    PushdownFactory, RangeRequest, RangeStatus, Reply, Request, Resolution, Resolve, TxnMeta,
+    Validate, Write,
 };
 
 use super::NaiveClock;

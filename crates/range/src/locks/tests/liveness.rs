@@ -5,12 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keys::{Key, Span, TxnId};
-use kv::{LockWait, TxnMeta};
+use kv::{Conflict, ConflictKind, LockWait, TxnMeta};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{at, meta, request};
-use crate::locks::{Acquired, LockEffects, LockLimits, LockRequest, LockTable, Refusal, WantPush};
+use crate::locks::{
+    Acquired, LockEffects, LockLimits, LockRequest, LockTable, Refusal, WantPush, WoundResult,
+};
 
 const TABLES: usize = 3;
 const KEYS: u64 = 3;
@@ -215,6 +217,15 @@ impl World {
             (State::Ready, Some(_)) => {
                 self.fired.insert("let finish");
             }
+            (State::Waits, Some(pusher)) if self.waits_open(push.holder.id).is_some() => {
+                let table = self.waits_open(push.holder.id).expect("just seen");
+                let (kind, span) = (ConflictKind::Wounded, Span::point(push.key.clone()));
+                let conflict = Conflict { kind, span, winner: Some(pusher.id), at: None };
+                let mut out = LockEffects::default();
+                let result = self.tables[table].wound(push.holder.id, conflict, &mut out);
+                assert_eq!(result, WoundResult::Wounded);
+                self.follow(table, out);
+            }
             (State::Waits, Some(pusher)) => {
                 assert!(pusher.older_than(&push.holder));
                 self.fired.insert("poisoned for an older one");
@@ -222,6 +233,12 @@ impl World {
             }
             (State::Ready | State::Waits | State::Done, None) | (State::Done, Some(_)) => {}
         }
+    }
+
+    /// The table where a transaction holds something, waits, and has promised nothing.
+    fn waits_open(&self, txn: TxnId) -> Option<usize> {
+        let here = |t: &LockTable| t.holds(txn) && t.waits(txn) && !t.is_prepared(txn);
+        self.tables.iter().position(here)
     }
 
     fn retry(&mut self, who: usize) {
@@ -290,13 +307,9 @@ fn random_programs_all_end() {
         fired.append(&mut world.fired);
     }
     println!("at most {slowest} steps");
-    for probe in [
-        "wounded",
-        "let finish",
-        "poisoned for an older one",
-        "gateway died",
-        "dead gateway found",
-    ] {
+    for probe in
+        ["wounded", "let finish", "poisoned for an older one", "gateway died", "dead gateway found"]
+    {
         assert!(fired.contains(probe), "no seed met: {probe}");
     }
 }

@@ -140,22 +140,10 @@ impl Twin {
             if age(&self.holders[&holder].meta) < age(txn) {
                 continue;
             }
-            if self.holders[&holder].prepared || !self.waits(holder) {
-                did.pushed.insert((holder, Some(txn.id)));
-            } else {
-                self.wounded.insert(holder);
-                let requests = self.remove(holder, did);
-                did.wounded.insert((holder, requests));
-            }
+            did.pushed.insert((holder, Some(txn.id)));
         }
         self.grant_all(did);
         if did.granted.remove(&id) { Answer::Granted } else { Answer::Waiting }
-    }
-
-    /// X5b.
-    fn waits(&self, txn: TxnId) -> bool {
-        let readers = self.readers.values().filter_map(|(meta, _)| meta.as_ref());
-        self.waiting.values().map(|(meta, _)| meta).chain(readers).any(|meta| meta.id == txn)
     }
 
     fn grant(&mut self, txn: &TxnMeta, locks: &[Want]) {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
 use kv::{
-    Commit, Heartbeat, KvError, Lock, LockValues, LockWait, Outcome, Prepare, Push, PushKind, Read, ReadFrom,
-    ReadSpan, Reply, Request, Resolution, Resolve, TxnMeta, Validate, Write,
+    Commit, Heartbeat, KvError, Lock, LockValues, LockWait, Outcome, Prepare, Push, PushKind, Read,
+    ReadFrom, ReadSpan, Reply, Request, Resolution, Resolve, TxnMeta, Validate, Write,
 };
 use rand::RngExt;
 
@@ -292,7 +292,8 @@ impl Gateway {
     pub fn heartbeat(&mut self, world: &mut World) {
         if self.alive && matches!(self.stage, Stage::Preparing | Stage::Deciding) {
             let group = world.group_of(&self.meta().anchor);
-            let request = Request::Heartbeat(Heartbeat { txn: self.meta(), waiting: world.chance(2) });
+            let request =
+                Request::Heartbeat(Heartbeat { txn: self.meta(), waiting: world.chance(2) });
             let from = Asker::Gateway(self.me, 0);
             world.post(group, None, from, request);
             // Some gateway lets go of what may be promised: a promise withstands that (X5).

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use clock::{Interval, Mono, Now, Timestamp};
 use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{
-    Commit, Conflict, ConflictKind, Descriptor, Heartbeat, KvError, Lock, LockValues, LockWait, Outcome,
-    Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Reply, Request, Resolution, Resolve,
-    TxnMeta, Validate, Write,
+    Commit, Conflict, ConflictKind, Descriptor, Heartbeat, KvError, Lock, LockValues, LockWait,
+    Outcome, Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Reply, Request, Resolution,
+    Resolve, TxnMeta, Validate, Write,
 };
 use paxos::{Ballot, Slot};
 use rand::{RngExt as _, SeedableRng as _};

@@ -491,6 +491,7 @@ fn config() -> Config {
         close_active: ms(200),
         close_idle: ms(1000),
         heartbeat_lapse: ms(300),
+        wound_after: ms(60),
         housekeeping: ms(100_000),
         ..Config::default()
     }

@@ -102,6 +102,7 @@ pub fn config() -> Config {
         close_idle: ms(4),
         heartbeat_lapse: ms(25),
         push_first: ms(2),
+        wound_after: ms(5),
         push_max: ms(8),
         push_timeout: ms(20),
         housekeeping: ms(20),

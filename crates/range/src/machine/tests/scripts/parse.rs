@@ -5,8 +5,8 @@ use clock::Timestamp;
 use goldenscript::ArgumentConsumer;
 use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{
-    Commit, Heartbeat, Lock, LockValues, LockWait, Prepare, Push, PushKind, Read, ReadFrom, ReadSpan, Request,
-    Resolution, Resolve, TxnMeta, Validate, Write,
+    Commit, Heartbeat, Lock, LockValues, LockWait, Prepare, Push, PushKind, Read, ReadFrom,
+    ReadSpan, Request, Resolution, Resolve, TxnMeta, Validate, Write,
 };
 
 use super::{Failure, MS, Script};
