@@ -20,7 +20,8 @@
 //! key b                      waits  ------->  [holds]    but here the older one is in the way ...
 //! ```
 //!
-//! ... of a younger holder. Nothing is taken from that one here: if it waits for nobody, it cannot be
+//! ... of a younger holder. (An older one that waits for a lock of the requester is not in its way:
+//! it is granted after it in any case.) Nothing is taken from that one here: if it waits for nobody, it cannot be
 //! part of a deadlock and is let finish (X5b). Whether it waits the leader of its record knows, which
 //! is asked to abort it after a while ([`WantPush`]). So whoever waits, waits for somebody older, for the
 //! answer of a record, or for somebody who waits for nobody; and the oldest transaction of all is
@@ -37,8 +38,8 @@
 //!
 //! 1. No two transactions hold conflicting locks. Asserted at each grant (`LockTable::grant`) and
 //!    at each intent entered ([`LockTable::hold_intent`]).
-//! 2. A request waits exactly if a holder or an older waiting request is in its way. Checked against
-//!    a naive twin under random input.
+//! 2. A request waits exactly if a holder is in its way, or an older waiting request that does not
+//!    wait for a lock of its own transaction. Checked against a naive twin under random input.
 //! 3. A prepared holder loses its locks through [`LockTable::release`] alone. Asserted in
 //!    `LockTable::wound_now`.
 //! 4. Equal inputs give equal outputs in equal order: grants come oldest first.

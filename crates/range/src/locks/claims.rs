@@ -106,6 +106,10 @@ impl Claim {
         Claim { state: State::Waiting, age, request, exclusive: lock.is_exclusive() }
     }
 
+    fn is_held(&self) -> bool {
+        self.state == State::Held
+    }
+
     /// Whether this claim is in the way of a request that conflicts with it.
     pub fn blocks(&self, age: Age, request: RequestId) -> bool {
         self.age.txn != age.txn
@@ -304,13 +308,20 @@ impl Claims {
         ControlFlow::Continue(())
     }
 
+    /// Whether a claim on a key waits for this transaction, which holds a lock there.
+    pub fn waits_for(&self, key: &Key, claim: &Claim, holder: Age) -> bool {
+        claim.state == State::Waiting
+            && claim.exclusive
+            && self.covered(holder, &Lock::Point(key.clone()))
+    }
+
     /// Collects the waiters that may be granted once a lock is gone: those that conflict with it, but
     /// of each key none behind an exclusive waiter, who stays in their way whether it is granted or
-    /// waits on.
+    /// waits on, unless they hold a lock there, for which that one waits itself.
     pub fn candidates(&self, lock: &Lock, out: &mut BTreeSet<(Age, RequestId)>) {
         match lock {
             Lock::Exclusive(key) => {
-                collect(self.at(key), out);
+                self.collect(key, self.at(key), out);
                 let _ = self.spans.overlapping(key, &key.next(), &mut |_, claim| {
                     if claim.state == State::Waiting {
                         out.insert((claim.age, claim.request));
@@ -318,14 +329,43 @@ impl Claims {
                     ControlFlow::Continue(())
                 });
             }
-            Lock::Point(key) => collect(self.at(key), out),
+            Lock::Point(key) => self.collect(key, self.at(key), out),
             Lock::Span(span) => {
                 let bounds = (Bound::Included(&span.start), Bound::Excluded(&span.end));
-                for claims in self.keys.range::<Key, _>(bounds).map(|(_, claims)| claims) {
-                    collect(claims, out);
+                for (key, claims) in self.keys.range::<Key, _>(bounds) {
+                    self.collect(key, claims, out);
                 }
             }
         }
+    }
+
+    fn collect(&self, key: &Key, claims: &[Claim], out: &mut BTreeSet<(Age, RequestId)>) {
+        let (held, waiting) = claims.split_at(claims.partition_point(Claim::is_held));
+        let mut behind = None;
+        for claim in waiting {
+            if behind.is_some_and(|age| age != claim.age) {
+                break;
+            }
+            out.insert((claim.age, claim.request));
+            if claim.exclusive {
+                behind = Some(claim.age);
+            }
+        }
+        if behind.is_none() {
+            return;
+        }
+        let mut add_requests_of = |holder: &Claim| {
+            let first = waiting.partition_point(|claim| claim.age < holder.age);
+            let own = waiting[first..].iter().take_while(|claim| claim.age == holder.age);
+            out.extend(own.map(|claim| (claim.age, claim.request)));
+        };
+        held.iter().for_each(&mut add_requests_of);
+        let _ = self.spans.overlapping(key, &key.next(), &mut |_, claim| {
+            if claim.is_held() {
+                add_requests_of(claim);
+            }
+            ControlFlow::Continue(())
+        });
     }
 
     /// What each transaction's claims take, and what that counts for, for tests.
@@ -351,19 +391,5 @@ impl Claims {
 
     fn at(&self, key: &Key) -> &[Claim] {
         self.keys.get(key).map_or(&[], Vec::as_slice)
-    }
-}
-
-fn collect(claims: &[Claim], out: &mut BTreeSet<(Age, RequestId)>) {
-    let first_waiter = claims.partition_point(|claim| claim.state == State::Held);
-    let mut behind = None;
-    for claim in &claims[first_waiter..] {
-        if behind.is_some_and(|age| age != claim.age) {
-            break;
-        }
-        out.insert((claim.age, claim.request));
-        if claim.exclusive {
-            behind = Some(claim.age);
-        }
     }
 }

@@ -243,7 +243,9 @@ impl LockTable {
     ) {
         for lock in wants {
             let end = self.claims.conflicts(lock, &mut |key, claim| {
-                if claim.blocks(age, request) {
+                // X5: who waits for a lock that this one holds is not in its way. It can only be
+                // granted after it, and the two would wait for each other.
+                if claim.blocks(age, request) && !self.claims.waits_for(key, claim, age) {
                     visit(key, claim)
                 } else {
                     ControlFlow::Continue(())

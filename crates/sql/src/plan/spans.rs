@@ -22,7 +22,7 @@
 //! `IS NULL`.
 
 use expr::{BinaryOp, Datum, Expr, IsTest, Quantifier, Type};
-use keys::{Key, Span, codec::Direction, layout};
+use keys::{IndexId, Key, Span, codec::Direction, layout};
 
 use crate::catalog::{Index, IndexColumn, Table, key_part};
 
@@ -75,7 +75,12 @@ pub fn spans(table: &Table, index: &Index, conditions: &[Expr]) -> Spans {
             fixed += 1;
         }
     }
-    let spans: Vec<Span> = heads.into_iter().map(|(start, end)| Span::new(start, end)).collect();
+    // A row's key ends with the last column of its primary key: it is known whole.
+    let whole = index.id == IndexId::PRIMARY && points > 0 && points == index.columns.len();
+    let span = |(start, end)| {
+        if whole { Span::point(Key::from_vec(start)) } else { Span::new(start, end) }
+    };
+    let spans: Vec<Span> = heads.into_iter().map(span).collect();
     assert!(spans.windows(2).all(|two| two[0].end <= two[1].start), "spans overlap: {spans:?}");
     Spans { spans, fixed, points, columns }
 }

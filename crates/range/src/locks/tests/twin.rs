@@ -102,11 +102,16 @@ fn age(meta: &TxnMeta) -> (clock::Timestamp, TxnId) {
 
 impl Twin {
     fn in_way(&self, id: u64, txn: &TxnMeta, wants: &[Want]) -> (Vec<TxnId>, Vec<TxnId>) {
-        let conflict = |locks: &[Want]| locks.iter().any(|l| wants.iter().any(|w| w.conflicts(*l)));
+        let conflict = |lock: &Want| wants.iter().any(|want| want.conflicts(*lock));
         let holders = self.holders.values();
-        let holders = holders.filter(|h| h.meta.id != txn.id && conflict(&h.held));
+        let holders = holders.filter(|h| h.meta.id != txn.id && h.held.iter().any(conflict));
+        let own = self.holders.get(&txn.id).map_or(vec![], |holder| holder.held.clone());
+        let waits_for_own = |lock: &Want| {
+            lock.exclusive() && own.iter().any(|held| held.keys().contains(&lock.keys().start))
+        };
         let waiters = self.waiting.iter().filter(|(other, (meta, locks))| {
-            meta.id != txn.id && (age(meta), **other) < (age(txn), id) && conflict(locks)
+            let in_way = |lock: &Want| conflict(lock) && !waits_for_own(lock);
+            meta.id != txn.id && (age(meta), **other) < (age(txn), id) && locks.iter().any(in_way)
         });
         (holders.map(|h| h.meta.id).collect(), waiters.map(|(_, (meta, _))| meta.id).collect())
     }
