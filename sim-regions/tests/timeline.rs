@@ -324,3 +324,28 @@ fn what_was_not_traced_is_said() {
         assert!(drawn.contains("INSERT INTO here"), "{drawn}");
     });
 }
+
+/// Two transactions of two regions, over ranges led in both, lock each what the other wants next.
+#[test]
+fn a_deadlock_over_two_ranges_ends_once_it_is_found() {
+    let took = in_virtual_time(5, async |cluster| {
+        let (mut older, mut younger) = (Client::on(cluster, 1), Client::on(cluster, 4));
+        older.run("INSERT INTO here VALUES (1, ''); INSERT INTO west VALUES (1, '')").await;
+        older.run("BEGIN; UPDATE here SET v = 'a' WHERE k = 1").await;
+        younger.run("BEGIN; UPDATE west SET v = 'b' WHERE k = 1").await;
+        let begun = tokio::time::Instant::now();
+        let crossing = "UPDATE here SET v = 'b' WHERE k = 1";
+        let mut ignore = |_| {};
+        let (_, lost) = tokio::join!(
+            older.run("UPDATE west SET v = 'a' WHERE k = 1; COMMIT"),
+            younger.0.simple(crossing, &mut ignore),
+        );
+        let error = lost.expect_err("both cannot have it");
+        assert_eq!(error.sqlstate.code(), "40001", "{error:?}");
+        begun.elapsed()
+    });
+    // It takes the time of a wait that is worth a question, twice, and a few round trips of 65 ms; not
+    // that after which whoever waits is taken for deadlocked.
+    let wounded_after = range::Config::default().wound_after;
+    assert!(took < wounded_after, "{took:?}, and without a search it takes {wounded_after:?}");
+}

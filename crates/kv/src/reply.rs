@@ -20,6 +20,8 @@ pub enum Reply {
     Committed(Committed),
     /// What the record says.
     Outcome(Outcome),
+    /// Transactions that wait for one, at any remove, for all its record's leader was told.
+    Waiters(Vec<TxnId>),
     /// Done, nothing to tell.
     Done,
     /// The range was split.

@@ -43,7 +43,8 @@ pub enum Request {
     Commit(Commit),
     /// Tell a participant the outcome. Answer: [`crate::Reply::Done`].
     Resolve(Resolve),
-    /// Ask the record's leader for the outcome, or abort. Answer: [`crate::Reply::Outcome`].
+    /// Ask the record's leader for the outcome, or abort. Answer: [`crate::Reply::Outcome`], or
+    /// [`crate::Reply::Waiters`] if that was asked.
     Push(Push),
     /// The gateway is alive. Answer: [`crate::Reply::Outcome`], so that it learns of a poison.
     Heartbeat(Heartbeat),
@@ -315,6 +316,11 @@ pub enum PushKind {
     Wound {
         /// The waiter.
         pusher: TxnMeta,
+    },
+    /// Tell who waits for it, unless there is an outcome: the search for deadlocks (X5).
+    Waiters {
+        /// Who does, for all the asker knows.
+        waiters: Vec<TxnId>,
     },
     /// The transaction's own gateway gives up or lost an answer: poison unless decided. The answer
     /// obeys T4: "committed" is told after `TT.after(s)` (X8).

@@ -25,7 +25,8 @@
 //! part of a deadlock and is let finish (X5b). Whether it waits the leader of its record knows, which
 //! is asked to abort it after a while ([`WantPush`]). So whoever waits, waits for somebody older, for the
 //! answer of a record, or for somebody who waits for nobody; and the oldest transaction of all is
-//! never wounded: no deadlock, and nobody starves. One that waits in this table and has promised
+//! never wounded: no deadlock, and nobody starves. Those that wait for each other in this table are
+//! found at once, and the youngest of them is wounded (`deadlock`). One that waits in this table and has promised
 //! nothing its host may *wound* without asking ([`LockTable::wound`]): it loses all its locks here at
 //! once, and is remembered, so that its later prepare is refused.
 //!
@@ -56,6 +57,7 @@
 //! [`LockTable::pushes`] says whom to ask about.
 
 mod claims;
+mod deadlock;
 mod intervals;
 mod observe;
 mod read;
@@ -180,6 +182,9 @@ pub struct WantPush {
     pub wound_for: Option<TxnMeta>,
     /// Where they met.
     pub key: Key,
+    /// Some that wait for it here, at most [`MAX_REPORTED`]: to find deadlocks. None where it was told
+    /// that one begins to wait.
+    pub waiters: Vec<TxnMeta>,
 }
 
 impl WantPush {

@@ -90,6 +90,7 @@
 
 mod apply;
 mod commit;
+mod deadlock;
 mod leader;
 mod lock;
 mod op;
@@ -121,6 +122,7 @@ use crate::{
     state::{Applied, RangeState},
 };
 use apply::{Dirty, Done};
+use deadlock::Rings;
 use leader::Leader;
 use op::Ops;
 use push::Pushes;
@@ -196,6 +198,7 @@ pub struct Machine {
     closed: Timestamp,
     ops: Ops,
     pushes: Pushes,
+    rings: Rings,
     /// What was applied and not yet settled.
     done: VecDeque<Done>,
     /// What the batch of this step changed and the store does not show yet.
@@ -216,6 +219,7 @@ impl Machine {
             node,
             ops: Ops::default(),
             pushes: Pushes::default(),
+            rings: Rings::default(),
             rules: config.rules,
             config,
             state,
@@ -299,6 +303,7 @@ impl Machine {
         }
         self.leader = Some(Box::new(leader));
         self.pushes.clear();
+        self.rings.clear();
         self.upkeep = Upkeep::start(cx.now.mono, self.config.housekeeping);
         // What waited for intents in the store waits in the lock table now.
         for id in self.ops.intent_reads.clone() {
@@ -325,6 +330,7 @@ impl Machine {
     pub fn leader_stop(&mut self, cx: &mut Cx<'_>) {
         if self.leader.take().is_some() {
             self.pushes.clear();
+            self.rings.clear();
             self.stop_parked(cx);
         }
     }

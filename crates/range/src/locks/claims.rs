@@ -292,6 +292,30 @@ impl Claims {
         }
     }
 
+    /// Visits the locks held that conflict with a lock, whoever's they are, and the key where they do:
+    /// however many wait there.
+    pub fn held_conflicts(&self, lock: &Lock, visit: &mut dyn FnMut(&Key, &Claim)) {
+        let mut held = |key: &Key, claims: &[Claim], exclusive: bool| {
+            let held = claims.iter().take_while(|claim| claim.is_held());
+            held.filter(|claim| claim.exclusive || !exclusive).for_each(|claim| visit(key, claim));
+        };
+        match lock {
+            Lock::Exclusive(key) => {
+                held(key, self.at(key), false);
+                let _ = self.spans.overlapping(key, &key.next(), &mut |_, claim| {
+                    held(key, std::slice::from_ref(claim), false);
+                    ControlFlow::Continue(())
+                });
+            }
+            Lock::Point(key) => held(key, self.at(key), true),
+            Lock::Span(span) if span.is_empty() => {}
+            Lock::Span(span) => {
+                let keys = self.keys.range::<Key, _>(&span.start..&span.end);
+                keys.for_each(|(key, claims)| held(key, claims, true));
+            }
+        }
+    }
+
     /// Visits the exclusive claims on the keys of a span.
     pub fn exclusive_in(
         &self,

@@ -1,13 +1,12 @@
 //! What there is to know of a table from outside: who holds, who waits for whom, whom to ask about.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::collections::BTreeMap;
 
 use keys::{Key, RangeId, TxnId};
 use kv::{Conflict, LockInfo, TxnMeta};
 
 use super::{
     LockTable, MAX_REPORTED, RequestId, WantPush,
-    claims::State,
     table::{Holder, Stage, age},
 };
 
@@ -83,13 +82,15 @@ impl LockTable {
     #[must_use]
     pub fn pushes(&self) -> Vec<WantPush> {
         let mut found: BTreeMap<TxnId, WantPush> = BTreeMap::new();
-        for (id, waiter) in &self.waiting {
-            self.visit_in_way(age(&waiter.meta), *id, &waiter.wants, &mut |key, claim| {
-                if claim.state == State::Held {
-                    self.add_push(claim.age.txn, Some(&waiter.meta), key, &mut found);
-                }
-                ControlFlow::Continue(())
-            });
+        for waiter in self.waiting.values() {
+            for lock in &waiter.wants {
+                let own = waiter.meta.id;
+                self.claims.held_conflicts(lock, &mut |key, claim| {
+                    if claim.age.txn != own {
+                        self.add_push(claim.age.txn, Some(&waiter.meta), key, &mut found);
+                    }
+                });
+            }
         }
         for reader in self.readers.values() {
             for (txn, key) in &reader.waits_for {
@@ -112,7 +113,14 @@ impl LockTable {
             holder: meta.clone(),
             wound_for: None,
             key: key.clone(),
+            waiters: Vec::new(),
         });
+        if let Some(waiter) = waiter
+            && push.waiters.len() < MAX_REPORTED
+            && push.waiters.last().is_none_or(|last| last.id != waiter.id)
+        {
+            push.waiters.push(waiter.clone());
+        }
         let Some(waiter) = waiter.filter(|waiter| waiter.older_than(meta)) else { return };
         if push.wound_for.as_ref().is_none_or(|other| waiter.older_than(other)) {
             push.wound_for = Some(waiter.clone());

@@ -64,7 +64,8 @@ impl LockTable {
             let older = reader.as_ref().is_some_and(|reader| reader.older_than(&holder.meta));
             if older {
                 let (holder, key) = (holder.meta.clone(), key.clone());
-                out.must_push.push(WantPush { holder, wound_for: reader.clone(), key });
+                let (wound_for, waiters) = (reader.clone(), Vec::new());
+                out.must_push.push(WantPush { holder, wound_for, key, waiters });
             }
         }
         let named = waits_for.keys().take(MAX_REPORTED).copied().collect();

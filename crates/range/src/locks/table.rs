@@ -56,6 +56,7 @@ pub(super) enum Stage {
     Prepared,
 }
 
+/// A request that waits for locks.
 #[derive(Clone, Debug)]
 pub(super) struct Waiter {
     pub(super) meta: TxnMeta,
@@ -107,7 +108,7 @@ impl LockTable {
         if let Some(conflict) = self.wounded.get(&txn.id) {
             return Acquired::Refused(Refusal::Wounded(conflict.clone()));
         }
-        if let Some(known) = self.known_as(txn.id).filter(|known| *known != age(&txn)) {
+        if let Some(known) = self.meta_of(txn.id).filter(|known| age(known) != age(&txn)) {
             let (was, is) = (known.priority, txn.priority);
             let cause = format!("{:?} began at {is}, and at {was} before", txn.id);
             return Acquired::Refused(Refusal::Contradicts(cause));
@@ -209,13 +210,13 @@ impl LockTable {
 
 /// How it is done.
 impl LockTable {
-    /// The age by which a transaction holds or waits here; `None`: it does neither.
-    fn known_as(&self, txn: TxnId) -> Option<Age> {
+    /// As whom a transaction holds or waits here; `None`: it does neither.
+    pub(super) fn meta_of(&self, txn: TxnId) -> Option<&TxnMeta> {
         if let Some(holder) = self.holders.get(&txn) {
-            return Some(age(&holder.meta));
+            return Some(&holder.meta);
         }
         let mut waiters = self.requests_of(txn).into_iter().filter_map(|id| self.waiting.get(&id));
-        waiters.next().map(|waiter| age(&waiter.meta))
+        waiters.next().map(|waiter| &waiter.meta)
     }
 
     /// The locks of a request that its transaction does not hold yet, each once.
@@ -315,9 +316,13 @@ impl LockTable {
         let candidates = BTreeSet::from([(own, id)]);
         for (holder, key) in younger {
             let holder = self.holders[&holder].meta.clone();
-            out.must_push.push(WantPush { holder, wound_for: Some(txn.clone()), key });
+            let (wound_for, waiters) = (Some(txn.clone()), Vec::new());
+            out.must_push.push(WantPush { holder, wound_for, key, waiters });
         }
         self.grant_candidates(candidates, out);
+        if let Some(conflict) = self.untie(id, out) {
+            return Acquired::Refused(Refusal::Wounded(conflict));
+        }
         let Some(waiter) = self.waiting.get(&id) else {
             out.granted.retain(|granted| *granted != id);
             return Acquired::Granted;
@@ -443,7 +448,7 @@ impl LockTable {
     }
 
     /// Takes everything from a transaction that promised nothing, and remembers it.
-    fn wound_now(
+    pub(super) fn wound_now(
         &mut self,
         txn: TxnId,
         conflict: Conflict,

@@ -64,12 +64,14 @@ pub(super) struct Leader {
 }
 
 /// What was heard of a transaction's gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Heard {
     /// When, last.
     pub at: Mono,
     /// Whether the transaction waits for others, as it said last (X5b).
     pub waiting: bool,
+    /// Who waits for it, as ranges told: to find deadlocks.
+    pub waiters: Vec<TxnId>,
 }
 
 /// A split in the log, or about to be: large transactions come to the end of their slices first.

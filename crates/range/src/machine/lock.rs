@@ -292,7 +292,7 @@ impl Machine {
                 heard.remove(&id);
             }
         }
-        let known = heard.entry(txn.id).or_insert(Heard { at: now, waiting: false });
+        let known = heard.entry(txn.id).or_insert_with(|| Heard { at: now, waiting: false, waiters: Vec::new() });
         known.at = now;
     }
 }

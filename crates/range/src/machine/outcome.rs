@@ -6,6 +6,7 @@
 //!   Wound   an older waiter (X5)      the outcome          poison if it is older, and this one waits
 //!                                                          itself (X5b); else as Query
 //!   Owner   its own gateway           the outcome, at T4   poison
+//!   Waiters who looks for deadlocks   the outcome          who waits for it
 //! ```
 //!
 //! While a decision or a poison is in the log, whoever asks waits for it: the log decides. Once
@@ -58,6 +59,11 @@ impl Machine {
             self.answer_op(cx, &op, Ok(Reply::Outcome(outcome)));
             return Ok(());
         }
+        if let PushKind::Waiters { waiters } = &op.work.kind {
+            let reply = self.told_who_waits(cx, &txn, waiters);
+            self.answer_op(cx, &op, Ok(reply));
+            return Ok(());
+        }
         match self.reason_to_poison(cx, &txn, &op.work.kind) {
             Some(why) => self.poison(cx, txn, why, Some(op.map(Asked::Push))),
             None => {
@@ -85,6 +91,7 @@ impl Machine {
             PushKind::Wound { pusher } if pusher.older_than(txn) && self.waits(txn.id) => {
                 Some(conflict(ConflictKind::Wounded, Some(pusher.id)))
             }
+            PushKind::Waiters { .. } => None,
             PushKind::Wound { .. } | PushKind::Query => {
                 let lapsed = self.heartbeat_lapsed(cx, txn);
                 lapsed.then(|| conflict(ConflictKind::Poisoned, None))
@@ -102,8 +109,8 @@ impl Machine {
     /// Whether the transaction's gateway was silent for H. A new leader counts afresh, from the
     /// moment it is first asked.
     fn heartbeat_lapsed(&mut self, cx: &Cx<'_>, txn: &TxnMeta) -> bool {
-        match self.leader().heard.get(&txn.id).copied() {
-            Some(heard) => cx.now.mono.since(heard.at) > self.config.heartbeat_lapse,
+        match self.leader().heard.get(&txn.id).map(|heard| heard.at) {
+            Some(at) => cx.now.mono.since(at) > self.config.heartbeat_lapse,
             None => {
                 self.hear(cx, txn);
                 false

@@ -42,6 +42,15 @@ struct Asking {
     ask: Option<(AskToken, Mono)>,
     /// Asked about by the housekeeping, whether anybody waits or not.
     upkeep: bool,
+    /// It waits itself for one that waits for it.
+    tied: bool,
+}
+
+impl Asking {
+    /// Whether it is to be left alone, because it may be waiting in a queue only.
+    fn may_yet_end(&self, now: Mono, wound_after: Duration) -> bool {
+        !self.tied && now.since(self.since) < wound_after
+    }
 }
 
 impl Pushes {
@@ -49,11 +58,16 @@ impl Pushes {
         *self = Pushes::default();
     }
 
+    /// Whether a transaction is in somebody's way.
+    pub fn asks_about(&self, txn: TxnId) -> bool {
+        self.by_txn.contains_key(&txn)
+    }
+
     pub fn next_due(&self) -> Option<Mono> {
         self.scan_due
     }
 
-    fn scan_at(&mut self, at: Mono) {
+    pub(super) fn scan_at(&mut self, at: Mono) {
         self.scan_due = Some(self.scan_due.map_or(at, |due| due.min(at)));
     }
 
@@ -61,7 +75,7 @@ impl Pushes {
     fn want(&mut self, now: Mono, want: WantPush, due: Mono, wait: Duration, upkeep: bool) {
         let asking = self.by_txn.entry(want.holder.id).or_insert_with(|| {
             let want = want.clone();
-            Asking { want, since: now, due, wait, ask: None, upkeep }
+            Asking { want, since: now, due, wait, ask: None, upkeep, tied: false }
         });
         asking.upkeep |= upkeep;
         let older = match (&want.wound_for, &asking.want.wound_for) {
@@ -145,6 +159,7 @@ impl Machine {
                 self.pushes.by_txn.clear();
             }
         }
+        self.ask_who_waits(cx)?;
         self.send_due(cx)?;
         let waiting = self.leader.as_ref().is_some_and(|leader| leader.locks.waiting_len() > 0);
         if waiting || !self.pushes.by_txn.is_empty() {
@@ -163,10 +178,22 @@ impl Machine {
             let wanted = wanted.binary_search(txn).is_ok();
             wanted || (asking.upkeep && locks.holds(*txn))
         });
+        let now = cx.now.mono;
+        self.rings.see(now, self.config.push_first, &wants);
         for want in wants {
-            if !self.in_log(want.holder.id) {
-                let now = cx.now.mono;
-                self.pushes.want(now, want, now, self.config.push_first, false);
+            if self.in_log(want.holder.id) {
+                continue;
+            }
+            let (holder, waiters) = (want.holder.clone(), want.waiters.clone());
+            self.pushes.want(now, want, now, self.config.push_first, false);
+            // X5 in a deadlock: waiting any longer changes nothing.
+            let mut older = waiters.into_iter().filter(|waiter| waiter.older_than(&holder));
+            if let Some(waiter) = older.find(|waiter| self.rings.tied(holder.id, waiter.id))
+                && let Some(asking) = self.pushes.by_txn.get_mut(&holder.id)
+                && !asking.tied
+            {
+                (asking.tied, asking.due) = (true, now);
+                asking.want.wound_for = Some(waiter);
             }
         }
     }
@@ -204,8 +231,7 @@ impl Machine {
         let Some(asking) = self.pushes.by_txn.get(&txn) else { return false };
         let WantPush { wound_for, key, .. } = &asking.want;
         let Some(older) = wound_for else { return false };
-        let early = cx.now.mono.since(asking.since) < self.config.wound_after;
-        if early || leader.locks.is_prepared(txn) || !leader.locks.waits(txn) {
+        if asking.may_yet_end(cx.now.mono, self.config.wound_after) || leader.locks.is_prepared(txn) || !leader.locks.waits(txn) {
             return false;
         }
         let (kind, span) = (ConflictKind::Wounded, Span::point(key.clone()));
@@ -224,7 +250,7 @@ impl Machine {
         asking.due = cx.now.mono.plus(asking.wait);
         asking.wait = (asking.wait * 2).min(self.config.push_max);
         let mut want = asking.want.clone();
-        if cx.now.mono.since(asking.since) < self.config.wound_after {
+        if asking.may_yet_end(cx.now.mono, self.config.wound_after) {
             want.wound_for = None;
         }
         let request = Request::Push(Push { txn: want.holder.clone(), kind: want.kind() });
@@ -248,6 +274,9 @@ impl Machine {
         ask: AskToken,
         result: Result<Reply, KvError>,
     ) -> Result<(), EngineError> {
+        if self.hear_who_waits(cx, ask, &result) {
+            return Ok(());
+        }
         let Some(want) = self.pushes.asks.remove(&ask) else { return Ok(()) };
         let txn = want.holder.id;
         if let Some(asking) = self.pushes.by_txn.get_mut(&txn)
@@ -280,7 +309,7 @@ impl Machine {
 
 /// The question whether a holder ended or its gateway died.
 pub(super) fn query(holder: kv::TxnMeta, key: keys::Key) -> WantPush {
-    let want = WantPush { holder, wound_for: None, key };
+    let want = WantPush { holder, wound_for: None, key, waiters: Vec::new() };
     assert!(matches!(want.kind(), PushKind::Query), "nobody is older than nobody");
     want
 }

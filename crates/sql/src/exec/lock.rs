@@ -1,8 +1,8 @@
 //! Rows locked before they are used: FOR UPDATE, and what is going to be written.
 //!
-//! In a block of several statements at the serializable level, rows whose keys an UPDATE or DELETE names
-//! are locked in the request that reads them (X6), and the snapshot moves on if they changed (X1a). Other
-//! rows are locked at the commit.
+//! In a block of several statements at the serializable level, rows whose keys an UPDATE, a DELETE or a
+//! FOR UPDATE names are locked in the request that reads them (X6), and the snapshot moves on if they
+//! changed (X1a). Other rows are locked at the commit, or after they were read.
 //!
 //! In READ COMMITTED a row that changed since the statement's snapshot is read again under a fresh one,
 //! with its lock held, until nothing moved: the statement then sees what it changes. The stricter
@@ -29,6 +29,7 @@ pub(super) const MAX_ROUNDS: usize = 20;
 
 /// The rows of a FOR UPDATE.
 pub(super) async fn rows(exec: &mut Exec<'_>, lock: &LockRows) -> Outcome<Vec<Row>> {
+    lock_named(exec, &lock.input, lock.wait).await?;
     locked_rows(exec, &lock.input, &lock.table, lock.offset, lock.wait).await
 }
 
@@ -73,26 +74,31 @@ pub(super) async fn rows_to_write(
     if exec.env.txn.isolation() == Isolation::ReadCommitted {
         return locked_rows(exec, input, table, 0, LockWait::Wait).await;
     }
-    if exec.env.txn.locks_at_read()
-        && let Node::Scan(source) = input
-        && let Some(keys) = scan::primary_keys(exec, source).await?
-    {
-        lock_to_write(exec, keys).await?;
-    }
+    lock_named(exec, input, LockWait::Wait).await?;
     exec.rows(input).await
 }
 
 /// X6: locks rows whose keys a statement names, in the request that reads them.
-async fn lock_to_write(exec: &mut Exec<'_>, keys: Vec<Key>) -> Outcome<()> {
+async fn lock_named(exec: &mut Exec<'_>, input: &Node, wait: LockWait) -> Outcome<()> {
+    if exec.env.txn.locks_at_read()
+        && let Node::Scan(source) = input
+        && let Some(keys) = scan::primary_keys(exec, source).await?
+    {
+        lock_to_write(exec, keys, wait).await?;
+    }
+    Ok(())
+}
+
+async fn lock_to_write(exec: &mut Exec<'_>, keys: Vec<Key>, wait: LockWait) -> Outcome<()> {
     let span = trace::span(trace::Kind::Operation, || format!("lock {} keys", keys.len()));
     let env = &mut exec.env;
     let work = async {
         let until = env.lock_timeout.map(|timeout| env.database.deadline(Some(timeout)));
         let Some(until) = until.filter(|until| *until < env.deadline) else {
-            return Ok(env.txn.lock_to_write(keys).await?);
+            return Ok(env.txn.lock_to_write(keys, wait).await?);
         };
         env.txn.set_deadline(Some(until));
-        let locked = env.txn.lock_to_write(keys).await;
+        let locked = env.txn.lock_to_write(keys, wait).await;
         env.txn.set_deadline(Some(env.deadline));
         within_lock_timeout(locked)
     };

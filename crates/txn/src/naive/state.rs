@@ -346,7 +346,8 @@ impl State {
 
     fn push(&mut self, txn: &TxnMeta, kind: &PushKind) -> Reply {
         let poison = match kind {
-            PushKind::Query => false,
+            // Nobody waits here.
+            PushKind::Waiters { .. } | PushKind::Query => false,
             PushKind::Wound { pusher } => pusher.older_than(txn),
             PushKind::Owner => true,
         };

@@ -175,13 +175,13 @@ impl Txn {
     ///
     /// # Errors
     /// As [`Txn::lock`].
-    pub async fn lock_to_write(&mut self, keys: Vec<Key>) -> Result<(), TxnError> {
+    pub async fn lock_to_write(&mut self, keys: Vec<Key>, wait: LockWait) -> Result<(), TxnError> {
         let since = self.ready().await?;
         if self.access == Access::ReadOnly {
             return Err(TxnError::ReadOnly);
         }
         let mut locked = Locked::default();
-        self.lock_since(keys, LockWait::Wait, LockValues::Wanted, since, &mut locked).await?;
+        self.lock_since(keys, wait, LockValues::Wanted, since, &mut locked).await?;
         self.lock_wait += Duration::from_nanos(locked.waited_nanos);
         match locked.moved.iter().map(|(_, at)| *at).max() {
             Some(newest) => self.refresh(newest).await,

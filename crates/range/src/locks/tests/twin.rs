@@ -148,7 +148,40 @@ impl Twin {
             did.pushed.insert((holder, Some(txn.id)));
         }
         self.grant_all(did);
+        while self.waiting.contains_key(&id) {
+            let tied = self.waiting.values().map(|(meta, _)| meta).filter(|other| {
+                other.id == txn.id
+                    || self.reaches(txn.id, other.id) && self.reaches(other.id, txn.id)
+            });
+            let tied: BTreeMap<_, TxnId> = tied.map(|meta| (age(meta), meta.id)).collect();
+            let Some((_, youngest)) = tied.last_key_value().filter(|_| tied.len() > 1) else {
+                break;
+            };
+            if self.holders.get(youngest).is_some_and(|holder| holder.prepared) {
+                break;
+            }
+            let requests = self.remove(*youngest, did);
+            self.wounded.insert(*youngest);
+            did.wounded.insert((*youngest, requests));
+            self.grant_all(did);
+            if *youngest == txn.id {
+                return Answer::Refused;
+            }
+        }
         if did.granted.remove(&id) { Answer::Granted } else { Answer::Waiting }
+    }
+
+    /// Whether one transaction waits for another, at any remove.
+    fn reaches(&self, from: TxnId, to: TxnId) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![from];
+        while let Some(txn) = next.pop() {
+            for (id, (meta, wants)) in self.waiting.iter().filter(|(_, (meta, _))| meta.id == txn) {
+                let (holders, waiters) = self.in_way(*id, meta, wants);
+                next.extend(holders.into_iter().chain(waiters).filter(|other| seen.insert(*other)));
+            }
+        }
+        seen.contains(&to)
     }
 
     fn grant(&mut self, txn: &TxnMeta, locks: &[Want]) {

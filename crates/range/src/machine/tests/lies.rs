@@ -333,9 +333,13 @@ impl Liar {
                 keys: self.keys(),
             }),
             11..13 => {
-                let kind = match self.below(3) {
+                let kind = match self.below(4) {
                     0 => PushKind::Query,
                     1 => PushKind::Owner,
+                    2 => {
+                        let waiters = (0..self.below(100)).map(|_| self.txn(now).id).collect();
+                        PushKind::Waiters { waiters }
+                    }
                     _ => PushKind::Wound { pusher: self.txn(now) },
                 };
                 Request::Push(Push { txn, kind })

@@ -388,10 +388,12 @@ impl Script {
     fn answer(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<(), Failure> {
         let node: usize = args.take_key("node").map_or(Ok(1), |node| node.parse())?;
         let committed = args.take_key("committed").map(moment_of).transpose()?;
+        let waiters = args.take_key("waiters").map_or(Ok(Vec::new()), parse::txns)?;
         let ask = AskToken(args.next_pos().ok_or("which?")?.parse()?);
         let word = args.next_pos();
         let result = match (committed, word) {
             (Some(at), _) => Ok(Reply::Outcome(Outcome::Committed(at))),
+            (None, None) if !waiters.is_empty() => Ok(Reply::Waiters(waiters)),
             (None, Some("aborted")) => Ok(Reply::Outcome(Outcome::Aborted)),
             (None, Some("pending")) => Ok(Reply::Outcome(Outcome::Pending)),
             (None, Some("forgotten")) => Ok(Reply::Outcome(Outcome::Forgotten)),

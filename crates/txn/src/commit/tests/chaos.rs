@@ -73,7 +73,7 @@ async fn add(txn: &mut Txn, name: &str, change: i64, locked: Locked) -> Result<(
     txn.begin_statement().await?;
     let key = Key::from(name);
     if locked == Locked::AtRead && txn.isolation() == Isolation::Serializable {
-        txn.lock_to_write(vec![key.clone()]).await?;
+        txn.lock_to_write(vec![key.clone()], kv::LockWait::Wait).await?;
     }
     let found = txn.get(std::slice::from_ref(&key)).await?;
     let balance = number(found[0].as_ref()).checked_add_signed(change);

@@ -11,6 +11,11 @@ use kv::{
 
 use super::{Failure, MS, Script};
 
+/// `t1.t2`: their ids.
+pub fn txns(text: &str) -> Result<Vec<TxnId>, Failure> {
+    text.split('.').map(|who| Ok(parse_txn(who, "p")?.id)).collect()
+}
+
 impl Script {
     /// A request, and who gets it if not the leader.
     pub fn request(
@@ -68,14 +73,16 @@ impl Script {
                 let outcome = commit.map_or(Resolution::Abort, Resolution::Commit);
                 Request::Resolve(Resolve { txn: self.txn(args)?.id, outcome, keys: vec![] })
             }
-            // push TXN [anchor=KEY] [wound=TXN] [owner=yes]: else a query
+            // push TXN [anchor=KEY] [wound=TXN] [owner=yes] [waiters=TXN.TXN]: else a query
             "push" => {
                 let pusher = args.take_key("wound").map(|who| parse_txn(who, "p")).transpose()?;
                 let owner = args.take_key("owner").is_some();
-                let kind = match pusher {
-                    Some(pusher) => PushKind::Wound { pusher },
-                    None if owner => PushKind::Owner,
-                    None => PushKind::Query,
+                let waiters = args.take_key("waiters").map(txns).transpose()?;
+                let kind = match (pusher, waiters) {
+                    (Some(pusher), _) => PushKind::Wound { pusher },
+                    (None, Some(waiters)) => PushKind::Waiters { waiters },
+                    (None, None) if owner => PushKind::Owner,
+                    (None, None) => PushKind::Query,
                 };
                 Request::Push(Push { txn: self.txn(args)?, kind })
             }

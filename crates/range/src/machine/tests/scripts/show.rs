@@ -44,7 +44,13 @@ pub fn kind(kind: &PushKind) -> String {
         PushKind::Query => "query".to_owned(),
         PushKind::Wound { pusher } => format!("wound for {}", name(pusher.id)),
         PushKind::Owner => "owner".to_owned(),
+        PushKind::Waiters { waiters } => format!("waited for by {}", names(waiters)),
     }
+}
+
+fn names(txns: &[keys::TxnId]) -> String {
+    let names: Vec<String> = txns.iter().map(|txn| name(*txn)).collect();
+    format!("[{}]", names.join(" "))
 }
 
 pub fn resolution(outcome: Resolution) -> String {
@@ -120,6 +126,7 @@ pub fn good(reply: &Reply) -> String {
             let values: String = locked.values.iter().map(value).collect();
             format!("locked, moved: [{}]{values}", moved.collect::<Vec<_>>().join(" "))
         }
+        Reply::Waiters(waiters) => format!("waited for by {}", names(waiters)),
         Reply::Prepared(p) => {
             format!("prepared at {}, valid through {}", ts(p.prepare), ts(p.valid_through))
         }
