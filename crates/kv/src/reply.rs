@@ -70,13 +70,21 @@ pub struct SpanRows {
 /// Locks granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockReply {
-    /// If values are wanted: those of keys that did not move, as of `since`; `None`: there is no row.
-    /// Keys that are not here have to be read.
+    /// If values are wanted: those of the keys as of [`LockReply::as_of`]; `None`: there is no row. Keys
+    /// that are not here have to be read.
     pub values: Vec<(Key, Option<Bytes>)>,
     /// Keys with a committed version above `since`, and its timestamp.
     pub moved: Vec<(Key, Timestamp)>,
     /// Time in the queue.
     pub lock_wait_nanos: u64,
+}
+
+impl LockReply {
+    /// The snapshot of the values, for locks asked with this one: the same, or where the last key moved.
+    #[must_use]
+    pub fn as_of(&self, since: Timestamp) -> Timestamp {
+        self.moved.iter().map(|(_, at)| *at).fold(since, Timestamp::max)
+    }
 }
 
 /// A participant's promise.

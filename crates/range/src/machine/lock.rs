@@ -1,6 +1,6 @@
 //! Locks: `SELECT ... FOR UPDATE` (X6), and what the lock table wants done.
 
-use std::{collections::BTreeSet, mem};
+use std::mem;
 
 use bytes::Bytes;
 use clock::Timestamp;
@@ -89,34 +89,32 @@ impl Machine {
                 }
             }
         }
-        let values = match lock.values {
-            LockValues::Wanted => self.locked_values(cx, lock, &moved)?,
-            LockValues::Unwanted => Vec::new(),
-        };
         let lock_wait_nanos = nanos_since(cx, op.arrived);
-        let reply = Reply::Locked(LockReply { values, moved, lock_wait_nanos });
-        self.answer_op(cx, &op, Ok(reply));
+        let mut reply = LockReply { values: Vec::new(), moved, lock_wait_nanos };
+        if lock.values == LockValues::Wanted {
+            reply.values = self.locked_values(cx, &lock.keys, reply.as_of(lock.since))?;
+        }
+        self.answer_op(cx, &op, Ok(Reply::Locked(reply)));
         Ok(())
     }
 
-    /// X6: the values of keys just locked, as of the snapshot they were locked with; those that moved
-    /// since are left out, and so is what is not past yet (T5), or does not fit the answer.
+    /// X6: the values of keys just locked, as of a snapshot above which none has changed. What is not past
+    /// yet (T5), or does not fit the answer, is left out.
     fn locked_values(
         &mut self,
         cx: &Cx<'_>,
-        lock: &Lock,
-        moved: &[(Key, Timestamp)],
+        keys: &[Key],
+        as_of: Timestamp,
     ) -> Result<Vec<(Key, Option<Bytes>)>, EngineError> {
         let leader = self.leader();
-        if !leader.lease_valid(cx.now.tt) || lock.since >= leader.lease_end {
+        if !leader.lease_valid(cx.now.tt) || as_of >= leader.lease_end {
             return Ok(Vec::new());
         }
         // R2: nothing appears at or below the snapshot any more, also once the lock is lost.
-        leader.raise_above(lock.since);
-        let moved: BTreeSet<&Key> = moved.iter().map(|(key, _)| key).collect();
-        let (mut values, mut bytes) = (Vec::with_capacity(lock.keys.len()), 0);
-        for key in lock.keys.iter().filter(|key| !moved.contains(key)) {
-            let found = mvcc::get(cx.reader, key, lock.since)?;
+        leader.raise_above(as_of);
+        let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        for key in keys {
+            let found = mvcc::get(cx.reader, key, as_of)?;
             if found.as_ref().is_some_and(|version| !self.past(cx, version.ts)) {
                 continue;
             }

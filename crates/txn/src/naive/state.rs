@@ -272,19 +272,19 @@ impl State {
         let newest = |key: &Key| Some((key.clone(), *self.versions.get(key)?.last_key_value()?.0));
         let mut moved: Vec<_> = lock.keys.iter().filter_map(newest).collect();
         moved.retain(|(_, at)| *at > lock.since);
-        let mut values = Vec::new();
+        let mut reply = LockReply { values: Vec::new(), moved, lock_wait_nanos: 0 };
         if lock.values == LockValues::Wanted {
-            self.raise_last(lock.since);
-            clock.pass(lock.since);
+            let as_of = reply.as_of(lock.since);
+            self.raise_last(as_of);
+            clock.pass(as_of);
             let value = |key: &Key| {
                 let versions = self.versions.get(key);
                 let newest = versions.and_then(|versions| versions.values().next_back().cloned());
                 (key.clone(), newest.flatten())
             };
-            let unmoved = |key: &&Key| !moved.iter().any(|(other, _)| other == *key);
-            values = lock.keys.iter().filter(unmoved).map(value).collect();
+            reply.values = lock.keys.iter().map(value).collect();
         }
-        Ok(Reply::Locked(LockReply { values, moved, lock_wait_nanos: 0 }))
+        Ok(Reply::Locked(reply))
     }
 
     fn prepare(&mut self, clock: &NaiveClock, prepare: &Prepare) -> Result<Reply, Hindrance> {

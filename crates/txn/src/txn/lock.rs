@@ -136,6 +136,8 @@ struct Ask {
 struct Locked {
     /// Keys that changed after the snapshot asked with, and when.
     moved: Vec<(Key, Timestamp)>,
+    /// Values that came with the locks, and their snapshot.
+    values: Vec<(Timestamp, Vec<(Key, Option<Bytes>)>)>,
     /// How long that waited, in each round at the range where it was longest.
     waited_nanos: u64,
 }
@@ -183,18 +185,23 @@ impl Txn {
         let mut locked = Locked::default();
         self.lock_since(keys, wait, LockValues::Wanted, since, &mut locked).await?;
         self.lock_wait += Duration::from_nanos(locked.waited_nanos);
-        match locked.moved.iter().map(|(_, at)| *at).max() {
-            Some(newest) => self.refresh(newest).await,
-            None => Ok(()),
+        if let Some(newest) = locked.moved.iter().map(|(_, at)| *at).max() {
+            self.refresh(newest).await?;
         }
+        for (as_of, values) in locked.values {
+            if Some(as_of) == self.snapshot {
+                values.into_iter().for_each(|(key, value)| self.locks.learn_value(key, value));
+            }
+        }
+        Ok(())
     }
 
-    /// X1a: moves the snapshot forward, to this or later, if all that was read at it is unchanged there.
-    /// Then what was answered stands as if it had been read at the new one.
-    async fn refresh(&mut self, least: Timestamp) -> Result<(), TxnError> {
+    /// X1a: moves the snapshot forward if all that was read at it is unchanged at the new one. Then what
+    /// was answered stands as if it had been read there. No further than it must: what came with the
+    /// locks that made it move is of that snapshot.
+    async fn refresh(&mut self, to: Timestamp) -> Result<(), TxnError> {
         let since = self.snapshot.expect("locking takes a snapshot");
-        let latest = self.coordinator.clock().now().latest_timestamp();
-        let to = latest.max(least).max(since);
+        assert!(to > since, "{:?} moves from {since} to {to}", self.id);
         let config = self.coordinator.config();
         let spans = self.reads.iter().map(|span| ReadSpan { span, reverse: false });
         let spans: Vec<ReadSpan> = spans.collect();
@@ -319,9 +326,7 @@ impl Txn {
                 Ok(Reply::Locked(reply)) => {
                     waited += reply.lock_wait_nanos;
                     self.granted(&group, since, &reply);
-                    for (key, value) in reply.values {
-                        self.locks.learn_value(key, value);
-                    }
+                    locked.values.push((reply.as_of(since), reply.values));
                     locked.moved.extend(reply.moved);
                 }
                 Ok(other) => {
@@ -382,9 +387,8 @@ fn is_answer(reply: &LockReply, asked: &[Key], since: Timestamp) -> bool {
         return true;
     }
     let asked: BTreeSet<&Key> = asked.iter().collect();
-    let moved: BTreeSet<&Key> = reply.moved.iter().map(|(key, _)| key).collect();
     reply.moved.iter().all(|(key, at)| *at > since && asked.contains(key))
-        && reply.values.iter().all(|(key, _)| asked.contains(key) && !moved.contains(key))
+        && reply.values.iter().all(|(key, _)| asked.contains(key))
 }
 
 /// Divides the keys of each range among requests of at most [`REQUEST_BYTES`].

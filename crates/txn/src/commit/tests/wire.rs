@@ -214,6 +214,7 @@ fn words(request: &Request) -> (&'static str, String) {
             PushKind::Query => ("push", " query".to_owned()),
             PushKind::Wound { .. } => ("push", " wound".to_owned()),
             PushKind::Owner => ("push", " owner".to_owned()),
+            PushKind::Waiters { .. } => ("push", " waiters".to_owned()),
         },
         Request::Heartbeat(_) => ("heartbeat", String::new()),
         Request::Release { .. } => ("release", String::new()),
