@@ -323,7 +323,7 @@ impl Client {
                 let keys = keys.iter().map(|k| key(*k)).collect();
                 if *wait == LockWait::Wait && txn.isolation() == Isolation::Serializable {
                     // X6, X1a: the snapshot may move forward.
-                    txn.lock_to_write(keys).await?;
+                    txn.lock_to_write(keys, kv::LockWait::Wait).await?;
                 } else {
                     txn.lock(keys, *wait).await?;
                 }
