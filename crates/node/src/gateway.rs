@@ -32,7 +32,7 @@ use crate::{
     guard::{Guard, Opinion},
     incarnation::{Admission, DataLost, Incarnation},
     members::Members,
-    message::{CallId, ClockReading, FrameError, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
+    message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
     store::{Caller, StoreInput, inbox::Full, shards::Shards},
     time::NodeClock,
 };
@@ -355,21 +355,6 @@ impl Gateway {
                 Ok(frame) => self.frame(from, frame),
             }
         }
-    }
-
-    /// Counted, and named in the log now and then: a peer that sends nothing else must not fill it.
-    fn unreadable(&self, error: &FrameError) {
-        let before = self.shared.unreadable.fetch_add(1, Ordering::Relaxed);
-        if (before + 1).is_power_of_two() {
-            let node = self.shared.members.local().id;
-            tracing::error!(%node, "{error}; {} frames were dropped so far", before + 1);
-        }
-    }
-
-    /// Frames that could not be read since the node started.
-    #[must_use]
-    pub fn unreadable_frames(&self) -> u64 {
-        self.shared.unreadable.load(Ordering::Relaxed)
     }
 
     fn frame(&self, from: NodeId, frame: NodeFrame) {

@@ -33,6 +33,7 @@ mod knobs;
 mod outbox;
 pub mod shards;
 mod sweep;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -51,10 +52,7 @@ use futures::future::BoxFuture;
 use keys::{Key, NodeId, RangeId};
 use kv::{Descriptor, KvError, PushdownFactory, RangeRequest, Reply, Request};
 use net::Transport;
-use range::{
-    AskToken, Context, Effects, Event, GroupMessage, Input, PersistToken, Replica, RequestToken,
-    StepError,
-};
+use range::{AskToken, Context, Effects, Event, Input, Replica, RequestToken, StepError};
 use rustc_hash::FxHashMap;
 use storage::{Engine, EngineError};
 use timer::contain::contained;
@@ -76,6 +74,7 @@ use input::Queue;
 use outbox::Outbox;
 use shards::{Shard, WeakShards, shard_of};
 use sweep::Sweeps;
+use sync::{Syncing, Unsynced, poll_sync};
 use trouble::{late, stopped};
 
 pub use callers::Caller;
@@ -122,35 +121,6 @@ pub struct StoreParts {
     pub tracer: Arc<trace::Tracer>,
 }
 
-/// What waits for the writes of this and earlier rounds to become durable.
-#[derive(Default)]
-struct Unsynced {
-    tokens: Vec<(RangeId, PersistToken)>,
-    messages: Vec<(NodeId, RangeId, GroupMessage)>,
-    /// Replicas that are driven once they are durable; `None`: it was there before.
-    created: Vec<(Option<Replica>, oneshot::Sender<()>)>,
-    /// Replicas born here that another shard drives once they are durable.
-    given_away: Vec<(Replica, PersistToken)>,
-    /// Who asked to be remembered, or told that all others remember this node.
-    remembered: Vec<oneshot::Sender<Result<(), Incarnation>>>,
-    admitted: Vec<oneshot::Sender<()>>,
-    clock_bound: Option<u64>,
-}
-
-impl Unsynced {
-    fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-            && self.messages.is_empty()
-            && self.created.is_empty()
-            && self.given_away.is_empty()
-            && self.remembered.is_empty()
-            && self.admitted.is_empty()
-            && self.clock_bound.is_none()
-    }
-}
-
-type SyncOutcome = Result<(), EngineError>;
-
 /// A shard's state.
 pub struct Store {
     parts: StoreParts,
@@ -178,7 +148,7 @@ pub struct Store {
     ticks: (Mono, u32),
     outbox: Outbox,
     unsynced: Unsynced,
-    syncing: Option<(Unsynced, BoxFuture<'static, SyncOutcome>)>,
+    syncing: Option<Syncing>,
     timelines: Timelines,
 }
 
@@ -610,59 +580,6 @@ impl Store {
         Ok(())
     }
 
-    fn begin_sync(&mut self) {
-        if self.syncing.is_none() && !self.unsynced.is_empty() {
-            let waiting = std::mem::take(&mut self.unsynced);
-            self.syncing = Some((waiting, self.parts.disk.sync()));
-        }
-    }
-
-    /// A sync ended: what waited for it may go.
-    fn let_go(&mut self, now: Now) -> Result<(), EngineError> {
-        let (waited, _) = self.syncing.take().expect("a sync that ended was under way");
-        for (to, range, message) in waited.messages {
-            self.outbox.push(to, NodeMessage::Group(range, message));
-        }
-        for (replica, birth) in waited.given_away {
-            self.give_away(now, replica, birth);
-        }
-        for (replica, done) in waited.created {
-            if let Some(replica) = replica {
-                self.creating.remove(&replica.range());
-                self.drive(now, replica);
-            }
-            // Whoever asked may have given up.
-            done.send(()).unwrap_or_default();
-        }
-        // As above.
-        for done in waited.remembered {
-            done.send(Ok(())).unwrap_or_default();
-        }
-        for done in waited.admitted {
-            done.send(()).unwrap_or_default();
-        }
-        if let Some(bound) = waited.clock_bound {
-            self.parts.clock.bound_written(bound);
-        }
-        for (range, token) in waited.tokens {
-            self.timelines.persisted(range, token);
-            self.step(now, range, Input::Persisted(token))?;
-        }
-        Ok(())
-    }
-
-    /// A replica born here, which is durable now, goes to the shard that drives it.
-    fn give_away(&self, now: Now, replica: Replica, birth: PersistToken) {
-        let range = replica.range();
-        let input = StoreInput::Adopt(Box::new(replica), birth);
-        // The store is gone only when the node stops.
-        let given = self.shards.upgrade().map(|shards| shards.push(now.mono, range, input));
-        if let Some(Err(_)) = given {
-            // Its node has to do without it: a replica is on disk and is opened at the next start.
-            tracing::error!(node = %self.parts.node, %range, "a replica found no room in its shard");
-        }
-    }
-
     /// Frames for each peer and lane.
     fn flush(&mut self) {
         if self.parts.guard.stops() {
@@ -679,13 +596,3 @@ const TICKS_AT_ONCE: u32 = 100_000;
 
 /// How long the store sleeps at most with nothing to do.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// Resolves when the sync under way ends; never if there is none.
-async fn poll_sync(
-    syncing: &mut Option<(Unsynced, BoxFuture<'static, SyncOutcome>)>,
-) -> SyncOutcome {
-    match syncing {
-        Some((_, sync)) => sync.await,
-        None => std::future::pending().await,
-    }
-}

@@ -60,8 +60,7 @@ impl LockTable {
             let Some(waiter) = self.waiting.get(&id) else { return false };
             let own = (age(&waiter.meta), id);
             let mut visit = |_: &Key, claim: &Claim| {
-                let younger =
-                    claim.state == State::Waiting && (claim.age, claim.request) > own;
+                let younger = claim.state == State::Waiting && (claim.age, claim.request) > own;
                 if younger { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             waiter.wants.iter().any(|lock| self.claims.conflicts(lock, &mut visit).is_break())

@@ -290,7 +290,11 @@ impl Machine {
                 heard.remove(&id);
             }
         }
-        let known = heard.entry(txn.id).or_insert_with(|| Heard { at: now, waiting: false, waiters: Vec::new() });
+        let known = heard.entry(txn.id).or_insert_with(|| Heard {
+            at: now,
+            waiting: false,
+            waiters: Vec::new(),
+        });
         known.at = now;
     }
 }

@@ -231,7 +231,10 @@ impl Machine {
         let Some(asking) = self.pushes.by_txn.get(&txn) else { return false };
         let WantPush { wound_for, key, .. } = &asking.want;
         let Some(older) = wound_for else { return false };
-        if asking.may_yet_end(cx.now.mono, self.config.wound_after) || leader.locks.is_prepared(txn) || !leader.locks.waits(txn) {
+        if asking.may_yet_end(cx.now.mono, self.config.wound_after)
+            || leader.locks.is_prepared(txn)
+            || !leader.locks.waits(txn)
+        {
             return false;
         }
         let (kind, span) = (ConflictKind::Wounded, Span::point(key.clone()));

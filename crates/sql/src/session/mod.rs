@@ -593,7 +593,6 @@ impl Drop for Session {
     }
 }
 
-/// A failure that carries a plain error.
 impl From<Failure> for SqlError {
     fn from(failure: Failure) -> SqlError {
         failure.into_sql(None)

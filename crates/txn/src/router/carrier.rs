@@ -109,9 +109,8 @@ impl Carrier {
     ) -> Sent {
         let hint = self.cache().leader(range.id);
         let mut tour = Tour::new(range, hint, |node| self.sender.round_trip(node));
-        let (mut heard, mut lost) = (Heard::default(), None);
-        let (mut overloaded, mut blocked_nanos) = (0, 0);
-        let mut patience = self.attempt(request);
+        let (mut heard, mut patience) = (Heard::default(), self.attempt(request));
+        let (mut lost, mut overloaded, mut blocked_nanos) = (None, 0, 0);
         // Since when nobody has answered as the leader.
         let (mut leaderless, mut named) = (Instant::now(), None);
         loop {
@@ -137,8 +136,7 @@ impl Carrier {
                     if named.replace(successor) != Some(successor) {
                         leaderless = Instant::now();
                     }
-                    tour.failed(node);
-                    tour.not_leader(node, Some(successor));
+                    tour.succeeded(node, successor);
                     continue;
                 }
             };

@@ -76,6 +76,12 @@ impl Tour {
         self.silent.insert(asked);
     }
 
+    /// The node asked was silent for so long that this one leads by now.
+    pub fn succeeded(&mut self, asked: NodeId, successor: NodeId) {
+        self.failed(asked);
+        self.not_leader(asked, Some(successor));
+    }
+
     /// Ask the same node once more.
     pub fn again(&mut self, asked: NodeId) {
         self.named = Some(asked);

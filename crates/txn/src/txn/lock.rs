@@ -131,13 +131,16 @@ struct Ask {
     moves: u32,
 }
 
+/// Keys locked, and their rows.
+type LockedRows = Vec<(Key, Option<Bytes>)>;
+
 /// What came of it.
 #[derive(Debug, Default)]
 struct Locked {
     /// Keys that changed after the snapshot asked with, and when.
     moved: Vec<(Key, Timestamp)>,
     /// Values that came with the locks, and their snapshot.
-    values: Vec<(Timestamp, Vec<(Key, Option<Bytes>)>)>,
+    values: Vec<(Timestamp, LockedRows)>,
     /// How long that waited, in each round at the range where it was longest.
     waited_nanos: u64,
 }

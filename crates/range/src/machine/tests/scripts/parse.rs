@@ -30,23 +30,7 @@ impl Script {
             // [unchanged=MS]
             "read" => Request::Read(self.read(args)?),
             // lock TXN KEY... [anchor=KEY] [since=MS] [nowait=yes] [values=yes]
-            "lock" => {
-                let since = args.take_key("since").map(moment_of).transpose()?;
-                let nowait = args.take_key("nowait").is_some();
-                let values = match args.take_key("values") {
-                    Some(_) => LockValues::Wanted,
-                    None => LockValues::Unwanted,
-                };
-                let txn = self.txn(args)?;
-                let keys = std::iter::from_fn(|| args.next_pos()).map(Key::from).collect();
-                Request::Lock(Lock {
-                    txn,
-                    keys,
-                    since: since.unwrap_or(Timestamp::from_wall(1000 * MS)),
-                    wait: if nowait { LockWait::NoWait } else { LockWait::Wait },
-                    values,
-                })
-            }
+            "lock" => Request::Lock(self.lock(args)?),
             // prepare TXN [anchor=KEY] [reads=SPAN.SPAN] [since=MS] [here=yes] [KEY=VALUE...]
             // [del=KEY]
             "prepare" => {
@@ -89,6 +73,24 @@ impl Script {
             other => self.other_request(other, args)?,
         };
         Ok((node, request))
+    }
+
+    fn lock(&self, args: &mut ArgumentConsumer<'_>) -> Result<Lock, Failure> {
+        let since = args.take_key("since").map(moment_of).transpose()?;
+        let nowait = args.take_key("nowait").is_some();
+        let values = match args.take_key("values") {
+            Some(_) => LockValues::Wanted,
+            None => LockValues::Unwanted,
+        };
+        let txn = self.txn(args)?;
+        let keys = std::iter::from_fn(|| args.next_pos()).map(Key::from).collect();
+        Ok(Lock {
+            txn,
+            keys,
+            since: since.unwrap_or(Timestamp::from_wall(1000 * MS)),
+            wait: if nowait { LockWait::NoWait } else { LockWait::Wait },
+            values,
+        })
     }
 
     /// Requests with little to say.
