@@ -27,8 +27,8 @@ pub struct Config {
     /// The record of a transaction is asked for the first time after somebody waited so long for
     /// it.
     pub push_first: Duration,
-    /// From when on the record is asked to abort it for an older one (X5): how long a deadlock lasts at
-    /// least. Far above what a queue for a hot row takes.
+    /// From when on the record is asked to abort it for an older one (X5) though no deadlock is known: how
+    /// long one lasts that is not found. Far above what a queue for a hot row takes.
     pub wound_after: Duration,
     /// Each further question about the same transaction waits twice as long, up to this.
     pub push_max: Duration,

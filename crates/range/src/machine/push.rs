@@ -2,9 +2,10 @@
 //!
 //! Whoever waits for a transaction waits for its record to speak, in the end. It is asked after somebody
 //! waited a while, because most transactions end by themselves, and then at growing intervals; and
-//! asked to abort the transaction for an older one (X5) only after a longer while. Waiting in a queue
-//! is no deadlock, and who looks for one too early aborts whoever waits in two queues. A holder that is found twice by the housekeeping is
-//! asked about even though nobody waits: its gateway may be dead.
+//! asked to abort the transaction for an older one (X5) only after a longer while, or once the two are
+//! known to wait for each other (`deadlock`): waiting in a queue is no deadlock, and who takes it for one
+//! aborts whoever waits in two queues. A holder that is found twice by the housekeeping is asked about
+//! even though nobody waits: its gateway may be dead.
 
 use std::{collections::BTreeMap, time::Duration};
 
