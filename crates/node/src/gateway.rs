@@ -489,7 +489,7 @@ impl Shared {
             let (node, count) = (self.members.local().id, before + 1);
             tracing::warn!(%node, "the store's inbox is full: {count} inputs were dropped so far");
         }
-        if let StoreInput::Request(Caller::Remote(from, id), _) = input {
+        if let StoreInput::Request(Caller::Remote(from, id), _) = *input {
             let error = KvError::Overloaded(FULL.to_owned());
             self.send_or_lose(from, NodeMessage::Response(id, Err(error)));
         }

@@ -173,7 +173,7 @@ impl Outputs {
         for (token, mut scan) in std::mem::take(&mut self.scans) {
             let answer = loop {
                 match scan.go_on(reader, slice).expect("no faults") {
-                    crate::scan::Progress::Done(answer) => break answer,
+                    crate::scan::Progress::Done(answer) => break *answer,
                     crate::scan::Progress::More => {}
                 }
             };

@@ -46,7 +46,7 @@ impl Slice {
 /// What a slice has come to.
 pub(crate) enum Progress {
     /// The answer.
-    Done(Result<Reply, KvError>),
+    Done(Box<Result<Reply, KvError>>),
     /// There is more to look at.
     More,
 }
@@ -160,7 +160,7 @@ impl Scan {
                     Some(left) => *rest = left,
                     None => {
                         let reply = Reply::Checksum { sum: u64::from(sum.crc), rows: sum.rows };
-                        return Ok(Progress::Done(Ok(reply)));
+                        return Ok(Progress::Done(Box::new(Ok(reply))));
                     }
                 }
                 Ok(Progress::More)
@@ -171,11 +171,13 @@ impl Scan {
                 }
                 let spans = match rows.finish() {
                     Ok(spans) => spans,
-                    Err(error) => return Ok(Progress::Done(Err(KvError::Program(error)))),
+                    Err(error) => {
+                        return Ok(Progress::Done(Box::new(Err(KvError::Program(error)))));
+                    }
                 };
                 let Scan { served_by, waited_nanos, blocked_nanos, .. } = *self;
                 let reply = ReadReply { spans, served_by, waited_nanos, blocked_nanos };
-                Ok(Progress::Done(Ok(Reply::Read(reply))))
+                Ok(Progress::Done(Box::new(Ok(Reply::Read(reply)))))
             }
         }
     }
@@ -339,7 +341,7 @@ impl Job {
     /// Looks at a slice; the answer, if that was the last. An error means that the disk failed (S3).
     pub fn go_on(&mut self, slice: Slice) -> Option<Result<Result<Reply, KvError>, EngineError>> {
         match self.scan.go_on(&*self.view.0, slice) {
-            Ok(Progress::Done(answer)) => Some(Ok(answer)),
+            Ok(Progress::Done(answer)) => Some(Ok(*answer)),
             Ok(Progress::More) => None,
             Err(error) => Some(Err(error)),
         }

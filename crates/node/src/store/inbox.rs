@@ -118,7 +118,7 @@ pub fn inbox(node: NodeId) -> (Sender, Inbox) {
 
 /// There is no room for an input; it comes back.
 #[derive(Debug)]
-pub struct Full(pub StoreInput);
+pub struct Full(pub Box<StoreInput>);
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queues> {
@@ -140,7 +140,7 @@ impl Shared {
             self.drop_expired(&mut queues, now);
         }
         if !queues.fits(queue, weight) {
-            return Err(Full(input));
+            return Err(Full(Box::new(input)));
         }
         match input {
             StoreInput::Request(caller, request) => {

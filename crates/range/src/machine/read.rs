@@ -289,7 +289,7 @@ impl Machine {
         };
         let progress = scan.go_on(cx.reader, self.config.read_at_once)?;
         match (progress, op.caller) {
-            (Progress::Done(result), _) => self.answer_op(cx, &op, result),
+            (Progress::Done(result), _) => self.answer_op(cx, &op, *result),
             (Progress::More, Caller::Client(token)) => cx.out.scans.push((token, scan)),
             (Progress::More, Caller::Own(_) | Caller::Nobody) => {
                 unreachable!("{} reads for itself", self.id())

@@ -67,7 +67,7 @@ fn engine(rows: &[(u8, Option<usize>)]) -> MemEngine {
 fn done(mut scan: Scan, reader: &dyn Reader, slice: Slice) -> (Result<Reply, KvError>, usize) {
     for slices in 1..100_000 {
         if let Progress::Done(answer) = scan.go_on(reader, slice).expect("no faults") {
-            return (answer, slices);
+            return (*answer, slices);
         }
     }
     panic!("{scan:?} goes on for ever");
