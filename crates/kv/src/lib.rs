@@ -27,8 +27,8 @@ pub use reply::{
     ReadReply, Reply, SpanRows,
 };
 pub use request::{
-    Commit, Heartbeat, Lock, LockValues, LockWait, Prepare, Push, PushKind, Read, ReadFrom,
-    ReadSpan, Request, Resolution, Resolve, TxnMeta, Validate, Write,
+    Acknowledge, Commit, Heartbeat, Lock, LockValues, LockWait, Part, Prepare, Push, PushKind,
+    Read, ReadFrom, ReadSpan, Request, Resolution, Resolve, TxnMeta, Validate, Write,
 };
 
 /// The most voters a range may have.

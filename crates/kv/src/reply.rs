@@ -22,6 +22,14 @@ pub enum Reply {
     Outcome(Outcome),
     /// Transactions that wait for one, at any remove, for all its record's leader was told.
     Waiters(Vec<TxnId>),
+    /// What a range still holds of ended transactions (X7b).
+    Acknowledged {
+        /// The range's keys: the word is about these.
+        here: Span,
+        /// Whose intents or locks are left, among those asked about. Nothing of the others is, and never
+        /// will be.
+        holding: Vec<TxnId>,
+    },
     /// Done, nothing to tell.
     Done,
     /// The range was split.

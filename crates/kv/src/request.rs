@@ -48,6 +48,9 @@ pub enum Request {
     Push(Push),
     /// The gateway is alive. Answer: [`crate::Reply::Outcome`], so that it learns of a poison.
     Heartbeat(Heartbeat),
+    /// Tell whose intents and locks are left here, of ended transactions (X7b). Answer:
+    /// [`crate::Reply::Acknowledged`].
+    Acknowledge(Acknowledge),
     /// Let go of the locks of a transaction that was never prepared here. Answer: `Done`.
     Release {
         /// Whose locks.
@@ -88,6 +91,7 @@ impl Request {
             Request::Resolve(_) => "resolve",
             Request::Push(_) => "push",
             Request::Heartbeat(_) => "heartbeat",
+            Request::Acknowledge(_) => "acknowledge",
             Request::Release { .. } => "release",
             Request::Split { .. } => "split",
             Request::TransferLeader { .. } => "transfer",
@@ -117,9 +121,13 @@ impl Request {
             Request::Lock(lock) => keys(&lock.keys),
             Request::Prepare(prepare) => reads(&prepare.reads) + writes(&prepare.writes),
             Request::Commit(commit) => {
-                reads(&commit.reads) + writes(&commit.writes) + keys(&commit.participants)
+                let others = commit.participants.iter().map(span).sum::<usize>();
+                reads(&commit.reads) + writes(&commit.writes) + others
             }
             Request::Resolve(resolve) => keys(&resolve.keys),
+            Request::Acknowledge(asked) => {
+                asked.parts.iter().map(|part| span(&part.span) + ITEM).sum::<usize>()
+            }
             Request::Push(_)
             | Request::Heartbeat(_)
             | Request::Release { .. }
@@ -142,6 +150,7 @@ impl Request {
             Request::Read(_)
             | Request::Lock(_)
             | Request::Heartbeat(_)
+            | Request::Acknowledge(_)
             | Request::Release { .. }
             | Request::Split { .. }
             | Request::TransferLeader { .. }
@@ -268,8 +277,9 @@ pub struct Commit {
     pub reads: Vec<Validate>,
     /// Writes of this range.
     pub writes: Vec<Write>,
-    /// One written or read key per other participant, kept in the record. Empty: one group.
-    pub participants: Vec<Key>,
+    /// For each other participant, from the first to the last key that was written or read there; kept
+    /// in the record, for X7b. Empty: one group.
+    pub participants: Vec<Span>,
     /// The commit timestamp is above this: the maximum of `t_r` (X3a) and every prepare timestamp.
     pub above: Timestamp,
     /// The commit timestamp is below this: the minimum of every participant's `valid_through` (X3)
@@ -287,6 +297,25 @@ pub struct Resolve {
     /// Keys whose intents are to be resolved; may be empty (a participant that only validated).
     /// All locks of the transaction in this range are let go.
     pub keys: Vec<Key>,
+}
+
+/// Asks a range whether it still holds anything of transactions that ended: then their records must
+/// stay (X7b). Only for transactions whose life is over, so that nothing new can come (X7a).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledge {
+    /// What they touched, in this range and in others; the first one begins in this range.
+    pub parts: Vec<Part>,
+}
+
+/// What an ended transaction touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The transaction.
+    pub txn: TxnId,
+    /// Its start: whoever acknowledges looks at its own clock whether start + L is past.
+    pub start: Timestamp,
+    /// From the first to the last key.
+    pub span: Span,
 }
 
 /// A final outcome.

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use clock::Timestamp;
-use keys::{Key, RangeId, TxnId};
+use keys::{Key, RangeId, Span, TxnId};
 use kv::{Conflict, Resolution, TxnMeta, Write};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub enum Command {
         /// What it writes in this range.
         writes: Vec<Write>,
         /// One key per other participant.
-        participants: Vec<Key>,
+        participants: Vec<Span>,
     },
     /// Abort a transaction for ever, unless its record was there already (X7, X8).
     Poison {

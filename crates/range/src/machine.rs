@@ -51,7 +51,8 @@
 //! | `settle` | what the leader does once its command is applied |
 //! | `slice` | large transactions, a slice at a time |
 //! | `split` | splits and transfers |
-//! | `upkeep`, `sweep` | closed time, deletion of records; dropping versions |
+//! | `upkeep`, `acknowledge` | closed time; deletion of records, by the word of their participants |
+//! | `sweep` | dropping versions |
 //!
 //! # Invariants
 //!
@@ -79,15 +80,15 @@
 //!
 //! Spanner holds locks until commit-wait is over; we let go when the decision is applied (T5, R1a).
 //! Spanner's participants log prepares of readers as well; ours promise only up to their lease end
-//! (X3). Records of committed transactions over several ranges are kept for good: to delete them
-//! takes proof that no intent is left in any range, and X7a's other half (the deletion of one-group
-//! records and of poisons after L) is where the volume is.
+//! (X3). Spanner's participants are told the outcome for as long as it takes; ours are asked, once L is
+//! past, whether they still need it (X7b).
 //!
 //! # What it does not know
 //!
 //! Ballots beyond their order, quorums, disks beyond a [`Reader`], the keys'
 //! meaning, where other ranges are.
 
+mod acknowledge;
 mod apply;
 mod commit;
 mod deadlock;
@@ -121,6 +122,7 @@ use crate::{
     scan::Scan,
     state::{Applied, RangeState},
 };
+use acknowledge::Acknowledging;
 use apply::{Dirty, Done};
 use deadlock::Rings;
 use leader::Leader;
@@ -199,6 +201,7 @@ pub struct Machine {
     ops: Ops,
     pushes: Pushes,
     rings: Rings,
+    acknowledging: Acknowledging,
     /// What was applied and not yet settled.
     done: VecDeque<Done>,
     /// What the batch of this step changed and the store does not show yet.
@@ -220,6 +223,7 @@ impl Machine {
             ops: Ops::default(),
             pushes: Pushes::default(),
             rings: Rings::default(),
+            acknowledging: Acknowledging::default(),
             rules: config.rules,
             config,
             state,
@@ -304,6 +308,7 @@ impl Machine {
         self.leader = Some(Box::new(leader));
         self.pushes.clear();
         self.rings.clear();
+        self.acknowledging.clear();
         self.upkeep = Upkeep::start(cx.now.mono, self.config.housekeeping);
         // What waited for intents in the store waits in the lock table now.
         for id in self.ops.intent_reads.clone() {
@@ -331,6 +336,7 @@ impl Machine {
         if self.leader.take().is_some() {
             self.pushes.clear();
             self.rings.clear();
+            self.acknowledging.clear();
             self.stop_parked(cx);
         }
     }

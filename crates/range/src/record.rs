@@ -5,7 +5,7 @@
 //! one-group commits leave one too, so that a repeated commit finds out that it happened (X8).
 
 use clock::Timestamp;
-use keys::{Key, TxnId};
+use keys::{Key, Span, TxnId};
 use kv::Conflict;
 use serde::{Deserialize, Serialize};
 use storage::{Cf, EngineError, Reader, WriteBatch, records, sealed};
@@ -26,8 +26,9 @@ pub enum Verdict {
     Committed {
         /// The commit timestamp s.
         at: Timestamp,
-        /// One key per participant besides the anchor's range. Empty: a one-group transaction.
-        participants: Vec<Key>,
+        /// What it touched in each participant besides the anchor's range: who has to acknowledge that
+        /// nothing is left (X7b). Empty: a one-group transaction.
+        participants: Vec<Span>,
     },
     /// Aborted, and why.
     Aborted(Conflict),

@@ -42,6 +42,8 @@ rules::droppable! {
     ValidThrough,
     /// X7: the first of decision and poison wins.
     FirstVerdict,
+    /// X7b: a record goes only once its participants acknowledged.
+    Acknowledged,
     /// X8: who is refused is poisoned first.
     PoisonFirst,
     /// X8: a repeated commit is answered from the record.

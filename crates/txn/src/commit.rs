@@ -40,7 +40,7 @@ use std::{sync::Arc, time::Duration};
 
 use clock::Timestamp;
 use futures::{StreamExt, stream::FuturesUnordered};
-use keys::{Key, TxnId};
+use keys::{Key, Span, TxnId};
 use kv::{
     Commit, CommitStats, Committed, Conflict, ConflictKind, Descriptor, KvError, Outcome, Prepare,
     Prepared, Push, PushKind, Reply, Request, Resolution, TxnMeta, Validate, Write,
@@ -228,7 +228,7 @@ impl Committer {
         let here = |(range, _): &&Group| range.span.contains(&anchor);
         let (range, part) = groups.iter().find(here).expect("the anchor is in a group");
         let others = groups.iter().filter(|group| !here(group));
-        let participants = others.map(|(_, part)| part.first_key()).collect();
+        let participants = others.map(|(_, part)| part.bounds()).collect();
         let committed = self.commit(range, part, participants, above, below).await?;
         Ok(self.committed(&committed))
     }
@@ -290,7 +290,7 @@ impl Committer {
         &mut self,
         range: &Arc<Descriptor>,
         part: &Part,
-        participants: Vec<Key>,
+        participants: Vec<Span>,
         above: Timestamp,
         below: Timestamp,
     ) -> Result<Committed, Setback> {
@@ -462,11 +462,14 @@ impl Drop for Committer {
 }
 
 impl Part {
-    /// A key that leads to the participant.
-    fn first_key(&self) -> Key {
-        let written = self.writes.first().map(|write| &write.key);
-        let read = || &self.reads.first().expect("a part is not empty").span.start;
-        written.unwrap_or_else(read).clone()
+    /// From the first to the last key that was written or read in it: X7b asks by this whether
+    /// anything is left there.
+    fn bounds(&self) -> Span {
+        let written = self.writes.iter().map(|write| Span::point(write.key.clone()));
+        let touched = written.chain(self.reads.iter().map(|read| read.span.clone()));
+        let bounds =
+            touched.reduce(|all, span| Span::new(all.start.min(span.start), all.end.max(span.end)));
+        bounds.expect("a part is not empty")
     }
 }
 

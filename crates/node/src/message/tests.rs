@@ -62,7 +62,7 @@ fn requests() -> Vec<Request> {
             txn: txn.clone(),
             reads,
             writes,
-            participants: vec![Key::from("x")],
+            participants: vec![keys::Span::point(Key::from("x"))],
             above: at,
             below: Timestamp::MAX,
         }),

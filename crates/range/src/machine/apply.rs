@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use clock::Timestamp;
-use keys::{Key, RangeId, TxnId};
+use keys::{Key, RangeId, Span, TxnId};
 use kv::{Conflict, Resolution, TxnMeta, Write};
 use paxos::{Ballot, Slot};
 use storage::{EngineError, Reader, WriteBatch, mvcc};
@@ -262,7 +262,7 @@ impl Machine {
         txn: &TxnMeta,
         at: Timestamp,
         writes: &[Write],
-        participants: &[Key],
+        participants: &[Span],
         batch: &mut WriteBatch,
     ) -> Result<Verdict, EngineError> {
         if let Some(record) = Record::read(reader, &txn.anchor, txn.id)?

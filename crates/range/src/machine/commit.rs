@@ -96,7 +96,11 @@ impl Machine {
         if !op::commit_lies_in(commit, &self.state.descriptor.span) {
             return Err(self.wrong_range());
         }
-        let written = commit.writes.iter().map(|write| &write.key).chain(&commit.participants);
+        let written = commit
+            .writes
+            .iter()
+            .map(|write| &write.key)
+            .chain(commit.participants.iter().flat_map(|span| [&span.start, &span.end]));
         self.check_keys(written.chain([&commit.txn.anchor]).chain(ends(&commit.reads)))?;
         self.check_size(&commit.writes, &commit.participants)
     }
@@ -105,9 +109,12 @@ impl Machine {
     pub(super) fn check_size(
         &self,
         writes: &[kv::Write],
-        participants: &[Key],
+        participants: &[Span],
     ) -> Result<(), KvError> {
-        let others = participants.iter().map(key_weight).sum::<usize>();
+        let others = participants
+            .iter()
+            .map(|span| key_weight(&span.start) + key_weight(&span.end))
+            .sum::<usize>();
         let bytes = writes.iter().map(weight).sum::<usize>() + others + COMMAND_OVERHEAD;
         self.check_bytes(bytes, self.config.entry_bytes)?;
         let queued = self.leader.as_ref().map_or(0, |leader| leader.queued());

@@ -281,6 +281,9 @@ impl Machine {
         if self.hear_who_waits(cx, ask, &result) {
             return Ok(());
         }
+        if self.hear_acknowledged(cx, ask, &result) {
+            return self.run(cx);
+        }
         let Some(want) = self.pushes.asks.remove(&ask) else { return Ok(()) };
         let txn = want.holder.id;
         if let Some(asking) = self.pushes.by_txn.get_mut(&txn)

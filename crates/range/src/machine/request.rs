@@ -64,6 +64,10 @@ impl Machine {
             Request::Resolve(resolve) => self.resolve(cx, op.with(Box::new(resolve))),
             Request::Push(push) => self.push(cx, op.with(Box::new(push))),
             Request::Heartbeat(beat) => self.heartbeat(cx, caller, &beat),
+            Request::Acknowledge(asked) => {
+                self.acknowledge(cx, caller, &asked);
+                Ok(())
+            }
             Request::Release { txn } => {
                 let result = self.check_leader(cx).map(|()| Reply::Done);
                 if result.is_ok() {

@@ -147,6 +147,8 @@ impl Machine {
         }
         let heirloom = self.divide(cx, at, child);
         self.heirloom = Some(heirloom);
+        // Some of the records asked about may be the child's now.
+        self.acknowledging.clear();
         let splitting = self.leader().splitting.take();
         let reply = self.split_done(child);
         for id in splitting.map_or(Vec::new(), |splitting| splitting.waiters) {

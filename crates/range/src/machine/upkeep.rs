@@ -7,7 +7,7 @@ use clock::{Mono, Now};
 use keys::{Key, TxnId};
 use storage::{Cf, EngineError, Scan, records};
 
-use super::{Cx, Machine, leader::Phase, push};
+use super::{Cx, Machine, acknowledge::Ended, leader::Phase, push};
 use crate::{
     command::Command,
     record::{Record, Verdict},
@@ -16,8 +16,13 @@ use crate::{
 
 /// Between two looks at records, while there may be some to delete.
 const FORGET_PAUSE: Duration = Duration::from_millis(20);
+/// Bytes of records that end a page of them.
+const PAGE_BYTES: usize = 1 << 20;
 /// Between two looks at whether a leader that hands over is drained.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// A record and whose it is.
+type Stored = ((Key, TxnId), Record);
 
 /// When the jobs are due.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,10 +140,43 @@ impl Machine {
         }
     }
 
-    /// X7a: deletes records whose transaction can neither be prepared nor decided any more, if
-    /// nothing of it can be left: one-group commits, and aborts (a missing record means abort to
-    /// who holds an intent). Records of commits over several ranges stay.
+    /// X7a: deletes records whose transaction can neither be prepared nor decided any more. One-group
+    /// commits and aborts leave nothing that asks for them (a missing record means abort to who holds an
+    /// intent); those of commits over several ranges go once all participants acknowledged (X7b).
     fn forget_records(&mut self, cx: &mut Cx<'_>) -> Result<(), EngineError> {
+        if let Some(lost_at) = self.acknowledging.waits_until() {
+            if lost_at > cx.now.mono {
+                self.upkeep.forget = lost_at;
+                return Ok(());
+            }
+            self.acknowledging.clear();
+        }
+        let (page, all) = self.page_of_records(cx)?;
+        let mut free = Vec::new();
+        let mut ended = Vec::new();
+        for ((anchor, txn), Record { start, verdict }) in page {
+            if !self.expired(cx, start) {
+                continue;
+            }
+            match verdict {
+                Verdict::Committed { participants, .. }
+                    if !participants.is_empty() && self.rules.keep(Rule::Acknowledged) =>
+                {
+                    ended.push(Ended { anchor, txn, start, rest: participants });
+                }
+                Verdict::Committed { .. } | Verdict::Aborted(_) => free.push((anchor, txn)),
+            }
+        }
+        self.delete_records(free);
+        self.acknowledging.begin(ended);
+        self.acknowledge_on(cx);
+        let pause = if all { self.config.transaction_life / 16 } else { FORGET_PAUSE };
+        self.upkeep.forget = cx.now.mono.plus(pause.max(FORGET_PAUSE));
+        Ok(())
+    }
+
+    /// The next records, and whether these are the last ones.
+    fn page_of_records(&mut self, cx: &Cx<'_>) -> Result<(Vec<Stored>, bool), EngineError> {
         let limit = self.config.records_per_step;
         let (mut start, end) = records::bounds(&self.state.descriptor.span);
         if let Some(from) = self.leader().forget_from.take() {
@@ -146,6 +184,7 @@ impl Machine {
         }
         let mut page = Vec::new();
         let mut last = Vec::new();
+        let mut bytes = 0;
         let mut failed = None;
         cx.reader.scan(Scan::new(Cf::Records, &start, &end), &mut |key, stored| {
             match records::parse(key).and_then(|id| Ok((id, Record::parse(key, stored)?))) {
@@ -154,30 +193,25 @@ impl Machine {
             }
             last.clear();
             last.extend_from_slice(key);
-            failed.is_none() && page.len() < limit
+            bytes += stored.len();
+            failed.is_none() && page.len() < limit && bytes < PAGE_BYTES
         })?;
         if let Some(error) = failed {
             return Err(error);
         }
-        let all = page.len() < limit;
-        let dead = |record: &Record| {
-            let alone = match &record.verdict {
-                Verdict::Aborted(_) => true,
-                Verdict::Committed { participants, .. } => participants.is_empty(),
-            };
-            alone && self.expired(cx, record.start)
-        };
-        let records: Vec<(Key, TxnId)> =
-            page.iter().filter(|(_, record)| dead(record)).map(|(id, _)| id.clone()).collect();
-        let leader = self.leader();
+        let all = page.len() < limit && bytes < PAGE_BYTES;
         last.push(0);
-        leader.forget_from = (!all).then_some(last);
-        if !records.is_empty() && leader.draining.is_none() {
+        self.leader().forget_from = (!all).then_some(last);
+        Ok((page, all))
+    }
+
+    /// One entry deletes them; a leader whose memory is about to be divided or handed over leaves them
+    /// to the next round.
+    pub(super) fn delete_records(&mut self, records: Vec<(Key, TxnId)>) {
+        let leader = self.leader();
+        if !records.is_empty() && leader.draining.is_none() && leader.splitting.is_none() {
             leader.enqueue(Command::Forget { records });
         }
-        let pause = if all { self.config.transaction_life / 16 } else { FORGET_PAUSE };
-        self.upkeep.forget = cx.now.mono.plus(pause.max(FORGET_PAUSE));
-        Ok(())
     }
 }
 

@@ -186,6 +186,10 @@ impl State {
                 let record = self.records.get(&beat.txn.id);
                 (None, Ok(Reply::Outcome(record.copied().unwrap_or(Outcome::Pending))))
             }
+            Request::Acknowledge(_) => {
+                let here = self.ranges[&range].descriptor.span.clone();
+                (None, Ok(Reply::Acknowledged { here, holding: Vec::new() }))
+            }
             Request::Release { txn } => {
                 self.let_go(range, *txn);
                 (None, Ok(Reply::Done))
@@ -231,6 +235,7 @@ impl State {
             | Request::Resolve(_)
             | Request::Push(_)
             | Request::Heartbeat(_)
+            | Request::Acknowledge(_)
             | Request::Release { .. }
             | Request::Split { .. }
             | Request::TransferLeader { .. }
@@ -555,6 +560,7 @@ fn check_keys(asked: &RangeRequest) -> Result<(), KvError> {
         | Request::Resolve(_)
         | Request::Push(_)
         | Request::Heartbeat(_)
+        | Request::Acknowledge(_)
         | Request::Release { .. }
         | Request::Split { .. }
         | Request::TransferLeader { .. }
@@ -590,7 +596,8 @@ fn touched(request: &Request) -> Vec<Span> {
         Request::Resolve(resolve) => resolve.keys.iter().map(point).collect(),
         Request::Push(push) => vec![point(&push.txn.anchor)],
         Request::Heartbeat(beat) => vec![point(&beat.txn.anchor)],
-        Request::Split { .. }
+        Request::Acknowledge(_)
+        | Request::Split { .. }
         | Request::Release { .. }
         | Request::TransferLeader { .. }
         | Request::Status

@@ -55,6 +55,7 @@ pub fn note(call: &mut Span, result: &Result<Reply, KvError>) {
         Ok(
             Reply::Outcome(_)
             | Reply::Waiters(_)
+            | Reply::Acknowledged { .. }
             | Reply::Done
             | Reply::Split { .. }
             | Reply::Status(_)

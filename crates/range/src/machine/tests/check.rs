@@ -12,25 +12,32 @@ use super::{
 };
 use crate::record::{Record, Verdict};
 
-/// What the records say: who committed, and when.
+/// Who committed, and when. What records are left say so, too.
 fn committed(world: &World) -> Result<BTreeMap<TxnId, Timestamp>, String> {
-    let mut commits = BTreeMap::new();
     for group in &world.groups {
         let leader = group.leader.expect("healed");
         let engine = &group.replicas[leader].engine;
         let (start, end) = records::bounds(&group.span);
+        let mut wrong = None;
         engine
             .scan(Scan::new(Cf::Records, &start, &end), &mut |key, stored| {
                 let (_, txn) = records::parse(key).expect("sound");
                 let record = Record::parse(key, stored).expect("sound");
-                if let Verdict::Committed { at, .. } = record.verdict {
-                    commits.insert(txn, at);
+                let said = match record.verdict {
+                    Verdict::Committed { at, .. } => Some(at),
+                    Verdict::Aborted(_) => None,
+                };
+                if said != world.decided.get(&txn).copied() {
+                    wrong = Some(format!("X7: the record of {txn:?} says {said:?} now"));
                 }
-                true
+                wrong.is_none()
             })
             .expect("no faults");
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
     }
-    Ok(commits)
+    Ok(world.decided.clone())
 }
 
 /// Judges what happened. Everything is at rest, every replica has applied everything.

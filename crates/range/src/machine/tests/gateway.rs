@@ -149,6 +149,12 @@ impl Gateway {
         if !self.alive {
             return;
         }
+        let writes = matches!(self.stage, Stage::Preparing | Stage::Deciding);
+        if writes && world.outlived(self.snapshot) {
+            // X7a: nothing can be decided any more. The record may know of a decision.
+            self.question += 1;
+            self.stage = Stage::Asking;
+        }
         match self.stage {
             Stage::Idle => self.begin(world, acknowledged),
             Stage::Reading => self.read(world),
@@ -275,7 +281,7 @@ impl Gateway {
             txn: self.meta(),
             reads: self.reads_in(&span),
             writes: self.writes_in(&span),
-            participants: participants.map(|g| world.groups[g].span.start.clone()).collect(),
+            participants: participants.map(|g| world.groups[g].span.clone()).collect(),
             above,
             below,
         };
@@ -337,6 +343,10 @@ impl Gateway {
             }
             (Stage::Asking, Ok(Reply::Outcome(Outcome::Aborted))) => {
                 self.finish(world, Told::Aborted);
+            }
+            // X7a: nobody knows any more.
+            (Stage::Asking, Ok(Reply::Outcome(Outcome::Forgotten))) => {
+                self.finish(world, Told::Nothing);
             }
             _ if question != self.question => {}
             (Stage::Reading, Ok(Reply::Read(read))) => {

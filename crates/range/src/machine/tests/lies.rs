@@ -305,7 +305,7 @@ impl Liar {
                 txn,
                 reads: self.reads(now),
                 writes: self.writes(),
-                participants: self.keys(),
+                participants: (0..self.below(3)).map(|_| self.span()).collect(),
                 above: self.time(now),
                 below: if self.below(2) == 0 { Timestamp::MAX } else { self.time(now) },
             }),
@@ -346,7 +346,16 @@ impl Liar {
             }
             13 => Request::Heartbeat(Heartbeat { txn, waiting: self.below(2) == 0 }),
             14 => Request::Release { txn: txn.id },
-            _ => match self.below(5) {
+            _ => match self.below(6) {
+                5 => {
+                    let part = |lies: &mut Self| kv::Part {
+                        txn: lies.txn(now).id,
+                        start: lies.time(now),
+                        span: lies.span(),
+                    };
+                    let parts = (0..self.below(4)).map(|_| part(self)).collect();
+                    Request::Acknowledge(kv::Acknowledge { parts })
+                }
                 0 => {
                     let child = RangeId(self.below(40));
                     Request::Split { at: self.key(), child }

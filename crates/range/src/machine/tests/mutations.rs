@@ -47,6 +47,7 @@ dropping! {
     dropped_valid_through_is_found: ValidThrough;
     // The leader looks at the record before it proposes, and again when it applies.
     dropped_first_verdict_is_found: FirstVerdict, RecordFirst;
+    dropped_acknowledged_is_found: Acknowledged;
     dropped_poison_first_is_found: PoisonFirst;
     dropped_promise_kept_is_found: PromiseKept;
 }

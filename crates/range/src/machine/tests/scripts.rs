@@ -21,7 +21,7 @@ use paxos::{Ballot, Slot};
 use storage::{Cf, Engine, MemEngine, Reader, Scan, WriteBatch, mvcc, records};
 
 use parse::moment_of;
-use show::{conflict, kind, logged, name, reply, resolution, show_key, text, ts};
+use show::{conflict, kind, logged, name, reply, resolution, show_key, show_span, text, ts};
 
 use crate::{
     CommitWait, Config,
@@ -200,7 +200,8 @@ impl Script {
                 let at = moment_of(args.next_pos().ok_or("when?")?)?;
                 self.call(1, |machine, cx| machine.closed(cx, at))?;
             }
-            // answer ASK committed=MS|aborted|pending|forgotten|lost [node=N]
+            // answer ASK committed=MS|aborted|pending|forgotten|lost [node=N] [waiters=TXN.TXN]
+            // [clear=SPAN [holding=TXN.TXN]]
             "answer" => self.answer(args)?,
             // cancel TOKEN
             "cancel" => {
@@ -389,9 +390,15 @@ impl Script {
         let node: usize = args.take_key("node").map_or(Ok(1), |node| node.parse())?;
         let committed = args.take_key("committed").map(moment_of).transpose()?;
         let waiters = args.take_key("waiters").map_or(Ok(Vec::new()), parse::txns)?;
+        let clear = args.take_key("clear").map(parse::span);
+        let holding = args.take_key("holding").map_or(Ok(Vec::new()), parse::txns)?;
         let ask = AskToken(args.next_pos().ok_or("which?")?.parse()?);
         let word = args.next_pos();
         let result = match (committed, word) {
+            (None, None) if clear.is_some() => {
+                let here = clear.expect("looked at just now");
+                Ok(Reply::Acknowledged { here, holding })
+            }
             (Some(at), _) => Ok(Reply::Outcome(Outcome::Committed(at))),
             (None, None) if !waiters.is_empty() => Ok(Reply::Waiters(waiters)),
             (None, Some("aborted")) => Ok(Reply::Outcome(Outcome::Aborted)),
@@ -411,6 +418,11 @@ impl Script {
                 Request::Push(push) => format!("push {} {}", name(push.txn.id), kind(&push.kind)),
                 Request::Resolve(resolve) => {
                     format!("resolve {} {}", name(resolve.txn), resolution(resolve.outcome))
+                }
+                Request::Acknowledge(asked) => {
+                    let part =
+                        |part: &kv::Part| format!(" {}:{}", name(part.txn), show_span(&part.span));
+                    format!("acknowledge{}", asked.parts.iter().map(part).collect::<String>())
                 }
                 other => format!("{other:?}"),
             };

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clock::{Interval, Mono, Now, Timestamp};
-use keys::{Key, NodeId, RangeId, Span};
+use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{Descriptor, KvError, Outcome, Pushdown, PushdownError, PushdownFactory, Reply, Request};
 use paxos::{Ballot, Slot};
 use rand::{Rng, RngExt, SeedableRng};
@@ -17,8 +17,10 @@ use storage::{Engine, MemEngine, WriteBatch, mvcc};
 
 use crate::{
     Config, Slice,
+    command::Command,
     locks::LockLimits,
     machine::{AskToken, Chosen, Cx, Machine, Outputs, RequestToken},
+    record::{Record, Verdict},
     rules::Rules,
     state::{Applied, RangeState},
 };
@@ -28,6 +30,8 @@ pub const MS: u64 = 1_000_000;
 /// When a schedule begins, so that nothing is at zero.
 const EPOCH: u64 = 1_000_000 * MS;
 const REPLICAS: usize = 2;
+/// How long transactions live in some schedules.
+const LIFE: Duration = Duration::from_millis(60);
 
 pub type Answer = Result<Reply, KvError>;
 
@@ -80,6 +84,8 @@ pub struct World {
     pub askers: BTreeMap<RequestToken, (Asker, usize, usize)>,
     next_token: u64,
     config: Arc<Config>,
+    /// Every commit that a leader applied: records may be deleted later (X7a, X7b).
+    pub decided: BTreeMap<TxnId, Timestamp>,
     /// Violations found on the way.
     pub broken: Option<String>,
 }
@@ -117,8 +123,12 @@ impl World {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (slice_keys, slices_in_log) = (1 + seed as usize % 2, 1 + seed as usize / 2 % 2);
         let read_at_once = Slice { keys: 1 + seed as usize % 3, bytes: 1 << 10, work: 1 };
-        let config =
-            Arc::new(Config { rules, slice_keys, slices_in_log, read_at_once, ..config() });
+        let mut config = Config { rules, slice_keys, slices_in_log, read_at_once, ..config() };
+        if seed % 4 == 3 {
+            // Lives so short that records are deleted while their transactions are still remembered.
+            (config.transaction_life, config.push_timeout) = (LIFE, LIFE / 4);
+        }
+        let config = Arc::new(config);
         let epsilon = [0, 1, 3][rng.random_range(0..3)] * MS;
         let groups = [(2, "a", "m"), (3, "m", "z")].into_iter().map(|(id, start, end)| {
             let desc = Descriptor {
@@ -147,13 +157,20 @@ impl World {
         });
         let groups = groups.collect();
         let (bag, askers) = (Vec::new(), BTreeMap::new());
-        let broken = None;
-        World { rng, time: 0, epsilon, groups, bag, askers, next_token: 0, config, broken }
+        let (decided, broken) = (BTreeMap::new(), None);
+        let (time, next_token) = (0, 0);
+        World { rng, time, epsilon, groups, bag, askers, next_token, config, decided, broken }
     }
 
     /// True time.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_wall(EPOCH + self.time)
+    }
+
+    /// Whether a transaction of that start outlived itself by every clock (X7a).
+    pub fn outlived(&self, start: Timestamp) -> bool {
+        let margin = Duration::from_nanos(2 * self.epsilon + MS);
+        start.plus(self.config.transaction_life + margin) < self.now()
     }
 
     /// A reading of some clock.
@@ -306,6 +323,14 @@ impl World {
             replica.machine.write_applied(&mut batch);
             engine.write(batch).expect("no faults");
             replica.machine.flushed();
+            if let Command::Commit { txn, .. } = Command::decode(bytes).expect("proposed here") {
+                let record = Record::read(&engine, &txn.anchor, txn.id).expect("no faults");
+                let record = record.expect("a decision was applied just now");
+                if let Verdict::Committed { at, .. } = record.verdict {
+                    let before = self.decided.insert(txn.id, at);
+                    assert!(before.is_none_or(|before| before == at), "X7: {before:?}, then {at}");
+                }
+            }
             self.call(group, at, |machine, cx| machine.settle(cx).expect("no faults"));
             self.tell_closed(group, at);
             return true;

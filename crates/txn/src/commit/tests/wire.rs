@@ -199,7 +199,9 @@ fn words(request: &Request) -> (&'static str, String) {
             let others = if commit.participants.is_empty() {
                 String::new()
             } else {
-                format!(" with{}", keys(&commit.participants))
+                let firsts: Vec<Key> =
+                    commit.participants.iter().map(|s| s.start.clone()).collect();
+                format!(" with{}", keys(&firsts))
             };
             ("commit", format!("{}{others}", parts(&commit.reads, &commit.writes)))
         }
@@ -217,6 +219,7 @@ fn words(request: &Request) -> (&'static str, String) {
             PushKind::Waiters { .. } => ("push", " waiters".to_owned()),
         },
         Request::Heartbeat(_) => ("heartbeat", String::new()),
+        Request::Acknowledge(_) => ("acknowledge", String::new()),
         Request::Release { .. } => ("release", String::new()),
         Request::Split { .. } => ("split", String::new()),
         Request::TransferLeader { .. } => ("transfer", String::new()),

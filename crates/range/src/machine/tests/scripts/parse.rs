@@ -5,8 +5,8 @@ use clock::Timestamp;
 use goldenscript::ArgumentConsumer;
 use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{
-    Commit, Heartbeat, Lock, LockValues, LockWait, Prepare, Push, PushKind, Read, ReadFrom,
-    ReadSpan, Request, Resolution, Resolve, TxnMeta, Validate, Write,
+    Acknowledge, Commit, Heartbeat, Lock, LockValues, LockWait, Part, Prepare, Push, PushKind,
+    Read, ReadFrom, ReadSpan, Request, Resolution, Resolve, TxnMeta, Validate, Write,
 };
 
 use super::{Failure, MS, Script};
@@ -38,13 +38,14 @@ impl Script {
                 let (reads, txn) = (validates(args)?, self.txn(args)?);
                 Request::Prepare(Prepare { txn, reads, writes: writes(args), at_anchor })
             }
-            // commit TXN [anchor=KEY] [reads=...] [since=MS] [others=KEY.KEY] [above=MS] [below=MS]
+            // commit TXN [anchor=KEY] [reads=...] [since=MS] [others=SPAN.SPAN] [above=MS] [below=MS]
             // [KEY=VALUE...] [del=KEY]
             "commit" => {
                 let reads = validates(args)?;
                 let above = args.take_key("above").map(moment_of).transpose()?;
                 let below = args.take_key("below").map(moment_of).transpose()?;
-                let others = args.take_key("others").map_or(vec![], list);
+                let others = args.take_key("others").unwrap_or_default();
+                let others = others.split('.').filter(|text| !text.is_empty()).map(span).collect();
                 let txn = self.txn(args)?;
                 let above = above.unwrap_or(txn.start);
                 let below = below.unwrap_or(Timestamp::MAX);
@@ -103,6 +104,18 @@ impl Script {
             "heartbeat" => {
                 let waiting = args.take_key("waiting").is_some();
                 Request::Heartbeat(Heartbeat { txn: self.txn(args)?, waiting })
+            }
+            // acknowledge TXN:SPAN... [start=MS]: is anything of these left?
+            "acknowledge" => {
+                let start = args.take_key("start").map(moment_of).transpose()?;
+                let start = start.unwrap_or(Timestamp::from_wall(990 * MS));
+                let part = |text: &str| {
+                    let (who, what) = text.split_once(':').ok_or("TXN:SPAN")?;
+                    Ok(Part { txn: parse_txn(who, "p")?.id, start, span: span(what) })
+                };
+                let parts = std::iter::from_fn(|| args.next_pos()).map(part);
+                let parts = parts.collect::<Result<_, Failure>>()?;
+                Request::Acknowledge(Acknowledge { parts })
             }
             "release" => Request::Release { txn: self.txn(args)?.id },
             // split KEY child=N
@@ -182,10 +195,6 @@ pub fn span(text: &str) -> Span {
         Some((start, end)) => Span::new(start, end),
         None => Span::point(Key::from(text)),
     }
-}
-
-pub fn list(text: &str) -> Vec<Key> {
-    text.split('.').map(Key::from).collect()
 }
 
 pub fn validates(args: &mut ArgumentConsumer<'_>) -> Result<Vec<Validate>, Failure> {

@@ -48,7 +48,7 @@ pub fn kind(kind: &PushKind) -> String {
     }
 }
 
-fn names(txns: &[keys::TxnId]) -> String {
+pub fn names(txns: &[keys::TxnId]) -> String {
     let names: Vec<String> = txns.iter().map(|txn| name(*txn)).collect();
     format!("[{}]", names.join(" "))
 }
@@ -127,6 +127,9 @@ pub fn good(reply: &Reply) -> String {
             format!("locked, moved: [{}]{values}", moved.collect::<Vec<_>>().join(" "))
         }
         Reply::Waiters(waiters) => format!("waited for by {}", names(waiters)),
+        Reply::Acknowledged { here, holding } => {
+            format!("{} holds {}", show_span(here), names(holding))
+        }
         Reply::Prepared(p) => {
             format!("prepared at {}, valid through {}", ts(p.prepare), ts(p.valid_through))
         }
