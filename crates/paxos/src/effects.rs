@@ -119,8 +119,8 @@ pub enum Event {
         /// The leadership.
         ballot: Ballot,
     },
-    /// A follower needs slots that this leader has truncated: stream it a snapshot. Told again
-    /// after `Config::snapshot_retry`.
+    /// A follower needs slots that this leader has truncated: stream it a snapshot, or hand them to
+    /// `Group::send_truncated` if they are on disk still. Told again after `Config::snapshot_retry`.
     SnapshotNeeded {
         /// The follower.
         to: NodeId,

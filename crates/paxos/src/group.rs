@@ -333,6 +333,21 @@ impl Group {
         }
     }
 
+    /// Sends a follower slots that are truncated here, as the answer to [`Event::SnapshotNeeded`]: a host
+    /// that still has them on its disk saves a snapshot. They follow each other, the first is the first
+    /// that the follower lacks. No effect if it does not lack it any more.
+    pub fn send_truncated(
+        &mut self,
+        now: Now,
+        to: NodeId,
+        entries: Vec<(Slot, Entry)>,
+        out: &mut Effects,
+    ) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.send_truncated(&self.core, now, to, entries, out);
+        }
+    }
+
     /// What a snapshot taken at this slot needs besides data (P8). `None` if the slot is truncated
     /// or not known chosen.
     #[must_use]
@@ -421,6 +436,12 @@ impl Group {
     #[must_use]
     pub fn applied_slot(&self) -> Slot {
         self.core.log.applied()
+    }
+
+    /// Slots up to here are removed from the log.
+    #[must_use]
+    pub fn truncated_slot(&self) -> Slot {
+        self.core.log.truncated()
     }
 
     /// Bytes of the entries held in the log.

@@ -268,8 +268,9 @@ impl Leader {
         peer.bound = true;
         peer.stray = None;
         peer.granted = peer.granted.max(until);
+        let more = matched > peer.acked;
         peer.acknowledged(matched, now.mono, &core.config);
-        let arrived = matched >= core.log.truncated();
+        let arrived = more || matched >= core.log.truncated();
         if peer.flow == Flow::Paused || (arrived && peer.flow != Flow::Streaming) {
             peer.flow = Flow::Streaming;
         }

@@ -79,8 +79,9 @@ pub struct Config {
     pub read_at_once: Slice,
     /// About the size of a chunk of a snapshot, in bytes.
     pub snapshot_chunk_bytes: usize,
-    /// Most bytes of a snapshot that a receiver holds in memory before it installs it.
-    pub snapshot_bytes: usize,
+    /// Most bytes of log that a leader keeps on disk for followers that are sent a snapshot. Beyond, such
+    /// a follower is sent another one behind it.
+    pub snapshot_log_bytes: usize,
     /// Snapshots sent at once by one range.
     pub snapshots: usize,
     /// A snapshot whose other end was silent for so long is given up.
@@ -139,7 +140,7 @@ impl Default for Config {
             reply_work: 10_000_000,
             read_at_once: Slice { keys: 256, bytes: 64 << 10, work: 200_000 },
             snapshot_chunk_bytes: 1 << 20,
-            snapshot_bytes: 1 << 30,
+            snapshot_log_bytes: 1 << 30,
             snapshots: 2,
             snapshot_timeout: Duration::from_secs(10),
             recent_writes: 1 << 15,

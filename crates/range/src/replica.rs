@@ -148,7 +148,7 @@ pub enum Input {
     },
     /// What the step with this token wrote, and all before it, is on disk.
     Persisted(PersistToken),
-    /// Drop some versions that nobody may read any more: see [`Replica::wants_sweep`].
+    /// Drop some versions that nobody may read any more, or move some in: see [`Replica::wants_sweep`].
     Sweep,
     /// Stand for election, whatever the timers say.
     Campaign,
@@ -305,12 +305,15 @@ impl Replica {
         let durable = state::read_durable(engine, range)?
             .ok_or_else(|| corrupt("its Paxos record is missing".to_owned()))?;
         let applied = Applied::read(engine, range)?;
-        let log = state::read_log(engine, range)?;
+        let above = durable.truncated;
+        let log = state::read_log(engine, range, above, Slot(u64::MAX - 1), usize::MAX)?;
         let membership = membership(&state.descriptor);
         let paxos = config.paxos.clone();
         let group = Group::restore(range, me, membership, paxos, durable, log, applied.slot)
             .map_err(|error| corrupt(error.to_string()))?;
-        Ok(Some(Replica::build(me, config, group, state, applied)))
+        let mut replica = Replica::build(me, config, group, state, applied);
+        replica.resume_install(engine)?;
+        Ok(Some(replica))
     }
 
     /// The ranges that have a replica in this store.
@@ -378,10 +381,11 @@ impl Replica {
         &self.group
     }
 
-    /// Whether it has versions to drop, and wants [`Input::Sweep`] when there is time for it.
+    /// Whether it has versions to drop, or a snapshot's to move in, and wants [`Input::Sweep`] when there
+    /// is time for it.
     #[must_use]
     pub fn wants_sweep(&self) -> bool {
-        self.machine.wants_sweep()
+        self.machine.wants_sweep() || self.snapshots.is_installing()
     }
 
     /// Whether this replica leads and may act.
@@ -454,6 +458,7 @@ impl Replica {
             Input::Request { token, request, deadline } => {
                 Ok(self.machine.request(&mut cx(ctx, outputs), token, request, deadline)?)
             }
+            Input::Sweep if self.snapshots.is_installing() => self.install_on(ctx, out),
             Input::Sweep => Ok(self.machine.sweep(&mut cx(ctx, outputs))?),
             Input::Cancel { token } => Ok(self.machine.cancel(&mut cx(ctx, outputs), token)?),
             Input::Answer { ask, result } => {
@@ -478,7 +483,8 @@ impl Replica {
         let limits = &self.config.paxos;
         self.machine.state().blank
             && !proposals.is_empty()
-            && (self.group.last_slot().0 > limits.log_keep_slots * BLANK_LOG_TIMES as u64
+            && (self.group.last_slot().since(self.machine.applied().slot)
+                > limits.log_keep_slots * BLANK_LOG_TIMES as u64
                 || self.group.log_bytes() > limits.log_keep_bytes * BLANK_LOG_TIMES)
     }
 }

@@ -5,13 +5,14 @@
 //! | `range ++ 'd'` | [`paxos::Durable`]: promise, horizon, truncation | by the group |
 //! | `range ++ 'a'` | [`Applied`]: how far the log is applied | with every batch of effects (S2) |
 //! | `range ++ 'r'` | [`RangeState`]: descriptor, GC threshold, splits | when it changes |
+//! | `range ++ 's'` | [`Installing`]: a snapshot's data are being moved in | when that begins and ends |
 //!
 //! The log lies in its own column family under `range ++ slot`. All numbers big-endian, so slots
 //! are in order. All values are sealed with a checksum; a wrong one stops the node (S3).
 
 use bytes::Bytes;
 use clock::Timestamp;
-use keys::{Key, RangeId, layout};
+use keys::{Key, NodeId, RangeId, layout};
 use kv::Descriptor;
 use paxos::{Durable, Entry, Slot};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -20,6 +21,7 @@ use storage::{Cf, EngineError, Reader, Scan, WriteBatch, sealed};
 const TAG_DURABLE: u8 = b'd';
 const TAG_APPLIED: u8 = b'a';
 const TAG_RANGE: u8 = b'r';
+const TAG_INSTALLING: u8 = b's';
 
 /// How far a replica has applied its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,33 @@ pub struct RangeState {
     /// A child whose data has not arrived: its node got the parent's state by a snapshot from after
     /// the split. It votes, but applies nothing until a snapshot of its own arrives.
     pub blank: bool,
+}
+
+/// A snapshot is staged whole and its data are on their way into the range's, which is blank so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installing {
+    /// Who sent it.
+    pub from: NodeId,
+}
+
+impl Installing {
+    /// Reads it; `None` if nothing is being installed.
+    ///
+    /// # Errors
+    /// If the disk fails or the record contradicts its checksum (S3).
+    pub fn read(reader: &dyn Reader, range: RangeId) -> Result<Option<Installing>, EngineError> {
+        read(reader, range, TAG_INSTALLING)
+    }
+
+    /// Writes it.
+    pub fn write(&self, batch: &mut WriteBatch, range: RangeId) {
+        write(batch, range, TAG_INSTALLING, self);
+    }
+
+    /// Removes it.
+    pub fn clear(batch: &mut WriteBatch, range: RangeId) {
+        batch.delete(Cf::State, Bytes::copy_from_slice(&state_key(range, TAG_INSTALLING)));
+    }
 }
 
 /// The splits a range remembers; the oldest is forgotten first. A replica that missed more than
@@ -125,20 +154,28 @@ pub fn truncate_log(batch: &mut WriteBatch, range: RangeId, through: Slot) {
     batch.delete_range(Cf::Log, start, log_key(range, Slot(through.0 + 1)));
 }
 
-/// The log as it lies on disk, in order.
+/// The log as it lies on disk above a slot, in order, up to a slot and until it has `bytes` or a little
+/// more.
 ///
 /// # Errors
 /// If the disk fails or an entry contradicts its checksum (S3).
-pub fn read_log(reader: &dyn Reader, range: RangeId) -> Result<Vec<(Slot, Entry)>, EngineError> {
-    let (start, end) = (log_key(range, Slot(0)), log_key(range, Slot(u64::MAX)));
+pub fn read_log(
+    reader: &dyn Reader,
+    range: RangeId,
+    after: Slot,
+    through: Slot,
+    bytes: usize,
+) -> Result<Vec<(Slot, Entry)>, EngineError> {
+    let (start, end) = (log_key(range, after.next()), log_key(range, through.next()));
     let mut entries = Vec::new();
-    let mut failed = None;
+    let (mut weight, mut failed) = (0, None);
     reader.scan(Scan::new(Cf::Log, &start, &end), &mut |key, stored| {
         match parse::<Entry>(Cf::Log, key, stored) {
             Ok(entry) => entries.push((slot_of(key), entry)),
             Err(error) => failed = Some(error),
         }
-        failed.is_none()
+        weight += stored.len();
+        failed.is_none() && weight < bytes
     })?;
     failed.map_or(Ok(entries), Err)
 }

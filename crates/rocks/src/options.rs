@@ -29,7 +29,7 @@ pub const MAX_OPEN_FILES: i32 = 256;
 /// Full memtables of a column family that may wait for their flush; one more and writes stall.
 const MEMTABLES_MAX: i32 = 4;
 
-/// Memtables grow in steps of this, in bytes: 45 column families of a nine-node demo each own at
+/// Memtables grow in steps of this, in bytes: 54 column families of a nine-node demo each own at
 /// least one.
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
 
@@ -155,7 +155,7 @@ pub(crate) fn column_family(cf: Cf, options: &RocksOptions) -> Options {
         }
         Cf::Records => table.set_bloom_filter(BLOOM_BITS, false),
         // Read in order, or by keys that are there.
-        Cf::Log | Cf::State => {}
+        Cf::Log | Cf::State | Cf::Staged => {}
     }
     out.set_block_based_table_factory(&table);
     out.set_compression_type(DBCompressionType::Lz4);

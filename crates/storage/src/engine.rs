@@ -33,11 +33,13 @@ pub enum Cf {
     Log,
     /// Per range and per node state: promises, horizons, applied index, descriptors.
     State,
+    /// Snapshots on their way: range id, column family and key -> value, beside the live data.
+    Staged,
 }
 
 impl Cf {
     /// All column families.
-    pub const ALL: [Cf; 5] = [Cf::Data, Cf::Intents, Cf::Records, Cf::Log, Cf::State];
+    pub const ALL: [Cf; 6] = [Cf::Data, Cf::Intents, Cf::Records, Cf::Log, Cf::State, Cf::Staged];
 
     /// The name on disk.
     #[must_use]
@@ -48,6 +50,7 @@ impl Cf {
             Cf::Records => "records",
             Cf::Log => "log",
             Cf::State => "state",
+            Cf::Staged => "staged",
         }
     }
 }

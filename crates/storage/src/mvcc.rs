@@ -57,7 +57,10 @@ mod read;
 mod version;
 
 pub use checksum::{Checksum, checksum};
-pub use export::{Chunk, Entry, ExportPosition, ImportError, clear_span, export_span, import};
+pub use export::{
+    Chunk, Entry, ExportPosition, ImportError, clear_span, clear_staged, export_span, is_staged,
+    stage, unstage,
+};
 pub use gc::{GcLimits, GcStats, gc};
 pub use intent::{
     Intent, Outcome, delete_intent, intent, intents_in_span, intents_of, put_intent, resolve_intent,

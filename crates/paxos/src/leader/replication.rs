@@ -48,6 +48,10 @@ impl Leader {
                 return;
             }
             if peer.next <= core.log.truncated() {
+                if peer.in_flight() {
+                    // Its host's disk had some of these slots: it gets the next with its answer.
+                    return;
+                }
                 peer.rewind(&core.config);
                 peer.flow = Flow::Snapshot(now.mono);
                 out.events.push(Event::SnapshotNeeded { to: node, has: peer.acked });
@@ -66,6 +70,29 @@ impl Leader {
             }
             self.send_batch(core, now, node, proposals, weight, out);
         }
+    }
+
+    /// Sends slots that are truncated here, from the host's disk. See `Group::send_truncated`.
+    pub(crate) fn send_truncated(
+        &mut self,
+        core: &Core,
+        now: Now,
+        node: NodeId,
+        entries: Vec<(Slot, Entry)>,
+        out: &mut Effects,
+    ) {
+        let Some((first, _)) = entries.first() else { return };
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if !matches!(peer.flow, Flow::Snapshot(_)) || peer.next != *first {
+            return;
+        }
+        let last = entries.last().expect("there is a first one").0;
+        assert!(last <= core.log.truncated(), "{last} of {node} is not truncated here");
+        peer.flow = Flow::Streaming;
+        let weight = entries.iter().map(|(_, entry)| entry.payload.weight()).sum();
+        let proposal = |(slot, Entry { first, payload, .. })| Proposal { slot, first, payload };
+        let proposals = entries.into_iter().map(proposal).collect();
+        self.send_batch(core, now, node, proposals, weight, out);
     }
 
     /// Sends a batch, or lets it ride on the one that has not left yet.

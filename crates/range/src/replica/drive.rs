@@ -89,7 +89,9 @@ impl Replica {
     fn truncate(&mut self) {
         if let Some(through) = self.group.truncation_due() {
             let applied = self.machine.applied().slot;
+            let before = self.group.log_bytes();
             self.group.truncate(through.min(applied), &mut self.effects);
+            self.snapshots.log_was_cut(before - self.group.log_bytes(), &self.config);
         }
     }
 
@@ -104,7 +106,9 @@ impl Replica {
             match persist {
                 Persist::Append { slot, entry } => state::write_entry(batch, range, slot, &entry),
                 Persist::SetDurable(durable) => state::write_durable(batch, range, &durable),
-                Persist::TruncateThrough(slot) => state::truncate_log(batch, range, slot),
+                Persist::TruncateThrough(slot) => {
+                    state::truncate_log(batch, range, self.snapshots.keeps_log_after(slot));
+                }
             }
         }
         let wrap = |(to, message)| (to, GroupMessage::Paxos(message));
@@ -224,7 +228,11 @@ impl Replica {
                     self.snapshots.stop_sending();
                     out.events.push(Event::Stopped { ballot });
                 }
-                paxos::Event::SnapshotNeeded { to, .. } => self.send_snapshot(ctx, to, out)?,
+                paxos::Event::SnapshotNeeded { to, has } => {
+                    if !self.send_log(ctx, to, has)? {
+                        self.send_snapshot(ctx, to, out)?;
+                    }
+                }
                 paxos::Event::Closed { at, .. } => {
                     self.machine.closed(&mut cx(ctx, outputs), at)?;
                 }

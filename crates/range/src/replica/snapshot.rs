@@ -3,45 +3,55 @@
 //! ```text
 //!    leader                                    follower
 //!      |  Chunk 0: header (slot, state), entries  |
-//!      | ---------------------------------------> |   kept in memory
+//!      | ---------------------------------------> |   staged beside the live data
 //!      |                 Ack 0                    |
 //!      | <--------------------------------------- |
 //!      |  Chunk 1 ...                             |
 //!      | ---------------------------------------> |
-//!      |  Chunk n, last                           |   one batch: old data out, new
-//!      | ---------------------------------------> |   data in, applied slot, log cut
+//!      |  Chunk n, last                           |   one batch: old data out, blank, applied
+//!      | ---------------------------------------> |   slot, log cut
+//!      |                                          |   moved in, a part at a time
+//!      |  the log since                           |   one batch: blank no more
+//!      | ---------------------------------------> |
 //! ```
 //!
 //! The leader reads from one consistent view of its store, a chunk at a time, one chunk in flight:
-//! memory and network stay bounded. The follower collects the chunks in memory, at most
-//! [`crate::Config::snapshot_bytes`], and installs them in **one** batch with the applied slot and
-//! the group's own records. So there is no half-installed snapshot: a crash before the batch leaves
-//! the old replica, a crash after it the new one. Either end gives up when the other is silent;
-//! then it starts over.
+//! memory and network stay bounded, and a snapshot may be of any size. The follower stages the chunks
+//! on disk ([`mvcc::stage`]) and goes on with its old data until the last one is there ([`receive`]).
+//! Then one batch removes the old data and makes the replica *blank*: from there it belongs to the new
+//! state, votes and accepts, and shows nothing. The data are moved in with the pauses of upkeep
+//! ([`install`]). A crash before that batch leaves the old replica, one behind it a replica that moves
+//! on. Either end gives up when the other is silent; then it starts over.
+//!
+//! While it is sent a leader goes on, and truncates its log. It keeps what lies behind the snapshot on
+//! its disk, so that the follower needs no second one ([`tail`]).
 //!
 //! A snapshot from after splits covers less than the replica that installs it. For every split it
 //! skips the replica gives birth to the child, blank (see [`super`]).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+mod install;
+mod receive;
+mod tail;
 
-use clock::{Mono, Now, Timestamp};
+use std::{collections::BTreeMap, fmt};
+
+use clock::Mono;
 use keys::NodeId;
-use paxos::{Candidacy, Fence, Slot};
+use paxos::Fence;
 use serde::{Deserialize, Serialize};
 use storage::{
-    Cf, EngineError, Snapshot, WriteBatch,
+    EngineError, Snapshot,
     mvcc::{self, Entry, ExportPosition},
 };
 
 use super::{Context, Effects, Event, GroupMessage, Replica};
 use crate::{
     doubt::StepError,
-    record::Record,
-    state::{Applied, RangeState, SplitRecord},
+    state::{Applied, RangeState},
 };
+use install::Install;
+use receive::{Chunk, Receiving};
+use tail::Tail;
 
 /// What an entry takes in memory beside its bytes: entries of none would have no limit otherwise.
 const ENTRY_OVERHEAD: usize = 64;
@@ -111,7 +121,11 @@ pub struct SnapshotHeader {
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
     sending: BTreeMap<NodeId, Sending>,
+    /// The log kept for those.
+    tail: Tail,
     receiving: Option<Receiving>,
+    /// One that is here whole.
+    installing: Option<Install>,
     next_id: u64,
     /// When a blank replica asks again.
     ask_due: Mono,
@@ -136,20 +150,15 @@ impl fmt::Debug for Sending {
     }
 }
 
-#[derive(Debug)]
-struct Receiving {
-    from: NodeId,
-    id: u64,
-    header: SnapshotHeader,
-    entries: Vec<Entry>,
-    bytes: usize,
-    next: u64,
-    heard: Mono,
-}
-
 impl Snapshots {
     pub fn stop_sending(&mut self) {
         self.sending.clear();
+        self.tail = Tail::default();
+    }
+
+    /// Whether the data of a snapshot are being moved in.
+    pub fn is_installing(&self) -> bool {
+        self.installing.is_some()
     }
 }
 
@@ -161,8 +170,13 @@ impl Replica {
         let sent = sending.values().map(|sending| sending.heard);
         let heard = sent.chain(receiving.iter().map(|receiving| receiving.heard));
         let silence = heard.map(|heard| heard.plus(self.config.snapshot_timeout));
-        let asks = self.machine.state().blank && receiving.is_none();
-        silence.chain(asks.then_some(*ask_due)).min()
+        let asks = self.lacks_data() && receiving.is_none();
+        silence.chain(asks.then_some(*ask_due)).chain(self.snapshots.tail.due()).min()
+    }
+
+    /// Whether this replica is blank and no snapshot is here.
+    fn lacks_data(&self) -> bool {
+        self.machine.state().blank && self.snapshots.installing.is_none()
     }
 
     /// Begins to send a snapshot, unless one is on its way to this node already.
@@ -191,6 +205,7 @@ impl Replica {
             heard: ctx.now.mono,
         };
         self.snapshots.sending.insert(to, sending);
+        self.snapshots.tail.keep(to, applied.slot, ctx.now.mono.plus(self.tail_patience()));
         out.events.push(Event::SnapshotSent { to, through: applied.slot });
         self.send_chunk(to, Some(Box::new(SnapshotHeader { applied, state, fence })), out)
     }
@@ -237,6 +252,9 @@ impl Replica {
                 }
                 sending.heard = ctx.now.mono;
                 sending.sequence += 1;
+                let until = ctx.now.mono.plus(self.tail_patience());
+                self.snapshots.tail.keep_until(from, until);
+                let sending = self.snapshots.sending.get_mut(&from).expect("looked at just now");
                 if sending.done {
                     self.snapshots.sending.remove(&from);
                     return Ok(());
@@ -257,173 +275,6 @@ impl Replica {
         }
     }
 
-    /// Takes a chunk; the last one installs the snapshot.
-    fn receive(
-        &mut self,
-        ctx: &Context<'_>,
-        from: NodeId,
-        chunk: Chunk,
-        header: Option<Box<SnapshotHeader>>,
-        out: &mut Effects,
-    ) -> Result<(), StepError> {
-        let (id, sequence, last) = (chunk.id, chunk.sequence, chunk.last);
-        if let Some(header) = header {
-            let contradiction = self.contradiction(ctx.now, &header);
-            let wrong = contradiction.is_some();
-            out.events.extend(contradiction.map(|cause| Event::Refused { from, cause }));
-            if wrong || self.useless(&header) {
-                let refuse = SnapshotMessage::Refuse { id };
-                out.send.push((from, GroupMessage::Snapshot(refuse)));
-                return Ok(());
-            }
-            let heard = ctx.now.mono;
-            let (header, entries) = (*header, Vec::new());
-            self.snapshots.receiving =
-                Some(Receiving { from, id, header, entries, bytes: 0, next: 0, heard });
-        }
-        let expected = self.snapshots.receiving.as_mut().filter(|receiving| {
-            receiving.from == from && receiving.id == id && receiving.next == sequence
-        });
-        let Some(receiving) = expected else { return Ok(()) };
-        receiving.heard = ctx.now.mono;
-        receiving.next += 1;
-        receiving.bytes += chunk.entries.iter().map(entry_weight).sum::<usize>();
-        receiving.entries.extend(chunk.entries);
-        if receiving.bytes > self.config.snapshot_bytes {
-            let cause = format!("larger than {} bytes", self.config.snapshot_bytes);
-            self.snapshots.receiving = None;
-            out.events.push(Event::SnapshotFailed { peer: from, cause });
-            let refuse = SnapshotMessage::Refuse { id };
-            out.send.push((from, GroupMessage::Snapshot(refuse)));
-            return Ok(());
-        }
-        let ack = SnapshotMessage::Ack { id, sequence };
-        out.send.push((from, GroupMessage::Snapshot(ack)));
-        if last { self.install(ctx, out) } else { Ok(()) }
-    }
-
-    /// Whether a snapshot would tell this replica nothing new. A leader never installs one: it has
-    /// the data below its log, since a blank replica does not stand.
-    fn useless(&self, header: &SnapshotHeader) -> bool {
-        let here = self.machine.state();
-        let known = header.applied.slot <= self.machine.applied().slot && !here.blank;
-        let leads = self.group.leadership().is_some();
-        let stranger = header.state.descriptor.id != here.descriptor.id
-            || !here.descriptor.span.covers(&header.state.descriptor.span);
-        known || stranger || header.state.blank || leads
-    }
-
-    /// What is wrong with a snapshot of this range; `None` if it may be true. The data is looked at
-    /// once it is there.
-    fn contradiction(&self, now: Now, header: &SnapshotHeader) -> Option<String> {
-        let (here, there) = (self.descriptor(), &header.state.descriptor);
-        if here.id != there.id || self.machine.state().blank && header.state.blank {
-            return None;
-        }
-        let latest = self.config.paxos.furthest(now);
-        let times = [header.applied.max_timestamp, header.state.gc_threshold];
-        if let Some(at) = times.into_iter().find(|at| *at > latest) {
-            return Some(format!("a snapshot names {at}, and {latest} is not reached yet"));
-        }
-        if here.voters != there.voters {
-            return Some(format!("a snapshot has other voters: {there}"));
-        }
-        let new = |split: &&SplitRecord| split.slot > self.machine.applied().slot;
-        let mut children = BTreeSet::from([here.id]);
-        for split in header.state.splits.iter().filter(new) {
-            let SplitRecord { slot, first, child } = split;
-            let fits = here.span.covers(&child.span) && !there.span.overlaps(&child.span);
-            let known = children.insert(child.id) && *slot <= header.applied.slot;
-            if !fits || !known || child.voters != here.voters || !self.group.believes(*first) {
-                return Some(format!("a snapshot has a split at {slot} that cannot be: {child}"));
-            }
-        }
-        None
-    }
-
-    fn install(&mut self, ctx: &Context<'_>, out: &mut Effects) -> Result<(), StepError> {
-        let receiving = self.snapshots.receiving.take().expect("its last chunk just came");
-        let Receiving { from, header, entries, .. } = receiving;
-        if self.useless(&header) {
-            return Ok(());
-        }
-        let mut batch = WriteBatch::new();
-        mvcc::clear_span(&mut batch, &self.descriptor().span);
-        let span = &header.state.descriptor.span;
-        let imported = check_records(&entries)
-            .and_then(|()| mvcc::import(&mut batch, span, entries).map_err(|e| e.to_string()));
-        if let Err(cause) = imported {
-            out.events.push(Event::SnapshotFailed { peer: from, cause });
-            return Ok(());
-        }
-        let SnapshotHeader { applied, state, fence } = header;
-        let mut effects = paxos::Effects::default();
-        // A blank replica lacks the data below its log, and maybe nothing of the log.
-        let in_log = self.held.back().map_or(Slot::NONE, |held| held.slot);
-        if applied.slot > in_log
-            && let Err(refused) =
-                self.group.install_snapshot(ctx.now, applied.slot, fence, &mut effects)
-        {
-            out.events.push(Event::SnapshotFailed { peer: from, cause: refused.to_string() });
-            return Ok(());
-        }
-        self.missed_children(ctx, &state, &mut batch, out)?;
-        state.write(&mut batch);
-        applied.write(&mut batch, state.descriptor.id);
-        self.write_log(&mut effects, &mut batch, out);
-        ctx.engine.write(batch)?;
-        self.machine.replace(state, applied);
-        self.group.set_candidacy(Candidacy::Allowed);
-        out.events.push(Event::SnapshotInstalled { from, through: applied.slot });
-        self.effects.chosen.extend(effects.chosen);
-        self.effects.events.extend(effects.events);
-        if applied.slot <= in_log {
-            self.group.applied(applied.slot, &mut self.effects);
-        }
-        let held = std::mem::take(&mut self.held);
-        let rest: Vec<_> = held.into_iter().filter(|held| held.slot > applied.slot).collect();
-        self.unheld(ctx, rest, out)
-    }
-
-    /// Applies what was chosen while the replica was blank.
-    fn unheld(
-        &mut self,
-        ctx: &Context<'_>,
-        entries: Vec<crate::machine::Chosen>,
-        out: &mut Effects,
-    ) -> Result<(), StepError> {
-        let mut outputs = crate::machine::Outputs::default();
-        let mut batch = WriteBatch::new();
-        self.apply(ctx, &entries, &mut batch, &mut outputs, out)?;
-        out.replies.append(&mut outputs.replies);
-        Ok(())
-    }
-
-    /// The children of splits that the snapshot skips: their acceptors are born now (section 8),
-    /// without data.
-    fn missed_children(
-        &mut self,
-        ctx: &Context<'_>,
-        after: &RangeState,
-        batch: &mut WriteBatch,
-        out: &mut Effects,
-    ) -> Result<(), EngineError> {
-        let here = self.machine.applied().slot;
-        for split in after.splits.iter().filter(|split| split.slot > here) {
-            if RangeState::read(ctx.engine, split.child.id)?.is_some() {
-                continue;
-            }
-            let state = RangeState { blank: true, ..RangeState::new(split.child.clone()) };
-            state.write(batch);
-            let applied = Applied::default();
-            applied.write(batch, split.child.id);
-            let child = self.child(state, applied, split.first, Timestamp::ZERO, batch);
-            assert!(child.group.leadership().is_none(), "a blank child leads");
-            out.children.push(child.newborn());
-        }
-        Ok(())
-    }
-
     /// Gives up on the silent; a blank replica asks for its data.
     pub(super) fn tick_snapshots(
         &mut self,
@@ -442,9 +293,11 @@ impl Replica {
         });
         if let Some(receiving) = self.snapshots.receiving.take_if(|r| silent(r.heard)) {
             out.events.push(failed(receiving.from));
+            self.drop_staged(ctx)?;
         }
+        self.let_go_of_log(ctx)?;
         let idle = self.snapshots.receiving.is_none() && self.snapshots.ask_due <= now;
-        if self.machine.state().blank && idle {
+        if self.lacks_data() && idle {
             self.snapshots.ask_due = now.plus(std::time::Duration::from_secs(1));
             // Any replica has what is needed; in turns, because some may be down or blank, too.
             let voters = &self.descriptor().voters;
@@ -458,20 +311,4 @@ impl Replica {
         }
         Ok(())
     }
-}
-
-/// Whether the records of a snapshot can be read; its versions and intents are looked at as they are
-/// imported.
-fn check_records(entries: &[Entry]) -> Result<(), String> {
-    let mut records = entries.iter().filter(|(cf, ..)| *cf == Cf::Records);
-    let read = |(_, key, value): &Entry| Record::parse(key, value).map(drop);
-    records.try_for_each(read).map_err(|error| error.to_string())
-}
-
-/// A chunk without its header.
-struct Chunk {
-    id: u64,
-    sequence: u64,
-    entries: Vec<Entry>,
-    last: bool,
 }

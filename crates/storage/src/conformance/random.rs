@@ -164,7 +164,7 @@ fn within(twin: &Twin, scan: &Scan<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 fn random_cf(rng: &mut ChaCha8Rng) -> Cf {
-    Cf::ALL[[0, 0, 0, 1, 2, 3, 4][rng.random_range(0..7)]]
+    Cf::ALL[[0, 0, 0, 1, 2, 3, 4, 5][rng.random_range(0..8)]]
 }
 
 fn random_key(rng: &mut ChaCha8Rng) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use bytes::Bytes;
 use clock::Timestamp;
-use keys::{Key, Span, TxnId};
+use keys::{Key, RangeId, Span, TxnId};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -197,21 +197,42 @@ proptest! {
         }
         from.write(batch).expect("the disk works");
         let outside = dump_outside(&to, &span);
-        let mut batch = WriteBatch::new();
-        clear_span(&mut batch, &span);
+        let range = RangeId(3);
         let snapshot = from.snapshot();
         let mut position = None;
         loop {
+            let mut batch = WriteBatch::new();
             let chunk = export_span(&*snapshot, &span, position.as_ref(), chunk_bytes)
                 .expect("the disk works");
-            import(&mut batch, &span, chunk.entries).expect("it was exported so");
+            stage(&mut batch, range, &span, chunk.entries).expect("it was exported so");
+            to.write(batch).expect("the disk works");
             prop_assert!(chunk.next != position || position.is_none(), "an export without progress");
             position = chunk.next;
             if position.is_none() {
                 break;
             }
         }
+        prop_assert_eq!(dump_outside(&to, &span), outside.clone());
+        let mut batch = WriteBatch::new();
+        clear_span(&mut batch, &span);
         to.write(batch).expect("the disk works");
+        let mut at = None;
+        for turn in 0.. {
+            let mut batch = WriteBatch::new();
+            at = unstage(&to, &mut batch, range, at, chunk_bytes).expect("the disk works");
+            to.write(batch).expect("the disk works");
+            if turn == 2 {
+                // As if the process had ended here: from the beginning again.
+                at = Some(Bytes::copy_from_slice(&keys::layout::range_key(range)));
+            }
+            if at.is_none() {
+                break;
+            }
+        }
+        let mut batch = WriteBatch::new();
+        clear_staged(&mut batch, range);
+        to.write(batch).expect("the disk works");
+        prop_assert!(!is_staged(&to, range).expect("the disk works"));
         prop_assert_eq!(dump(&to, &span), dump(&from, &span));
         prop_assert_eq!(dump_outside(&to, &span), outside);
     }
@@ -317,13 +338,15 @@ fn import_refuses_what_is_foreign_or_damaged() {
     let entries = dump(&engine_of(&twin), &whole());
     let mut batch = WriteBatch::new();
     let elsewhere = Span::new(b"n", b"z");
-    let error = import(&mut batch, &elsewhere, entries.clone()).expect_err("not its keys");
+    let error =
+        stage(&mut batch, RangeId(3), &elsewhere, entries.clone()).expect_err("not its keys");
     assert!(matches!(error, ImportError::Outside { entry: 0, cf: "data", .. }), "{error}");
     let state = vec![(Cf::State, Bytes::from("m"), Bytes::new())];
-    import(&mut batch, &whole(), state).expect_err("no range's data");
+    stage(&mut batch, RangeId(3), &whole(), state).expect_err("no range's data");
     let (cf, key, mut value) = entries[0].clone();
     value = [&value[..], b"x"].concat().into();
-    let error = import(&mut batch, &whole(), vec![(cf, key, value)]).expect_err("damaged");
+    let error =
+        stage(&mut batch, RangeId(3), &whole(), vec![(cf, key, value)]).expect_err("damaged");
     assert!(matches!(error, ImportError::Damaged { entry: 0, .. }), "{error}");
 }
 

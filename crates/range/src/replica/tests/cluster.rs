@@ -9,6 +9,7 @@ use kv::{
     Commit, Descriptor, KvError, Pushdown, PushdownError, PushdownFactory, Read, ReadFrom,
     ReadSpan, Reply, Request, TxnMeta, Validate, Write,
 };
+use paxos::Slot;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use storage::{Engine, MemEngine, memory::Disk};
@@ -16,6 +17,7 @@ use storage::{Engine, MemEngine, memory::Disk};
 use crate::{
     AskToken, Config, Context, Effects, Event, GroupMessage, Input, Job, PersistToken, Replica,
     RequestToken, Slice,
+    state::{Applied, RangeState},
 };
 
 pub const MS: u64 = 1_000_000;
@@ -61,6 +63,19 @@ enum Happening {
 
 type Answer = Result<Reply, KvError>;
 
+/// R1: a child begins above all that its parent assigned, served and applied before the step that bore
+/// it: its log's timestamps, and, if it leads at birth, the next one.
+fn assert_born_above(child: &Replica, parent: (Timestamp, Option<Timestamp>)) {
+    let (applied, min_next) = parent;
+    let machine = child.machine();
+    if !machine.state().blank {
+        assert!(machine.applied().max_timestamp >= applied, "R1: born below {applied}: {child:?}");
+    }
+    if let (Some(own), Some(parents)) = (machine.min_next(), min_next) {
+        assert!(own >= parents, "R1: the child assigns {own} next, the parent {parents}");
+    }
+}
+
 /// What a job does at a time.
 const SLICE: Slice = Slice { keys: 3, bytes: 1 << 20, work: usize::MAX };
 
@@ -98,6 +113,8 @@ pub struct Cluster {
     /// Snapshots of this range get lost.
     pub no_snapshots: Option<RangeId>,
     pub events: Vec<(NodeId, RangeId, Event)>,
+    /// What replicas were when they began to send a snapshot.
+    sent: BTreeMap<(RangeId, NodeId, Slot), (RangeState, Applied)>,
 }
 
 #[derive(Debug)]
@@ -137,6 +154,7 @@ impl Cluster {
             cut: Vec::new(),
             no_snapshots: None,
             events: Vec::new(),
+            sent: BTreeMap::new(),
         }
     }
 
@@ -230,7 +248,10 @@ impl Cluster {
         let mut out = Effects::default();
         let ctx = Context { now, engine: &engine, factory: &NoPrograms };
         let ticked = matches!(input, Input::Tick);
+        let before = (replica.machine().applied().max_timestamp, replica.machine().min_next());
         replica.step(&ctx, input, &mut out).expect("no faults");
+        let sees = (replica.machine().state().clone(), replica.machine().applied());
+        let moves = replica.wants_sweep();
         let at_once = ticked && replica.next_wakeup(now).is_zero();
         node.woken_in_vain = if at_once { node.woken_in_vain + 1 } else { 0 };
         assert!(node.woken_in_vain < 1_000, "{range} on {id} wants to be woken again and again");
@@ -239,8 +260,10 @@ impl Cluster {
         let mut children = Vec::new();
         for (child, birth) in out.children {
             children.push((child.range(), birth));
+            assert_born_above(&child, before);
             node.replicas.insert(child.range(), child);
         }
+        let wake = if moves { wake.min(self.time + MS) } else { wake };
         let wake = wake.max(self.time + 1);
         if wake < node.wake || node.wake <= self.time {
             node.wake = wake;
@@ -266,11 +289,43 @@ impl Cluster {
             let what = Happening::Ask { node: id, life, range, ask, key, request };
             self.at(self.time + delay, what);
         }
+        for event in &out.events {
+            self.hold_against_sender(id, range, event, &sees);
+        }
         self.events.extend(out.events.into_iter().map(|event| (id, range, event)));
         for (range, birth) in children {
             let done = Synced { range, token: Some(birth), sends: Vec::new() };
             self.at(self.time + self.world.sync, Happening::Synced { node: id, life, done });
             self.step(id, range, Input::Tick);
+        }
+    }
+
+    /// Right after a snapshot is installed the replica is what its sender was.
+    fn hold_against_sender(
+        &mut self,
+        id: NodeId,
+        range: RangeId,
+        event: &Event,
+        sees: &(RangeState, Applied),
+    ) {
+        match event {
+            Event::SnapshotSent { through, .. } => {
+                assert_eq!(sees.1.slot, *through, "{range}: a snapshot of another slot");
+                self.sent.insert((range, id, *through), sees.clone());
+            }
+            Event::SnapshotInstalled { from, through } => {
+                let sent = &self.sent[&(range, *from, *through)];
+                assert!(sees.1.slot >= sent.1.slot, "{range}: {sees:?} of {sent:?}");
+                assert!(sees.1.max_timestamp >= sent.1.max_timestamp, "R1: {sees:?} of {sent:?}");
+                assert!(sees.0.gc_threshold >= sent.0.gc_threshold, "S4: {sees:?} of {sent:?}");
+                assert!(sees.0.splits.starts_with(&sent.0.splits), "{sees:?} of {sent:?}");
+                assert!(!sees.0.blank, "installed, and blank");
+            }
+            Event::Leads { .. }
+            | Event::Stopped { .. }
+            | Event::SnapshotFailed { .. }
+            | Event::Refused { .. }
+            | Event::Split { .. } => {}
         }
     }
 

@@ -287,7 +287,7 @@ fn random_faults_lose_nothing() {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seeds = match setting("MERIDIAN_SEED") {
         Some(seed) => seed..=seed,
-        None => 1..=setting("MERIDIAN_SCHEDULES").unwrap_or(60),
+        None => 1..=setting("MERIDIAN_SCHEDULES").unwrap_or(1000),
     };
     for seed in seeds {
         println!("MERIDIAN_SEED={seed} cargo test --release -p range random_faults");

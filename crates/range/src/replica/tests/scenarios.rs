@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use clock::Timestamp;
 use keys::{Key, NodeId, RangeId, Span};
 use kv::{KvError, ReadFrom, Reply, Request, Validate};
+
+use storage::{Cf, Reader, Scan, mvcc};
 
 use crate::{BLANK_LOG_TIMES, Input};
 
@@ -14,6 +17,29 @@ fn commit_one(cluster: &mut Cluster, range: RangeId, id: u128, key: &str, value:
     let request = commit(meta(id, key, start), vec![], vec![put(key, value)]);
     let answer = cluster.call(range, request);
     assert!(matches!(answer, Ok(Reply::Committed(_))), "{answer:?}");
+}
+
+/// Whether node 3 has all that node 1 has.
+fn caught_up(cluster: &Cluster, range: RangeId) -> bool {
+    let [here, there] = [3, 1].map(|node| cluster.replica(node, range).machine());
+    !here.state().blank && here.applied().slot >= there.applied().slot
+}
+
+/// Node 3 fell behind the log of a range of some fifty rows, whose snapshot has as many chunks.
+fn with_a_replica_behind(seed: u64) -> (Cluster, RangeId) {
+    let mut world = World::default();
+    world.config.paxos.log_keep_slots = 8;
+    world.config.snapshot_chunk_bytes = 60;
+    let mut cluster = Cluster::new(seed, world);
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 0, "k", "v");
+    cluster.run_for(Duration::from_millis(500));
+    cluster.isolate(3);
+    for i in 1..100 {
+        commit_one(&mut cluster, range, i, &format!("k{}", i % 50), &format!("v{i}"));
+    }
+    cluster.cut.clear();
+    (cluster, range)
 }
 
 fn read_one(cluster: &mut Cluster, range: RangeId, key: &str) -> String {
@@ -172,14 +198,73 @@ fn a_replica_that_fell_behind_gets_a_snapshot() {
         commit_one(&mut cluster, range, i, &format!("k{}", i % 50), &format!("v{i}"));
     }
     cluster.cut.clear();
-    cluster.run_until("node 3 catches up", |c| {
-        c.replica(3, range).machine().applied().slot >= c.replica(1, range).machine().applied().slot
-    });
+    cluster.run_until("node 3 catches up", |c| caught_up(c, range));
     let installed = cluster.events.iter().any(|(node, _, event)| {
         *node == NodeId(3) && matches!(event, crate::Event::SnapshotInstalled { .. })
     });
     assert!(installed, "{:?}", cluster.events);
     same_on_all(&mut cluster, range);
+}
+
+#[test]
+fn a_crash_while_a_snapshot_is_moved_in_is_gone_on_from() {
+    let (mut cluster, range) = with_a_replica_behind(22);
+    let moves = |c: &Cluster| c.replica(3, range).machine().state().blank;
+    cluster.run_until("node 3 moves a snapshot in", moves);
+    for _ in 0..3 {
+        cluster.run_for(Duration::from_millis(8));
+        assert!(cluster.replica(3, range).machine().state().blank, "moved in at once");
+        cluster.crash(3);
+        cluster.restart(3);
+    }
+    cluster.run_until("node 3 catches up", |c| caught_up(c, range));
+    same_on_all(&mut cluster, range);
+    let sent = |event: &crate::Event| matches!(event, crate::Event::SnapshotSent { .. });
+    let sent = cluster.events.iter().filter(|(_, _, event)| sent(event)).count();
+    assert_eq!(sent, 1, "what was staged is of use after a crash");
+}
+
+#[test]
+fn a_crash_before_a_snapshot_is_here_leaves_the_old_data() {
+    let (mut cluster, range) = with_a_replica_behind(23);
+    let is_staged = |c: &Cluster| mvcc::is_staged(c.engine(3), range).expect("readable");
+    cluster.run_until("a chunk is staged", is_staged);
+    assert!(!cluster.replica(3, range).machine().state().blank, "all of it at once");
+    cluster.crash(3);
+    cluster.restart(3);
+    assert!(!is_staged(&cluster), "nobody goes on with it");
+    let old = mvcc::get(cluster.engine(3), &Key::from("k"), Timestamp::MAX).expect("readable");
+    assert!(old.is_some_and(|version| version.value.is_some()), "the old data are lost");
+    cluster.run_until("node 3 catches up", |c| caught_up(c, range));
+    same_on_all(&mut cluster, range);
+}
+
+/// The log behind a snapshot is truncated many times while it travels.
+#[test]
+fn a_snapshot_is_sent_once_however_much_is_written_meanwhile() {
+    let (mut cluster, range) = with_a_replica_behind(24);
+    let mut id = 1_000;
+    while !caught_up(&cluster, range) {
+        id += 1;
+        assert!(id < 3_000, "node 3 never catches up: {}", cluster.overview());
+        commit_one(&mut cluster, range, id, &format!("w{}", id % 7), &format!("v{id}"));
+    }
+    assert!(id > 1_030, "the snapshot was too fast: {id}");
+    let sent = |event: &crate::Event| matches!(event, crate::Event::SnapshotSent { .. });
+    let sent = cluster.events.iter().filter(|(_, _, event)| sent(event)).count();
+    assert_eq!(sent, 1, "the log since the snapshot was on disk");
+    cluster.run_for(Duration::from_secs(100));
+    same_on_all(&mut cluster, range);
+    let kept = Scan::new(Cf::Log, &[], &[0xff; 17]);
+    let mut slots = 0;
+    cluster
+        .engine(1)
+        .scan(kept, &mut |_, _| {
+            slots += 1;
+            true
+        })
+        .expect("readable");
+    assert!(slots <= 16, "{slots} slots are kept for nobody");
 }
 
 #[test]
@@ -200,12 +285,7 @@ fn a_replica_that_missed_a_split_gets_both_halves() {
     }
     cluster.cut.clear();
     cluster.run_until("node 3 has both", |c| {
-        c.has(3, RangeId(9))
-            && [range, RangeId(9)].iter().all(|r| {
-                let there = c.replica(3, *r).machine();
-                !there.state().blank
-                    && there.applied().slot >= c.replica(1, *r).machine().applied().slot
-            })
+        c.has(3, RangeId(9)) && [range, RangeId(9)].iter().all(|r| caught_up(c, *r))
     });
     same_on_all(&mut cluster, range);
     same_on_all(&mut cluster, RangeId(9));
@@ -263,10 +343,7 @@ fn a_blank_replica_holds_no_more_than_its_limit() {
     let held = cluster.replica(3, RangeId(9)).group().last_slot().0;
     assert!(held > limit / 2 && held <= limit + 1, "{held} entries are held, not {limit}");
     cluster.no_snapshots = None;
-    cluster.run_until("node 3 catches up", |c| {
-        let applied = |node| c.replica(node, RangeId(9)).machine().applied().slot;
-        applied(3) >= applied(1)
-    });
+    cluster.run_until("node 3 catches up", |c| caught_up(c, RangeId(9)));
     same_on_all(&mut cluster, RangeId(9));
 }
 
