@@ -172,7 +172,7 @@ impl Cluster for NodeCluster {
                     Some(NodeAnswer::Refused(why)) => why,
                     Some(
                         NodeAnswer::Pong(_)
-                        | NodeAnswer::KnownAs(_)
+                        | NodeAnswer::Objection(_)
                         | NodeAnswer::Stats(_)
                         | NodeAnswer::Spans(..),
                     )

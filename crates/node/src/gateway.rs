@@ -8,6 +8,7 @@
 
 mod cancel;
 mod loss;
+mod vouch;
 
 use std::{
     collections::BTreeSet,
@@ -29,8 +30,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     calls::{CallGuard, Calls, MAX_CALLS},
+    epoch::Confirmed,
     guard::{Guard, Opinion},
-    incarnation::{Admission, DataLost, Incarnation},
     members::Members,
     message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
     store::{Caller, StoreInput, inbox::Full, shards::Shards},
@@ -45,12 +46,6 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a node has to answer a ping.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long a node's first introduction to another waits for an answer, and then pauses; doubled
-/// with each that is not answered.
-const INTRODUCTION_FIRST: Duration = Duration::from_millis(50);
-/// The longest of these pauses. Longer than a round trip around the world and a sync.
-const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
 
 /// How long a range that is to be made on a node waits for the node's admission.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +76,8 @@ struct Shared {
     /// Questions of peers that are being answered.
     answering: Arc<Semaphore>,
     system: Descriptor,
-    admission: watch::Receiver<Admission>,
+    /// Who remembers this node's start.
+    confirmed: watch::Receiver<Confirmed>,
     /// The last frame was dropped because this node's own clock bound was not durable yet.
     behind: AtomicBool,
     /// Peers whose last frame was refused since its stamp lies too far ahead: each is told once.
@@ -126,7 +122,7 @@ impl Gateway {
         transport: Arc<dyn Transport>,
         shards: Shards,
         system: Descriptor,
-        admission: watch::Receiver<Admission>,
+        confirmed: watch::Receiver<Confirmed>,
         watches: Watches,
     ) -> Gateway {
         // Above all ids of this node's former lives: see `Calls::starting_at`.
@@ -143,7 +139,7 @@ impl Gateway {
             crowded_out: AtomicU64::new(0),
             answering: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             system,
-            admission,
+            confirmed,
             behind: AtomicBool::new(false),
             refused: Mutex::default(),
             refusing: AtomicUsize::new(0),
@@ -220,11 +216,12 @@ impl Gateway {
                     Err(_) => NodeAnswer::Refused("the node is not admitted yet".into()),
                 }
             }
-            NodeQuestion::Introduce(incarnation) => match self.remember(from, incarnation).await {
-                Some(Ok(())) => NodeAnswer::Done,
-                Some(Err(known)) => NodeAnswer::KnownAs(known),
-                None => NodeAnswer::Refused("the node is stopping".into()),
-            },
+            NodeQuestion::Introduce(shown) => {
+                self.hear(|done| StoreInput::Introduced(from, shown, done)).await
+            }
+            NodeQuestion::Show(shown) => {
+                self.hear(|done| StoreInput::Shown(from, shown, done)).await
+            }
             NodeQuestion::Trace(id) => {
                 let local = self.shared.members.local().id;
                 let (spans, lost) = self.shared.traces.of_node(id, local).unwrap_or_default();
@@ -248,63 +245,15 @@ impl Gateway {
             && longest <= range::Config::default().key_bytes
     }
 
-    /// Makes a replica once this node is admitted. `None`: the node stops.
+    /// Makes a replica once enough of its voters remember this node's start. `None`: the node stops.
     pub async fn create(&self, descriptor: Descriptor) -> Option<()> {
-        let mut admission = self.shared.admission.clone();
-        admission.wait_for(|admission| *admission == Admission::Granted).await.ok()?;
+        let (node, voters) = (self.shared.members.local().id, &descriptor.voters);
+        let mut confirmed = self.shared.confirmed.clone();
+        confirmed.wait_for(|confirmed| confirmed.suffices(voters, node)).await.ok()?;
         let (done, created) = oneshot::channel();
         let (now, range) = (self.shared.mono(), descriptor.id);
         self.shared.shards.push(now, range, StoreInput::Create(descriptor, done)).ok()?;
         created.await.ok()
-    }
-
-    /// Remembers another node by its data folder. `None`: this node stops.
-    async fn remember(
-        &self,
-        peer: NodeId,
-        incarnation: Incarnation,
-    ) -> Option<Result<(), Incarnation>> {
-        let (done, remembered) = oneshot::channel();
-        let input = StoreInput::Remember(peer, incarnation, done);
-        self.shared.shards.push_first(self.shared.mono(), input).ok()?;
-        remembered.await.ok()
-    }
-
-    /// Tells every other node of this node's data folder, until all remember it: for as long as
-    /// that takes, since no replica may be made before.
-    ///
-    /// # Errors
-    /// If one of them knows this node by another folder.
-    pub async fn introduce(&self, incarnation: Incarnation) -> Result<(), DataLost> {
-        let local = self.shared.members.local().id;
-        let others = self.shared.members.iter().map(|m| m.id).filter(|id| *id != local);
-        let told = others.map(|peer| self.introduce_to(peer, incarnation));
-        futures::future::try_join_all(told).await.map(drop)
-    }
-
-    async fn introduce_to(&self, peer: NodeId, found: Incarnation) -> Result<(), DataLost> {
-        let node = self.shared.members.local().id;
-        let mut patience = INTRODUCTION_FIRST;
-        loop {
-            match self.ask(peer, NodeQuestion::Introduce(found), patience).await {
-                Some(NodeAnswer::Done) => return Ok(()),
-                Some(NodeAnswer::KnownAs(known)) => {
-                    return Err(DataLost { node, peer, known, found });
-                }
-                Some(
-                    NodeAnswer::Pong(_)
-                    | NodeAnswer::Refused(_)
-                    | NodeAnswer::Stats(_)
-                    | NodeAnswer::Spans(..),
-                )
-                | None => {}
-            }
-            timer::sleep(patience).await;
-            patience = INTRODUCTION_MAX.min(patience * 2);
-            if patience == INTRODUCTION_MAX {
-                tracing::info!(%node, "waiting for {peer}: a new node is introduced to all others");
-            }
-        }
     }
 
     /// Measures the round trip to every other node and notes who is there, until the node stops:

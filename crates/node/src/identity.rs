@@ -96,14 +96,15 @@ pub fn write_clock_bound(engine: &dyn Engine, bound: u64) -> Result<(), EngineEr
     engine.write(batch)
 }
 
-fn read_clock_bound(engine: &dyn Engine) -> Result<Option<u64>, EngineError> {
+/// The clock's upper bound that is in the folder; `None` if it is new.
+pub fn read_clock_bound(engine: &dyn Engine) -> Result<Option<UpperBound>, EngineError> {
     let Some(bytes) = engine.get(Cf::State, CLOCK_BOUND)? else { return Ok(None) };
     let bytes: [u8; 8] = bytes.as_ref().try_into().map_err(|_| EngineError {
         doing: "read the clock's durable bound".into(),
         cause: format!("{} bytes instead of 8", bytes.len()),
         corruption: true,
     })?;
-    Ok(Some(u64::from_be_bytes(bytes)))
+    Ok(Some(UpperBound(u64::from_be_bytes(bytes))))
 }
 
 /// The hybrid logical clock of this life of the node: waits until the bound of the former life is
@@ -112,7 +113,7 @@ pub async fn start_clock(engine: &dyn Engine, clock: &dyn Clock) -> Result<Hlc, 
     let mut hlc = match read_clock_bound(engine)? {
         None => Hlc::new(DEFAULT_TOLERANCE),
         Some(bound) => loop {
-            match Restarting::new(UpperBound(bound)).start(clock.now(), DEFAULT_TOLERANCE) {
+            match Restarting::new(bound).start(clock.now(), DEFAULT_TOLERANCE) {
                 Ok(hlc) => break hlc,
                 Err(wait) => timer::sleep(wait).await,
             }

@@ -32,6 +32,7 @@ mod jobs;
 mod knobs;
 mod outbox;
 pub mod shards;
+mod standing;
 mod sweep;
 mod sync;
 #[cfg(test)]
@@ -60,8 +61,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     disk::Disk,
+    epoch::EpochCheck,
     guard::Guard,
-    incarnation::{self, Admission, Incarnation},
     message::{CallId, NodeMessage},
     readers::Readers,
     start::Work,
@@ -73,6 +74,7 @@ use inbox::{Inbox, Turn};
 use input::Queue;
 use outbox::Outbox;
 use shards::{Shard, WeakShards, shard_of};
+use standing::{Standing, not_yet};
 use sweep::Sweeps;
 use sync::{Syncing, Unsynced, poll_sync};
 use trouble::{late, stopped};
@@ -117,6 +119,8 @@ pub struct StoreParts {
     pub work: Work,
     /// Whether this node may be heard.
     pub guard: Arc<Guard>,
+    /// Whether it looks at the starts of its peers.
+    pub epoch_check: EpochCheck,
     /// Draws the timelines of what is traced.
     pub tracer: Arc<trace::Tracer>,
 }
@@ -129,7 +133,10 @@ pub struct Store {
     /// For answers to questions of replicas, which come back as inputs, and children that another
     /// shard drives.
     shards: WeakShards,
+    /// Those that take part.
     replicas: BTreeMap<RangeId, Replica>,
+    /// Those that do not yet.
+    standing: Standing,
     /// Whose versions are to be dropped.
     sweeps: Sweeps,
     /// Messages of peers that contradicted what a replica knows.
@@ -153,7 +160,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// A shard with all its replicas that are found on the engine.
+    /// A shard with all its replicas that are found on the engine. None takes part before enough peers
+    /// know of this start ([`StoreInput::Confirmed`]).
     ///
     /// # Errors
     /// If the disk fails.
@@ -162,26 +170,25 @@ impl Store {
         (shard, inputs): (Shard, Inbox),
         shards: WeakShards,
     ) -> Result<Store, EngineError> {
-        let (node, now) = (parts.node, parts.clock.now());
-        let mut replicas = BTreeMap::new();
+        let mut waiting = BTreeMap::new();
         let all = Replica::list(parts.engine.as_ref())?.into_iter();
         for range in all.filter(|range| shard_of(*range, shards.count()) == shard) {
             let config = Arc::clone(&parts.config);
             let opened = Replica::open(parts.engine.as_ref(), range, parts.node, config)?;
-            replicas.insert(range, opened.expect("it was listed"));
+            waiting.insert(range, opened.expect("it was listed"));
         }
-        let mut store = Store {
+        Ok(Store {
             timelines: Timelines::new(Arc::clone(&parts.tracer)),
-            parts,
             shard,
             inputs,
             shards,
-            replicas,
+            replicas: BTreeMap::new(),
+            standing: Standing::of(waiting),
             sweeps: Sweeps::default(),
             refusals: 0,
             stopped: BTreeSet::new(),
             creating: BTreeSet::new(),
-            callers: Callers::new(node),
+            callers: Callers::new(parts.node),
             jobs: FxHashMap::default(),
             wakeups: BTreeSet::new(),
             wakeup_of: BTreeMap::new(),
@@ -189,12 +196,8 @@ impl Store {
             outbox: Outbox::default(),
             unsynced: Unsynced::default(),
             syncing: None,
-        };
-        let ranges: Vec<RangeId> = store.replicas.keys().copied().collect();
-        for range in ranges {
-            store.schedule(range, now);
-        }
-        Ok(store)
+            parts,
+        })
     }
 
     /// Runs until every sender of inputs is gone (a graceful stop) or the disk fails (S3).
@@ -314,12 +317,13 @@ impl Store {
                 self.step(now, range, Input::Persisted(birth))
             }
             StoreInput::Create(descriptor, done) => self.create(&descriptor, done),
-            StoreInput::Remember(peer, incarnation, done) => self.remember(peer, incarnation, done),
-            StoreInput::Admit(done) => {
-                incarnation::admit(self.parts.engine.as_ref())?;
-                self.unsynced.admitted.push(done);
+            StoreInput::Introduced(peer, shown, done) => self.introduced(peer, &shown, done),
+            StoreInput::Shown(peer, shown, done) => self.shown(peer, shown, done),
+            StoreInput::Confirmed(confirmed) => {
+                self.confirm(now, confirmed);
                 Ok(())
             }
+            StoreInput::Admit(done) => self.admit(done),
             StoreInput::CommitWait(commit_wait, done) => {
                 self.set_commit_wait(now, commit_wait)?;
                 // Whoever asked may have given up.
@@ -332,24 +336,6 @@ impl Store {
                 Ok(())
             }
         }
-    }
-
-    fn remember(
-        &mut self,
-        peer: NodeId,
-        heard: Incarnation,
-        done: oneshot::Sender<Result<(), Incarnation>>,
-    ) -> Result<(), EngineError> {
-        match incarnation::remember(self.parts.engine.as_ref(), peer, heard)? {
-            Ok(()) => self.unsynced.remembered.push(done),
-            Err(known) => {
-                let node = self.parts.node;
-                tracing::warn!(%node, "{peer} came back without its data folder and is refused");
-                // Whoever asked may have given up.
-                done.send(Err(known)).unwrap_or_default();
-            }
-        }
-        Ok(())
     }
 
     /// A request whose turn has come. One that came too late, or whose caller has gone, is not begun.
@@ -365,6 +351,10 @@ impl Store {
         let RangeRequest { range, request, trace, .. } = request;
         if self.stopped.contains(&range) {
             self.reply(caller, Err(stopped(self.parts.node, range)));
+            return Ok(());
+        }
+        if self.standing.waits(range) {
+            self.reply(caller, Err(not_yet(range)));
             return Ok(());
         }
         if !self.replicas.contains_key(&range) {
@@ -396,9 +386,9 @@ impl Store {
         done: oneshot::Sender<()>,
     ) -> Result<(), EngineError> {
         let range = descriptor.id;
-        let admitted = incarnation::admission(self.parts.engine.as_ref())? == Admission::Granted;
-        assert!(admitted, "{range} is made on a node not admitted");
+        self.assert_admitted(descriptor)?;
         let known = self.replicas.contains_key(&range)
+            || self.standing.waits(range)
             || self.stopped.contains(&range)
             || !self.creating.insert(range);
         let replica = match known {
@@ -488,14 +478,6 @@ impl Store {
                 self.unsynced.given_away.push((child, birth));
             }
         }
-    }
-
-    /// Drives a replica from now on.
-    fn drive(&mut self, now: Now, replica: Replica) {
-        let id = replica.range();
-        let replaced = self.replicas.insert(id, replica);
-        assert!(replaced.is_none(), "{id} was born twice on {}", self.parts.node);
-        self.schedule(id, now);
     }
 
     fn reply(&mut self, caller: Caller, result: Result<Reply, KvError>) {

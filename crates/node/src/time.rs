@@ -65,6 +65,12 @@ impl NodeClock {
         self.hlc().bound_to_persist(now.tt).map(|bound| bound.0)
     }
 
+    /// The bound that is durable now (T1): how far the folder reaches (P0a).
+    #[must_use]
+    pub fn durable_bound(&self) -> UpperBound {
+        self.hlc().upper_bound()
+    }
+
     /// The bound is durable.
     pub fn bound_written(&self, bound: u64) {
         self.hlc().persisted(UpperBound(bound));

@@ -192,7 +192,7 @@ impl Injector {
                     NodeFailure::Disk(error) if !error.corruption => {
                         self.after(down, Action::Start(id));
                     }
-                    NodeFailure::Disk(_) | NodeFailure::DataLost(_) => {
+                    NodeFailure::Disk(_) | NodeFailure::DataLost(_) | NodeFailure::OlderCopy(_) => {
                         self.retired.insert(id);
                     }
                 }
