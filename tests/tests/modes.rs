@@ -122,6 +122,7 @@ modes! {
     lying_clock: "lying-clock",
     read_committed: "read-committed",
     lying_disk: "lying-disk",
+    old_folder: "old-folder",
     validation_up_to_now: "validation-up-to-now",
     no_validation: "no-validation",
     release_without_raising: "release-without-raising",

@@ -115,6 +115,17 @@ pub enum Fault {
         /// How far ahead it is, in milliseconds; negative: behind.
         millis: i64,
     },
+    /// Somebody copies a node's folder, and later puts the copy back while the node is down for a moment:
+    /// it must be refused (P0a), and stays down. Never drawn; for scenarios and modes.
+    OldFolder {
+        /// The node.
+        node: u32,
+        /// How old the copy is when it is put back.
+        age: Span,
+        /// How long the node is down then.
+        #[serde(rename = "for")]
+        lasting: Span,
+    },
     /// Some range's leader hands over to a node of its choice.
     Transfer {
         /// Which of the tables' ranges, counted from 0, modulo their number.
@@ -167,7 +178,8 @@ impl Fault {
             | Fault::FullDisk { node, .. }
             | Fault::BitRot { node }
             | Fault::ClockStep { node, .. }
-            | Fault::ClockLie { node, .. } => vec![*node],
+            | Fault::ClockLie { node, .. }
+            | Fault::OldFolder { node, .. } => vec![*node],
             Fault::Noise { .. } | Fault::Transfer { .. } | Fault::Split { .. } => Vec::new(),
         }
     }
@@ -444,6 +456,9 @@ impl fmt::Display for Fault {
             }
             Fault::ClockLie { node, millis } => {
                 write!(f, "clock of n{node} lies by {millis} ms")
+            }
+            Fault::OldFolder { node, age, lasting } => {
+                write!(f, "copy the folder of n{node}, put it back after {age}, down for {lasting}")
             }
             Fault::Transfer { range, replica } => {
                 write!(f, "transfer range #{range} to its replica #{replica}")

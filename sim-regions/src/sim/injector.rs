@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   agenda, by time ──► begin a fault ──► the end of it goes onto the agenda
-//!   a node's failure ─► crash it, start it later; never again if its disk rots
+//!   a node's failure ─► crash it, start it later; never again if its disk rots, or it is refused
 //!   a launch ends ────► the node arrives in the world of the clients
 //! ```
 //!
@@ -21,6 +21,7 @@ use node::{Node, NodeFailure};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sql::{Datum, Execution};
+use storage::memory::Image;
 use timer::{Instant, sleep_until};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -51,6 +52,8 @@ enum Action {
     Quiet,
     FastLinks(NodeId),
     FastDisk(NodeId),
+    /// The node's folder is an older one now, and it is down for so long.
+    PutBack(NodeId, Image, Duration),
     EndAll,
 }
 
@@ -82,7 +85,7 @@ pub struct Injector {
     cuts: BTreeMap<(NodeId, NodeId), usize>,
     slow: BTreeMap<NodeId, Duration>,
     noise: Option<(f64, f64, f64)>,
-    /// Nodes whose disk rotted: they stay down.
+    /// Nodes whose disk rotted, or whose folder is not theirs: they stay down.
     retired: BTreeSet<NodeId>,
 }
 
@@ -291,6 +294,12 @@ impl Injector {
                 self.set_links();
             }
             Action::FastDisk(id) => self.disks.slow_down(id, Duration::ZERO),
+            Action::PutBack(id, copy, lasting) => {
+                self.world.tell(&format!("{id} gets an older copy of its folder"));
+                self.crash(id).await;
+                self.disks.put_back(id, &copy);
+                self.after(lasting, Action::Start(id));
+            }
             Action::EndAll => self.end_all(),
         }
     }
@@ -355,6 +364,11 @@ impl Injector {
             Fault::ClockLie { node, millis } => {
                 let lie = Offset::Lie { offset_nanos: millis * 1_000_000, drift_ppm: 0 };
                 self.cluster.clock(NodeId(node)).set_offset(lie);
+            }
+            Fault::OldFolder { node, age, lasting } => {
+                let copied = self.disks.image(NodeId(node));
+                let copy = copied.expect("all nodes have started once");
+                self.after(age.0, Action::PutBack(NodeId(node), copy, lasting.0));
             }
             Fault::Transfer { range, replica } => self.transfer(range as usize, replica as usize),
             Fault::Split { table, at } => self.split(table, at),
