@@ -14,7 +14,7 @@ use clock::SwitchableClock;
 use net::{
     ClusterId, GrpcOptions, GrpcTransport, NodeInfo, PROTOCOL_VERSION, Transport, join_hash,
 };
-use node::{Node, NodeConfig, Seams, Seed, readers::ReadPool};
+use node::{Node, NodeConfig, Seams, Seed, StartError, readers::ReadPool};
 use sim_regions::{
     NodePatch,
     config::{NodeConfig as Settings, SHARDS_LIMIT},
@@ -96,7 +96,7 @@ impl Options {
 }
 
 /// Runs the node until it is asked to stop, its disk fails, or the others refuse it because it came
-/// back without its data.
+/// back without its data, or with an older copy of it.
 pub async fn run(
     options: Options,
     traces: trace::Collector,
@@ -121,7 +121,11 @@ pub async fn run(
     let clients = bind(&settings.sql_listen, "--sql-listen").await?;
     let folder = settings.data.clone().unwrap_or_default();
     let _lock = take_folder(kind, &folder)?;
-    let (engine, disk) = Opener::new(kind).open(&folder.join("store"), settings.id)?;
+    let (engine, disk) = match Opener::new(kind).open(&folder.join("store"), settings.id) {
+        Ok(opened) => opened,
+        Err(error) if engine::is_corrupted(&error) => return Ok(failed(&error)),
+        Err(error) => return Err(error),
+    };
     let stored = node::stored_identity(engine.as_ref())?;
     let info = node_info(&settings, stored.as_ref().map(|identity| ClusterId(identity.cluster)));
     let (transport, inbox) = GrpcTransport::start(info, peers, GrpcOptions::default());
@@ -141,12 +145,22 @@ pub async fn run(
     let readers = ReadPool::start(cores).context("start the threads that read")?;
     let readers = Arc::new(readers);
     let seams = Seams { clock, transport: way, inbox, engine, disk, readers, seed, control };
-    let node = Node::start(config, seams).await?;
+    let node = match Node::start(config, seams).await {
+        Ok(node) => node,
+        Err(StartError::Engine(error)) => return Ok(failed(&error)),
+        Err(error @ StartError::Identity(_)) => return Err(error.into()),
+    };
     // The identity is durable now, so the others may learn of the cluster from this node.
     transport.set_cluster(joined.cluster);
     let ending = serve(&node, clients, lanes, &settings, options.ready_file).await;
     node.stop().await;
     ending
+}
+
+/// The disk is at fault, and not what was asked for: told in one line.
+fn failed(error: &dyn std::fmt::Display) -> Ending {
+    eprintln!("meridian: {error:#}");
+    Ending::Failed
 }
 
 /// Makes the data folder and takes it for this process; an engine in memory has none.
