@@ -190,12 +190,9 @@ impl State {
                 epsilon?
             }
         };
-        // The wall clock was read somewhere between the two readings of the monotonic one; that is
-        // before now, so the upper end covers what has passed since.
-        let passed = readings.after - readings.before;
         Ok(Interval {
             earliest: readings.realtime.saturating_sub(epsilon),
-            latest: readings.realtime.saturating_add(epsilon).saturating_add(passed),
+            latest: readings.realtime.saturating_add(epsilon),
         })
     }
 }

@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use clock::SwitchableClock;
 use net::{
     ClusterId, GrpcOptions, GrpcTransport, NodeInfo, PROTOCOL_VERSION, Transport, join_hash,
 };
@@ -23,9 +22,10 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     Ending,
-    demo::{ClockKind, FolderLock, parse_duration, remove_stale, uncertainty},
+    clock_flags::ClockFlags,
+    demo::{FolderLock, remove_stale},
     engine::{self, Opener},
-    join, live,
+    join, live, machine,
 };
 use knobs::OwnClock;
 
@@ -60,11 +60,8 @@ pub struct Options {
     #[arg(long, value_name = "ADDR,...", value_delimiter = ',')]
     join: Vec<String>,
     /// What is claimed of the machine's clock.
-    #[arg(long, value_enum)]
-    clock: Option<ClockKind>,
-    /// ε of the `fixed` clock, such as 4ms.
-    #[arg(long, value_parser = parse_duration)]
-    epsilon: Option<Duration>,
+    #[command(flatten)]
+    clock: ClockFlags,
     /// Storage engine.
     #[arg(long, value_enum)]
     engine: Option<engine::Kind>,
@@ -88,7 +85,7 @@ impl Options {
             sql_listen: self.sql_listen.clone(),
             data: self.data.clone(),
             join: self.join.clone(),
-            uncertainty: uncertainty(self.clock, self.epsilon)?,
+            clock: self.clock.model()?,
             engine: self.engine.map(Into::into),
         };
         Ok(Settings::load(self.config.as_deref(), patch)?)
@@ -117,6 +114,7 @@ pub async fn run(
     if settings.data.is_some() {
         kind.check_keeps("--data")?;
     }
+    let clock = Arc::new(machine::clock(settings.clock)?);
     let peers = bind(&settings.listen, "--listen").await?;
     let clients = bind(&settings.sql_listen, "--sql-listen").await?;
     let folder = settings.data.clone().unwrap_or_default();
@@ -134,10 +132,8 @@ pub async fn run(
     let seed = Seed(live::random() as u64);
     config.sql.seed = seed.0;
     config.traces = traces;
-    let clock = SwitchableClock::real(sim_regions::time::live(), settings.uncertainty);
-    let clock = Arc::new(clock);
     let way: Arc<dyn Transport> = transport.clone();
-    let control = Arc::new(OwnClock::new(settings.id, Arc::clone(&clock), settings.uncertainty));
+    let control = Arc::new(OwnClock::new(settings.id, Arc::clone(&clock)));
     let readers = ReadPool::start(cores).context("start the threads that read")?;
     let readers = Arc::new(readers);
     let seams = Seams { clock, transport: way, inbox, engine, disk, readers, seed, control };

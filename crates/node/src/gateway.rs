@@ -5,9 +5,13 @@
 //! its clock, or ours, is broken, and nothing it says may drag our clock forward. Pings in it and
 //! their answers are heard all the same: they change nothing but what the guard knows, and only by
 //! them does a node learn that it is the one that is wrong ([`crate::guard`]).
+//!
+//! T6: a node whose own clock is in doubt stands still in the same way: it hears pings and their
+//! answers, which alone can confirm its time, and sends nothing for others.
 
 mod cancel;
 mod loss;
+mod touch;
 
 use std::{
     collections::BTreeSet,
@@ -29,7 +33,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     calls::{CallGuard, Calls, MAX_CALLS},
-    guard::{Guard, Opinion},
+    guard::Guard,
     incarnation::{Admission, DataLost, Incarnation},
     members::Members,
     message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
@@ -42,9 +46,6 @@ use loss::{lost, unsent};
 /// Beyond a request's own deadline, how much longer its answer is waited for: the replica's answer
 /// that it could not do it is worth more than our guess.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// How long a node has to answer a ping.
-const PING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a node's first introduction to another waits for an answer, and then pauses; doubled
 /// with each that is not answered.
@@ -203,10 +204,11 @@ impl Gateway {
             NodeQuestion::Ping => {
                 let clock = self.shared.clock.source();
                 NodeAnswer::Pong(ClockReading {
-                    interval: clock.now(),
+                    // In doubt or not: it is for comparison, and says so.
+                    interval: clock.claimed(),
                     source: clock.source(),
                     true_offset_nanos: clock.true_offset_nanos(),
-                    distrust: self.shared.guard.distrust().map(|why| why.to_string()),
+                    distrust: self.shared.why_still(),
                 })
             }
             NodeQuestion::Stats => NodeAnswer::Stats(Box::new(self.shared.meter.read())),
@@ -307,46 +309,6 @@ impl Gateway {
         }
     }
 
-    /// Measures the round trip to every other node and notes who is there, until the node stops:
-    /// often at first, until each has answered once.
-    pub async fn keep_in_touch(self, every: Duration) {
-        let mut pause = every / 16;
-        loop {
-            let others: Vec<NodeId> = {
-                let local = self.shared.members.local().id;
-                self.shared.members.iter().map(|m| m.id).filter(|id| *id != local).collect()
-            };
-            let pings = others.into_iter().map(|id| self.ping(id, PING_PATIENCE));
-            let answered = futures::future::join_all(pings).await;
-            let now = self.shared.clock.now();
-            let disputed = self.shared.guard.judge(now.tt.epsilon(), now.mono);
-            timer::sleep(pause).await;
-            pause = if disputed {
-                // It should not last longer than it must, whoever is wrong.
-                every / 8
-            } else if answered.into_iter().all(|answered| answered) {
-                every
-            } else {
-                every.min(pause * 2)
-            };
-        }
-    }
-
-    async fn ping(&self, node: NodeId, patience: Duration) -> bool {
-        let before = self.shared.clock.now();
-        let answer = self.ask(node, NodeQuestion::Ping, patience).await;
-        let after = self.shared.clock.now();
-        let Some(NodeAnswer::Pong(reading)) = answer else {
-            self.shared.members.silent(node);
-            return false;
-        };
-        self.shared.members.measured(node, after.mono.since(before.mono), after.mono);
-        self.shared.members.stopped(node, reading.distrust);
-        let opinion = Opinion::new(before.tt, reading.interval, after.tt);
-        self.shared.guard.heard(node, opinion, after.mono);
-        true
-    }
-
     /// Reads frames until the transport ends.
     pub async fn read_frames(self, mut inbound: Inbox) {
         while let Some(Frame { from, payload }) = inbound.recv().await {
@@ -406,7 +368,7 @@ impl Gateway {
                 NodeMessage::Answer(id, answer @ NodeAnswer::Pong(_)) => {
                     self.shared.questions.answer(from, id, answer);
                 }
-                NodeMessage::Request(id, request) if self.shared.guard.stops() => {
+                NodeMessage::Request(id, request) if self.shared.why_still().is_some() => {
                     let error = KvError::NotLeader { range: request.range, leader: None };
                     self.shared.send_or_lose(from, NodeMessage::Response(id, Err(error)));
                 }
@@ -436,6 +398,10 @@ impl Gateway {
                 if !self.shared.behind.swap(true, Ordering::Relaxed) {
                     tracing::warn!(node = %local, %from, "messages are dropped: {error}");
                 }
+            }
+            // T6: told where the node stops serving.
+            ClockOutOfBounds::InDoubt { .. } => {
+                self.shared.guard.alarm(self.shared.clock.source().jumps());
             }
         }
     }
@@ -473,6 +439,11 @@ impl Shared {
         };
         self.refusing.store(refused.len(), Ordering::Relaxed);
         news
+    }
+
+    /// Why this node does not serve now.
+    fn why_still(&self) -> Option<String> {
+        self.guard.why_still(&self.clock)
     }
 
     /// Now, as deadlines are counted.
@@ -555,7 +526,8 @@ impl RangeSender for Gateway {
     ) -> BoxFuture<'static, Result<Reply, KvError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            if let Some(why) = shared.guard.distrust() {
+            // T6, and the guard: nothing is read or written through a node that cannot tell the time.
+            if let Some(why) = shared.why_still() {
                 let missing = format!("{} does not serve: {why}", shared.members.local().id);
                 return Err(KvError::Unavailable { range: request.range, missing });
             }

@@ -27,7 +27,7 @@ use crate::{
     disk::Disk,
     gateway::{Gateway, SchemaListener, Watches},
     guard::{ClockGuard, Guard},
-    identity::{self, Identity, IdentityError},
+    identity::{self, ClockBehind, Identity, IdentityError},
     incarnation::{self, Admission, DataLost, Incarnation},
     members::{Member, Members, found_system_range},
     message::NodeQuestion,
@@ -165,6 +165,9 @@ pub enum StartError {
     /// The disk failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Its clock is far behind that of its former life (T1).
+    #[error(transparent)]
+    ClockBehind(#[from] ClockBehind),
 }
 
 /// Why a running node must be stopped.
@@ -379,7 +382,7 @@ impl Node {
     /// Why this node distrusts its own clock and does not serve; `None`: it trusts it.
     #[must_use]
     pub fn distrust(&self) -> Option<String> {
-        self.guard.distrust().map(|why| why.to_string())
+        self.guard.why_still(&self.clock)
     }
 
     /// What this node's replica of a range tells of itself; `None` if there is none that answers.

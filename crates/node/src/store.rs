@@ -14,14 +14,14 @@
 //! ```
 //!
 //! Each replica belongs to one *shard*, a task ([`shards`]): no locks, no I/O held against a lock. A
-//! round has a budget of time, and what is urgent goes first ([`inbox`]): a round costs what its
-//! inputs cost, and many inputs share one clock reading, one frame per peer and one fsync. The
-//! replicas are pure state machines; everything that is asynchronous about them is here.
+//! round has a budget of time, and what is urgent goes first ([`inbox`]): many inputs share one clock
+//! reading, one frame per peer and one fsync. The replicas are pure; what is asynchronous is here.
 //!
-//! HAZARD: the clock is read once per round, so a replica may act on a reading that is old by the
-//! length of a round, or of a pause of the process. This is safe: what a leader may do with a
-//! lease (P2) is bounded by timestamps below its end, which no later leader touches (P3), and a
-//! reading that is too early only makes `TT.after` false for longer.
+//! T6: a round begins with a reading of a clock that is in no doubt; until then the shard stands still.
+//!
+//! HAZARD: a replica may act on a reading that is old by the length of a round, or of a pause of the
+//! process. This is safe: what a leader may do with a lease (P2) is bounded by timestamps below its
+//! end, which no later leader touches (P3), and a reading too early makes `TT.after` false for longer.
 //!
 //! What it does not know: transactions, Paxos, SQL.
 
@@ -32,6 +32,7 @@ mod jobs;
 mod knobs;
 mod outbox;
 pub mod shards;
+mod still;
 mod sweep;
 mod sync;
 #[cfg(test)]
@@ -73,6 +74,7 @@ use inbox::{Inbox, Turn};
 use input::Queue;
 use outbox::Outbox;
 use shards::{Shard, WeakShards, shard_of};
+use still::steady;
 use sweep::Sweeps;
 use sync::{Syncing, Unsynced, poll_sync};
 use trouble::{late, stopped};
@@ -217,7 +219,7 @@ impl Store {
             if !work.is_zero() {
                 timer::sleep(work).await;
             }
-            let now = self.parts.clock.now();
+            let now = steady(&self.parts.clock, &self.parts.guard).await;
             if let Some(outcome) = synced {
                 outcome?;
                 self.let_go(now)?;
@@ -415,6 +417,7 @@ impl Store {
     }
 
     fn step(&mut self, now: Now, range: RangeId, input: Input) -> Result<(), EngineError> {
+        assert!(now.tt.is_bounded(), "T6: {range} is stepped by a clock in doubt: {now:?}");
         let Some(replica) = self.replicas.get_mut(&range) else {
             // A message for a replica that this node does not have (not yet, or no more). Groups
             // send again; nothing is made by a message (section 8 of the protocol).
@@ -594,5 +597,5 @@ impl Store {
 /// Ticks of all replicas at one and the same moment, at most. Asserted.
 const TICKS_AT_ONCE: u32 = 100_000;
 
-/// How long the store sleeps at most with nothing to do.
+/// How long the store sleeps at most.
 const IDLE: Duration = Duration::from_secs(1);

@@ -33,6 +33,15 @@ pub enum Fault {
         #[serde(rename = "for")]
         lasting: Span,
     },
+    /// A node's machine sleeps: the node stands still, and so does its machine's monotonic clock, while
+    /// its wall clock is right again when it wakes (T6).
+    Suspend {
+        /// The node.
+        node: u32,
+        /// How long.
+        #[serde(rename = "for")]
+        lasting: Span,
+    },
     /// No message passes between these nodes and all others.
     Partition {
         /// The nodes on one side.
@@ -161,6 +170,7 @@ impl Fault {
         match self {
             Fault::Crash { nodes, .. } | Fault::Partition { nodes, .. } => nodes.clone(),
             Fault::Pause { node, .. }
+            | Fault::Suspend { node, .. }
             | Fault::SlowLinks { node, .. }
             | Fault::SlowDisk { node, .. }
             | Fault::FailedSync { node, .. }
@@ -205,7 +215,7 @@ pub struct Planned {
 pub enum FaultKind {
     /// Crashes of nodes, of a region, of all.
     Crash,
-    /// Nodes that stand still.
+    /// Nodes that stand still: processes, and machines with their clocks.
     Pause,
     /// Partitions: full, one-way, flapping, of a region.
     Partition,
@@ -326,6 +336,7 @@ fn draw_one(rng: &mut dyn Rng, layout: &[NodeSpec], kind: FaultKind) -> Fault {
             let lasting = span(rng, 20, 8_000);
             Fault::Crash { nodes: crashing(rng, layout, node), lasting }
         }
+        FaultKind::Pause if rng.random() => Fault::Suspend { node, lasting: span(rng, 50, 8_000) },
         FaultKind::Pause => Fault::Pause { node, lasting: span(rng, 50, 8_000) },
         FaultKind::Partition => {
             let every = span(rng, 100, 1_500);
@@ -407,6 +418,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Crash { nodes, lasting } => write!(f, "crash {} for {lasting}", list(nodes)),
             Fault::Pause { node, lasting } => write!(f, "pause n{node} for {lasting}"),
+            Fault::Suspend { node, lasting } => write!(f, "suspend n{node} for {lasting}"),
             Fault::Partition { nodes, way, flapping, lasting } => {
                 let way = match way {
                     Way::Both => "both ways",

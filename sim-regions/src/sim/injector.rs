@@ -45,7 +45,8 @@ const ADMIN: u64 = 1_000_000;
 enum Action {
     Begin(Fault),
     Start(NodeId),
-    Thaw(Freezer),
+    /// A node goes on, and its machine's clock, if that stood still.
+    Thaw(NodeId, Freezer),
     Cut(Vec<(NodeId, NodeId)>, Flap),
     Heal(Vec<(NodeId, NodeId)>),
     Quiet,
@@ -250,6 +251,8 @@ impl Injector {
             launching.abort();
         }
         self.cluster.crash(id).await;
+        // A machine that starts again is awake.
+        self.cluster.clock(id).resume();
         self.disks.crash(id);
     }
 
@@ -279,7 +282,7 @@ impl Injector {
                 self.begin(fault).await;
             }
             Action::Start(id) => self.start(id),
-            Action::Thaw(freezer) => freezer.thaw(),
+            Action::Thaw(id, freezer) => self.thaw(id, &freezer),
             Action::Heal(links) => self.heal(&links),
             Action::Cut(links, flap) => self.flap(links, flap),
             Action::Quiet => {
@@ -305,12 +308,12 @@ impl Injector {
                     }
                 }
             }
-            Fault::Pause { node, lasting } => {
+            Fault::Pause { node, lasting } => self.freeze(NodeId(node), lasting.0),
+            Fault::Suspend { node, lasting } => {
                 if self.world.node(NodeId(node)).is_some() {
-                    let freezer = self.cluster.freezer(NodeId(node)).clone();
-                    freezer.freeze();
-                    self.after(lasting.0, Action::Thaw(freezer));
+                    self.cluster.clock(NodeId(node)).suspend();
                 }
+                self.freeze(NodeId(node), lasting.0);
             }
             Fault::Partition { nodes, way, flapping, lasting } => {
                 let links = self.links_between(&nodes, way);
@@ -359,6 +362,21 @@ impl Injector {
             Fault::Transfer { range, replica } => self.transfer(range as usize, replica as usize),
             Fault::Split { table, at } => self.split(table, at),
         }
+    }
+
+    /// A node that runs stands still for so long.
+    fn freeze(&mut self, id: NodeId, lasting: Duration) {
+        if self.world.node(id).is_some() {
+            let freezer = self.cluster.freezer(id).clone();
+            freezer.freeze();
+            self.after(lasting, Action::Thaw(id, freezer));
+        }
+    }
+
+    /// It goes on, with its machine's clock: one that was suspended while it stood still is awake then.
+    fn thaw(&self, id: NodeId, freezer: &Freezer) {
+        self.cluster.clock(id).resume();
+        freezer.thaw();
     }
 
     fn links_between(&self, nodes: &[u32], way: Way) -> Vec<(NodeId, NodeId)> {
@@ -420,8 +438,8 @@ impl Injector {
     fn end_all(&mut self) {
         self.world.tell("all faults end");
         for (_, action) in std::mem::take(&mut self.agenda) {
-            if let Action::Thaw(freezer) = action {
-                freezer.thaw();
+            if let Action::Thaw(id, freezer) = action {
+                self.thaw(id, &freezer);
             }
         }
         (self.noise, self.slow, self.cuts) = (None, BTreeMap::new(), BTreeMap::new());

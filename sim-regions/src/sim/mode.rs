@@ -63,6 +63,8 @@ enum What {
     Paxos(&'static [paxos::Rule]),
     #[cfg(feature = "broken-rules")]
     Txn(&'static [txn::Rule]),
+    #[cfg(feature = "broken-rules")]
+    Clock(&'static [clock::Rule]),
 }
 
 /// One region, clocks far apart: nothing hides what commit-wait is for.
@@ -286,6 +288,16 @@ pub const MODES: &[Spec] = &[
         what: What::Range(&[range::Rule::ClosePast, range::Rule::FollowerReadWait]),
         stage: stage::followers_read_the_present,
     },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "sleep-unnoticed",
+        rule: "T6",
+        about: "a machine that slept takes up its time where it was: its leader serves reads under a \
+                lease that ran out meanwhile",
+        within: 20,
+        what: What::Clock(&[clock::Rule::JumpCheck]),
+        stage: stage::machines_sleep,
+    },
 ];
 
 impl Mode {
@@ -330,6 +342,15 @@ impl Mode {
     /// Whether a clock lies.
     pub(super) fn lies(self) -> bool {
         matches!(self.0.map(|spec| &spec.what), Some(What::LyingClock))
+    }
+
+    /// Which rules clocks keep.
+    pub(super) fn clock_rules(self) -> clock::Rules {
+        match self.0.map(|spec| &spec.what) {
+            #[cfg(feature = "broken-rules")]
+            Some(What::Clock(rules)) => clock::Rules::without_all(rules),
+            _ => clock::Rules::default(),
+        }
     }
 
     /// Drops rules in a node's protocol cores.
