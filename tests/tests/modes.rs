@@ -135,4 +135,5 @@ modes! {
     reads_not_validated: "reads-not-validated",
     validation_outlived: "validation-outlived",
     committed_below_prepares: "committed-below-prepares",
+    sleep_unnoticed: "sleep-unnoticed",
 }

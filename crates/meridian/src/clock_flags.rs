@@ -12,11 +12,16 @@ use crate::demo::parse_duration;
 #[derive(Clone, Debug, Default, Args)]
 pub struct ClockFlags {
     /// Who says how wrong a clock may be; --help lists all models.
-    #[arg(long, value_name = "MODEL", long_help = models())]
+    #[arg(long, value_name = "MODEL", value_parser = known, long_help = models())]
     clock: Option<String>,
     /// ε of the `fixed` clock, such as 4ms.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     epsilon: Option<Duration>,
+}
+
+/// A model as it was written, if there is one.
+fn known(text: &str) -> Result<String, String> {
+    ClockModel::with_epsilon(text, None).map(|_| text.to_owned())
 }
 
 /// The list of models, for people.

@@ -553,12 +553,8 @@ impl Store {
 
     fn tick_due(&mut self, now: Now) -> Result<(), EngineError> {
         // Each due replica once per round, even if it wants to be woken again at once.
-        let due: Vec<RangeId> = self
-            .wakeups
-            .iter()
-            .take_while(|(at, _)| *at <= now.mono)
-            .map(|(_, range)| *range)
-            .collect();
+        let due = self.wakeups.iter().take_while(|(at, _)| *at <= now.mono);
+        let due: Vec<RangeId> = due.map(|(_, range)| *range).collect();
         if now.mono > self.ticks.0 {
             self.ticks = (now.mono, 0);
         }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use clock::{Doubt, Interval};
+use clock::{Doubt, Interval, Jumps};
 use keys::NodeId;
 
 use super::Gateway;
 use crate::{
-    guard::{Judgement, Moment, Opinion},
+    guard::{ADVICE, Judgement, Moment, Opinion},
     message::{NodeAnswer, NodeQuestion},
 };
 
@@ -19,22 +19,27 @@ impl Gateway {
     /// often at first, until each has answered once.
     pub async fn keep_in_touch(self, every: Duration) {
         let mut pause = every / 16;
+        let mut told = None;
         loop {
+            self.tell(&mut told);
             let others: Vec<NodeId> = {
                 let local = self.shared.members.local().id;
                 self.shared.members.iter().map(|m| m.id).filter(|id| *id != local).collect()
             };
             let pings = others.into_iter().map(|id| self.ping(id, PING_PATIENCE));
             let answered = futures::future::join_all(pings).await;
-            let Judgement { disputed, confirmed } = self.judge();
+            let (now, after) = self.shared.clock.comparable();
+            let moment = Moment { at: now.mono, after };
+            let judgement = self.shared.guard.judge(now.tt.epsilon(), moment);
+            let Judgement { disputed, confirmed } = judgement;
             if confirmed || answered.is_empty() {
-                self.confirm();
+                self.confirm(after);
             }
-            let in_doubt = self.shared.clock.doubt().is_some();
+            self.tell(&mut told);
             tokio::select! {
                 biased;
                 () = self.shared.guard.alarmed() => {}
-                () = timer::sleep(if in_doubt { every / 16 } else { pause }) => {}
+                () = timer::sleep(if told.is_some() { every / 16 } else { pause }) => {}
             }
             pause = if disputed {
                 // It should not last longer than it must, whoever is wrong.
@@ -47,23 +52,27 @@ impl Gateway {
         }
     }
 
-    /// What the pings of a round come to.
-    fn judge(&self) -> Judgement {
-        let (now, after) = self.shared.clock.comparable();
-        self.shared.guard.judge(now.tt.epsilon(), Moment { at: now.mono, after })
-    }
-
-    /// T6: the peers agree with this node's time, or there are none: what its source claims may be
-    /// believed. A jump after they were asked is not confirmed by what they said.
-    fn confirm(&self) {
-        let (node, clock) = (self.shared.members.local().id, self.shared.clock.source());
-        let (_, after) = self.shared.clock.comparable();
-        if let Some(Doubt::Jumped { jump, number, .. }) = clock.doubt()
+    /// T6: after so many jumps the peers agree with this node's time, or there are none: what its source
+    /// claims may be believed. A jump since then is not confirmed by it.
+    fn confirm(&self, after: Jumps) {
+        let clock = self.shared.clock.source();
+        if let Some(Doubt::Jumped { number, .. }) = clock.doubt()
             && number == after
         {
             clock.vouch(after);
-            tracing::warn!(%node, "{node} and its peers agree about the time again: {jump}");
         }
+    }
+
+    /// Logs that the clock came into doubt, or is in none any more.
+    fn tell(&self, told: &mut Option<Doubt>) {
+        let node = self.shared.members.local().id;
+        let doubt = self.shared.clock.doubt();
+        match (&told, &doubt) {
+            (None, Some(why)) => tracing::error!(%node, "{node} stands still: {why}. {ADVICE}"),
+            (Some(_), None) => tracing::warn!(%node, "{node} serves again: its time is confirmed"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        *told = doubt;
     }
 
     async fn ping(&self, node: NodeId, patience: Duration) -> bool {
