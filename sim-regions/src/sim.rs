@@ -284,6 +284,9 @@ async fn start(
         }),
     })
     .await?;
+    for spec in cluster.layout() {
+        cluster.clock(spec.id).set_rules(mode.clock_rules());
+    }
     cluster.boot().await?;
     Ok(cluster)
 }

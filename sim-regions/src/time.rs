@@ -1,7 +1,9 @@
 //! Where the true time of a cluster in one process comes from.
 //!
-//! Live: the machine's wall clock, read once, and tokio's clock since. Virtual: a constant, and
-//! tokio's paused clock. One code for both, so that what is found in one face holds in the other.
+//! Live (a demo): the machine's wall clock, read once, and tokio's clock since; its nodes know no other
+//! time, so a step of the machine's is none to them. Virtual: a constant, and tokio's paused clock. One
+//! code for both, so that what is found in one face holds in the other. A node on a machine of its own
+//! follows that machine instead ([`clock::MachineClock`]).
 
 use std::{sync::Arc, time::UNIX_EPOCH};
 

@@ -160,11 +160,11 @@ impl Topology {
                 return Err(source.error_at(given.span(), field, message));
             }
         }
-        let clock = file.clock.default_config();
+        let clock = file.clock.default_config(source)?;
         let (mut clock_overrides, mut clock_places) = (BTreeMap::new(), BTreeMap::new());
         for given in &file.clock.r#override {
             let node = NodeId(*given.node.get_ref());
-            if clock_overrides.insert(node, given.config(clock)).is_some() {
+            if clock_overrides.insert(node, given.config(source, clock)?).is_some() {
                 let message = format!("{node} has two clocks");
                 return Err(source.error_at(given.node.span(), "node", message));
             }

@@ -6,7 +6,7 @@ use checker::Outcome;
 use sim_regions::{
     Topology, TraceSum,
     sim::{
-        self, Options, Report, faults::FaultKinds, judge::judge, scenario::Scenario,
+        self, Options, Report, faults::FaultKinds, judge::judge, mode::Mode, scenario::Scenario,
         workload::Workload,
     },
 };
@@ -147,6 +147,28 @@ fn crashes_of_all_nodes_lose_nothing_acknowledged() {
     options.topology = Topology::load("one-region").expect("shipped");
     let report = holds(&options);
     assert!(report.count(Outcome::Ok) > 100, "hardly anything ran");
+}
+
+/// P0a: a node that comes back with an older copy of its folder is refused by name, stays down, and
+/// nothing acknowledged is lost; where nobody looks, something is.
+#[test]
+fn a_folder_that_is_turned_back_is_refused() {
+    let mode: Mode = "old-folder".parse().expect("a mode");
+    let stage = |seed| {
+        let mut options = options(seed, "one-region", 1);
+        mode.stage(&mut options);
+        options
+    };
+    let found = (1..=3).filter(|seed| !judge(&run(&stage(*seed))).held()).count();
+    assert!(found > 0, "nobody looks, and nothing is lost");
+    for seed in 1..=3 {
+        let story = holds(&Options { mode: Mode::default(), ..stage(seed) }).story.join("\n");
+        let refused =
+            "n1 stopped: n1 came back with an older copy of its data folder: n2 remembers";
+        assert!(story.contains(refused), "{story}");
+        let last = story.rsplit("n1 stopped").next().expect("it is there");
+        assert!(!last.contains("n1 runs again"), "{story}");
+    }
 }
 
 /// What clients give up leaves nothing behind that trips a range or shows in a history. What a range

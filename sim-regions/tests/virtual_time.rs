@@ -1,6 +1,9 @@
 //! The nine-node cluster in virtual time: on one thread, from one seed, with the same trace twice;
-//! and what it does with a broken clock, with a range that lost its quorum, and with a node that lost
-//! its data folder.
+//! and what it does with a broken clock, with a range that lost its quorum, and with a node that comes
+//! back without the data folder that it had ([`folders`]).
+
+#[path = "virtual_time/folders.rs"]
+mod folders;
 
 use std::{
     collections::BTreeMap,
@@ -10,11 +13,8 @@ use std::{
 
 use keys::NodeId;
 use net::{ClusterId, Pace};
-use node::{
-    NodeFailure,
-    disk::{Disk, VirtualDisk},
-};
-use range::{CommitWait, Replica};
+use node::disk::{Disk, VirtualDisk};
+use range::CommitWait;
 use sim_regions::{Cluster, ClusterOptions, Topology, Trace, TraceSum, time};
 use storage::{Engine, memory};
 
@@ -355,52 +355,6 @@ fn a_range_without_a_quorum_fails_in_time_and_others_work() {
             }
         }
         run(cluster, asked, "INSERT INTO kept VALUES (1)").await;
-    });
-}
-
-/// P0, S1: a node that comes back without its folder has forgotten what it promised. It is refused,
-/// also by peers that were restarted meanwhile, it makes no replica, and the others go on.
-#[test]
-fn a_node_that_lost_its_folder_is_refused_and_the_others_go_on() {
-    in_virtual_time(7, async |cluster, disks| {
-        let (first, victim, third) = (NodeId(1), NodeId(4), NodeId(7));
-        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
-        let system = Replica::list(&disks.of(third).open()).expect("a healthy disk");
-        assert!(system.contains(&keys::RangeId::SYSTEM), "{third} is a voter of the system range");
-        for node in [first, victim, third] {
-            cluster.crash(node).await;
-        }
-        disks.lose(victim);
-        for node in [first, third, victim] {
-            cluster.start_node(node).await.expect("it starts");
-        }
-        let refused = cluster.node(victim).expect("it runs").failed();
-        let failure = timer::timeout(Duration::from_secs(5), refused).await;
-        let failure = failure.expect("it is refused");
-        assert!(matches!(&failure, NodeFailure::DataLost(lost) if lost.node == victim));
-        assert!(failure.to_string().contains("without the data folder"), "{failure}");
-        cluster.crash(victim).await;
-        let replicas = Replica::list(&disks.of(victim).open()).expect("a healthy disk");
-        assert_eq!(replicas, [], "a node with a lost folder made replicas");
-        timer::sleep(Duration::from_secs(10)).await;
-        run(cluster, 1, "INSERT INTO t VALUES (1)").await;
-        run(cluster, 9, "SELECT * FROM t").await;
-    });
-}
-
-/// Who kept its folder needs nobody's leave to come back.
-#[test]
-fn a_node_that_kept_its_folder_comes_back_while_others_are_away() {
-    in_virtual_time(8, async |cluster, _| {
-        run(cluster, 1, "CREATE TABLE t (k INT8 PRIMARY KEY)").await;
-        for node in [4, 7, 8, 9] {
-            cluster.crash(NodeId(node)).await;
-        }
-        cluster.start_node(NodeId(4)).await.expect("it starts");
-        let admitted = cluster.node(NodeId(4)).expect("it runs").admitted();
-        timer::timeout(Duration::ZERO, admitted).await.expect("it was admitted before");
-        timer::sleep(Duration::from_secs(10)).await;
-        run(cluster, 4, "SHOW TABLES").await;
     });
 }
 

@@ -44,6 +44,24 @@ impl ThreeProcesses {
         self.folder.path().join(format!("node-{}.log", node + 1))
     }
 
+    /// A node's data folder.
+    #[must_use]
+    pub fn data(&self, node: usize) -> PathBuf {
+        self.folder.path().join(format!("node-{}", node + 1))
+    }
+
+    /// Waits until a node's process has ended by itself; how it ended.
+    ///
+    /// # Panics
+    /// If it does not run, or does not end in time.
+    pub async fn ended(&mut self, node: usize) -> ExitStatus {
+        let mut process = self.processes[node].take().expect("a running node");
+        eventually(&format!("node {} ends", node + 1), PATIENCE, async || {
+            process.ending().ok_or("it runs")
+        })
+        .await
+    }
+
     /// What a node printed, in all its lives.
     #[must_use]
     pub fn printed(&self, node: usize) -> String {
@@ -58,7 +76,7 @@ impl ThreeProcesses {
         assert!(self.processes[node].is_none(), "node {} runs", node + 1);
         let address = |port: u16| format!("127.0.0.1:{port}");
         let join: Vec<String> = self.peer_ports.iter().map(|port| address(*port)).collect();
-        let data = self.folder.path().join(format!("node-{}", node + 1));
+        let data = self.data(node);
         let arguments = [
             "start".to_owned(),
             "--insecure".to_owned(),

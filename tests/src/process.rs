@@ -156,6 +156,14 @@ impl Process {
         self.child.try_wait().expect("ask for its state").is_none()
     }
 
+    /// How it ended by itself; `None`: it still runs.
+    ///
+    /// # Panics
+    /// If the system refuses to tell.
+    pub fn ending(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("ask for its state")
+    }
+
     /// What it printed.
     #[must_use]
     pub fn printed(&self) -> String {

@@ -122,6 +122,7 @@ modes! {
     lying_clock: "lying-clock",
     read_committed: "read-committed",
     lying_disk: "lying-disk",
+    old_folder: "old-folder",
     validation_up_to_now: "validation-up-to-now",
     no_validation: "no-validation",
     release_without_raising: "release-without-raising",
@@ -135,4 +136,5 @@ modes! {
     reads_not_validated: "reads-not-validated",
     validation_outlived: "validation-outlived",
     committed_below_prepares: "committed-below-prepares",
+    sleep_unnoticed: "sleep-unnoticed",
 }

@@ -70,6 +70,16 @@ pub struct Restarting {
     bound: UpperBound,
 }
 
+/// How long a node that starts waits at most for the bound of its former life. An honest restart waits
+/// [`PERSIST_AHEAD`] and 2ε, four seconds at the very most; what takes longer than this shows that the
+/// clock was ahead in the former life, or is behind now.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+const _: () = assert!(
+    LONGEST_WAIT.as_millis() > 10 * PERSIST_AHEAD.as_millis(),
+    "an honest restart is never refused"
+);
+
 impl Restarting {
     /// A node that finds this bound on its disk.
     #[must_use]
@@ -113,6 +123,7 @@ impl Hlc {
     /// If no bound was persisted since the start.
     pub fn now(&mut self, tt: Interval) -> Timestamp {
         let ceiling = Timestamp::from_wall(self.durable.0).prev();
+        // T6: an interval without an upper end gives its lower one, so the clock merely counts on.
         let wanted = tt.latest_timestamp().min(Timestamp::from_wall(ceiling.wall));
         let given = wanted.max(self.last.next());
         assert!(given > self.last, "T1: {given:?} is not above {:?}", self.last);
@@ -131,6 +142,10 @@ impl Hlc {
     /// If it cannot come from an honest clock, or our own durable bound lags too far behind to
     /// merge it. Either way the message must be dropped and nothing has changed.
     pub fn update(&mut self, tt: Interval, remote: Timestamp) -> Result<(), ClockOutOfBounds> {
+        // T6: whose clock is broken cannot be told without one's own.
+        if !tt.is_bounded() {
+            return Err(ClockOutOfBounds::InDoubt { remote });
+        }
         if remote.wall > tt.latest_timestamp().plus(self.tolerance).wall {
             self.refused += 1;
             let (latest, tolerance) = (tt.latest, self.tolerance);
@@ -150,6 +165,10 @@ impl Hlc {
     /// [`PERSIST_AHEAD`] below it. Ask at every tick; write it, then call [`Hlc::persisted`].
     #[must_use]
     pub fn bound_to_persist(&self, tt: Interval) -> Option<UpperBound> {
+        // T6: no bound is drawn from a time that nobody knows.
+        if !tt.is_bounded() {
+            return None;
+        }
         let highest = tt.latest_timestamp().max(self.last);
         let enough = highest.plus(PERSIST_AHEAD / 2).wall;
         (self.durable.0 < enough).then(|| UpperBound(highest.plus(PERSIST_AHEAD).wall))
@@ -199,6 +218,11 @@ pub enum ClockOutOfBounds {
         /// The bound that is durable.
         durable: UpperBound,
     },
+    /// Our own clock is in doubt (T6); passes once it can be trusted again.
+    InDoubt {
+        /// What the message carried.
+        remote: Timestamp,
+    },
 }
 
 impl fmt::Display for ClockOutOfBounds {
@@ -221,6 +245,9 @@ impl fmt::Display for ClockOutOfBounds {
                  process was stopped for a while, or its disk is slow; a later bound is being written",
                 durable.0
             ),
+            ClockOutOfBounds::InDoubt { remote } => {
+                write!(f, "remote timestamp {remote} cannot be judged: our own clock is in doubt")
+            }
         }
     }
 }

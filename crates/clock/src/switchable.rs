@@ -29,13 +29,21 @@
 //!   they like, as long as twice the widest stays within [`crate::DEFAULT_TOLERANCE`]: see
 //!   [`crate::WIDEST_TOLERATED_EPSILON`]. Beyond, peers take an honest node for a broken one.
 
+//!
+//! # A machine that sleeps
+//!
+//! The machine under a simulated clock may be suspended ([`SwitchableClock::suspend`]): its monotonic
+//! clock then stands still, while the true time, and its wall clock, go on. Each reading looks for that
+//! as the clock of a real machine does (T6, [`Trust`]): it is in doubt until somebody vouches for it.
+
 use std::{
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use crate::{
-    Clock, Interval, Mono, Offset, TrueTime, Uncertainty, UncertaintyError,
+    Clock, Doubt, Interval, Jumps, Mono, Offset, Readings, Rule, Rules, TrueTime, Trust,
+    Uncertainty, UncertaintyError,
     offset::{OffsetAt, mix},
 };
 
@@ -48,17 +56,25 @@ pub struct SwitchableClock {
     started_nanos: u64,
     /// Gives the node its own offset and phase.
     seed: u64,
-    truth: Truth,
     settings: RwLock<Settings>,
+    sleep: Mutex<Sleep>,
 }
 
-/// Whether the true time is known, or merely claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Truth {
-    /// Simulation and demo: [`TrueTime`] is the true time by definition.
-    Known,
-    /// A real machine: [`TrueTime`] is its wall clock, and the true time is somewhere around.
-    Unknown,
+/// How the machine under the clock slept, and whether its clock can be trusted since.
+#[derive(Debug, Default)]
+struct Sleep {
+    trust: Trust,
+    /// How long its monotonic clock stood still, before `since`, in nanoseconds.
+    asleep_nanos: u64,
+    /// What the ticker read when the machine fell asleep; `None`: it is awake.
+    since: Option<u64>,
+}
+
+impl Sleep {
+    /// The machine's monotonic clock at a reading of the ticker.
+    fn monotonic(&self, elapsed_nanos: u64) -> u64 {
+        self.since.unwrap_or(elapsed_nanos) - self.asleep_nanos
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +83,7 @@ struct Settings {
     offset: Offset,
     /// What the ticker read when `offset` was set; a lie drifts from here.
     offset_set_nanos: u64,
+    rules: Rules,
 }
 
 /// Where a clock is to be moved.
@@ -118,17 +135,35 @@ impl SwitchableClock {
         seed: u64,
     ) -> SwitchableClock {
         let started_nanos = time.elapsed_nanos();
-        let settings = Settings { uncertainty, offset, offset_set_nanos: started_nanos };
-        let settings = RwLock::new(settings);
-        SwitchableClock { time, started_nanos, seed, truth: Truth::Known, settings }
+        let offset_set_nanos = started_nanos;
+        let settings = Settings { uncertainty, offset, offset_set_nanos, rules: Rules::default() };
+        let (settings, sleep) = (RwLock::new(settings), Mutex::default());
+        SwitchableClock { time, started_nanos, seed, settings, sleep }
     }
 
-    /// The clock of a real machine: `time` is its wall clock, and the operator vouches that it is
-    /// never further from the true time than the model says.
-    #[must_use]
-    pub fn real(time: TrueTime, uncertainty: Uncertainty) -> SwitchableClock {
-        let clock = SwitchableClock::simulated(time, uncertainty, Offset::Centered, 0);
-        SwitchableClock { truth: Truth::Unknown, ..clock }
+    /// Which rules the clock keeps.
+    pub fn set_rules(&self, rules: Rules) {
+        self.settings.write().unwrap_or_else(PoisonError::into_inner).rules = rules;
+    }
+
+    /// The machine falls asleep: its monotonic clock stands still. Without effect if it sleeps.
+    pub fn suspend(&self) {
+        let elapsed_nanos = self.time.elapsed_nanos();
+        self.sleep().since.get_or_insert(elapsed_nanos);
+    }
+
+    /// The machine wakes: its monotonic clock goes on from where it stood. Without effect if it is
+    /// awake.
+    pub fn resume(&self) {
+        let elapsed_nanos = self.time.elapsed_nanos();
+        let mut sleep = self.sleep();
+        if let Some(since) = sleep.since.take() {
+            sleep.asleep_nanos += elapsed_nanos - since;
+        }
+    }
+
+    fn sleep(&self) -> MutexGuard<'_, Sleep> {
+        self.sleep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes ε constant: `fixed(epsilon)`, or `zero`.
@@ -147,11 +182,7 @@ impl SwitchableClock {
     }
 
     /// Moves the clock to another true offset.
-    ///
-    /// # Panics
-    /// On a real clock: nobody can move that.
     pub fn set_offset(&self, offset: Offset) {
-        assert_eq!(self.truth, Truth::Known, "a real clock cannot be moved to {offset}");
         let offset_set_nanos = self.time.elapsed_nanos();
         let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         settings.offset = offset;
@@ -163,11 +194,7 @@ impl SwitchableClock {
     ///
     /// # Errors
     /// If it would be further off than the clock claims and `beyond` forbids that; nothing changed.
-    ///
-    /// # Panics
-    /// On a real clock: nobody can move that.
     pub fn move_to(&self, aim: Aim, beyond: Beyond) -> Result<Offset, BeyondClaim> {
-        assert_eq!(self.truth, Truth::Known, "a real clock cannot be moved");
         let elapsed_nanos = self.time.elapsed_nanos();
         let (epsilon_nanos, now) = self.error_at(elapsed_nanos);
         let rate = match self.settings().offset {
@@ -205,8 +232,7 @@ impl SwitchableClock {
         self.settings().offset
     }
 
-    /// The true time that this clock is judged by, in nanoseconds since the Unix epoch; on a real
-    /// machine, its wall clock. For checkers and displays, never for protocols.
+    /// The true time that this clock is judged by, in nanoseconds since the Unix epoch. For checkers and displays, never for protocols.
     #[must_use]
     pub fn true_nanos(&self) -> u64 {
         self.time.now_nanos()
@@ -247,7 +273,7 @@ impl SwitchableClock {
 
     /// ε and the true offset at a reading of the ticker.
     fn error_at(&self, elapsed_nanos: u64) -> (u64, i64) {
-        let Settings { uncertainty, offset, offset_set_nanos } = self.settings();
+        let Settings { uncertainty, offset, offset_set_nanos, .. } = self.settings();
         let epsilon_nanos = uncertainty.epsilon_nanos(elapsed_nanos, mix(self.seed));
         let since_set_nanos = elapsed_nanos.saturating_sub(offset_set_nanos);
         let at = OffsetAt { seed: self.seed, elapsed_nanos, since_set_nanos, epsilon_nanos };
@@ -257,11 +283,24 @@ impl SwitchableClock {
 
 impl Clock for SwitchableClock {
     fn now(&self) -> Interval {
-        self.reading(self.time.elapsed_nanos()).0
+        let elapsed_nanos = self.time.elapsed_nanos();
+        let mut sleep = self.sleep();
+        let monotonic = sleep.monotonic(elapsed_nanos);
+        if !self.settings().rules.keep(Rule::JumpCheck) {
+            return self.reading(monotonic).0;
+        }
+        // T6: the machine's clocks as a real one has them; where in its interval the clock lies does
+        // not come into it, so that steps within ε stay unseen and must be harmless.
+        let realtime = self.time.at(elapsed_nanos);
+        let (before, after) = (monotonic, monotonic);
+        sleep.trust.look(Readings { before, realtime, boottime: elapsed_nanos, after });
+        let claimed = self.reading(elapsed_nanos).0;
+        sleep.trust.interval(Ok(claimed))
     }
 
     fn mono(&self) -> Mono {
-        Mono(self.time.elapsed_nanos() - self.started_nanos)
+        let elapsed_nanos = self.time.elapsed_nanos();
+        Mono(self.sleep().monotonic(elapsed_nanos).saturating_sub(self.started_nanos))
     }
 
     fn source(&self) -> String {
@@ -274,10 +313,25 @@ impl Clock for SwitchableClock {
     }
 
     fn true_offset_nanos(&self) -> Option<i64> {
-        match self.truth {
-            Truth::Known => Some(self.error_at(self.time.elapsed_nanos()).1),
-            Truth::Unknown => None,
-        }
+        Some(self.error_at(self.time.elapsed_nanos()).1)
+    }
+
+    fn claimed(&self) -> Interval {
+        let read = self.now();
+        if read.is_bounded() { read } else { self.reading(self.time.elapsed_nanos()).0 }
+    }
+
+    fn jumps(&self) -> Jumps {
+        self.sleep().trust.jumps()
+    }
+
+    fn doubt(&self) -> Option<Doubt> {
+        self.now();
+        self.sleep().trust.doubt()
+    }
+
+    fn vouch(&self, after: Jumps) {
+        self.sleep().trust.vouch(after);
     }
 }
 

@@ -101,6 +101,11 @@ impl fmt::Debug for Timestamp {
 
 /// What `TrueTime::now()` answers: the true time lies in `earliest ..= latest`, in nanoseconds
 /// since the Unix epoch. ε is half the width.
+///
+/// A clock that cannot be trusted (T6) answers an interval without an upper end
+/// ([`Interval::unbounded`]): nothing has certainly not come yet, so no lease holds (P2); nothing
+/// becomes past that was not, so no wait ends (T4, T5) and no grant runs out (P1). Its missing end is
+/// never a number that anybody could assign, merge or write to disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
     /// The true time is not before this.
@@ -110,6 +115,32 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The end of an interval that has none.
+    const NO_END: u64 = u64::MAX;
+
+    /// T6: all that is known is that the true time is not before this, in nanoseconds since the Unix
+    /// epoch.
+    #[must_use]
+    pub const fn unbounded(earliest: u64) -> Interval {
+        Interval { earliest, latest: Interval::NO_END }
+    }
+
+    /// Whether it has an upper end: else nothing may be done that needs the time (T6).
+    #[must_use]
+    pub const fn is_bounded(self) -> bool {
+        self.latest != Interval::NO_END
+    }
+
+    /// The middle, which displays take for the time: the lower end, if there is no other.
+    #[must_use]
+    pub const fn middle(self) -> u64 {
+        if self.is_bounded() {
+            self.earliest + self.latest.saturating_sub(self.earliest) / 2
+        } else {
+            self.earliest
+        }
+    }
+
     /// `TT.after(t)`: t is definitely past.
     #[must_use]
     pub fn after(self, t: Timestamp) -> bool {
@@ -122,10 +153,12 @@ impl Interval {
         self.latest < t.wall
     }
 
-    /// The upper end as a timestamp.
+    /// The upper end as a timestamp; of an interval without one the lower end, the only time that it
+    /// knows: so the missing end reaches no timestamp. Who serves or assigns from this asks
+    /// [`Interval::is_bounded`] first (T6).
     #[must_use]
     pub fn latest_timestamp(self) -> Timestamp {
-        Timestamp::from_wall(self.latest)
+        Timestamp::from_wall(if self.is_bounded() { self.latest } else { self.earliest })
     }
 
     /// The lower end as a timestamp.
@@ -134,10 +167,14 @@ impl Interval {
         Timestamp::from_wall(self.earliest)
     }
 
-    /// ε: half the interval's width.
+    /// ε: half the interval's width; the widest that any clock may claim, if it has no upper end.
     #[must_use]
     pub fn epsilon(self) -> Duration {
-        Duration::from_nanos(self.latest.saturating_sub(self.earliest) / 2)
+        if self.is_bounded() {
+            Duration::from_nanos(self.latest.saturating_sub(self.earliest) / 2)
+        } else {
+            crate::MAX_EPSILON
+        }
     }
 
     /// How long until `after(t)` can be true, if the interval moves with the true time: zero if it

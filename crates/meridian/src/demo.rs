@@ -14,7 +14,6 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
-use clock::Uncertainty;
 use keys::NodeId;
 use net::Pace;
 use range::CommitWait;
@@ -26,6 +25,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     Ending,
+    clock_flags::ClockFlags,
     engine::{self, Opener},
     live,
     tools::Workbench,
@@ -52,12 +52,9 @@ pub struct Options {
     /// Storage engine: memory unless --data keeps what it holds.
     #[arg(long, value_enum)]
     engine: Option<engine::Kind>,
-    /// Clock model of every node; by default what the topology says.
-    #[arg(long, value_enum)]
-    clock: Option<ClockKind>,
-    /// ε of the `fixed` clock, such as 4ms.
-    #[arg(long, value_parser = parse_duration, allow_hyphen_values = true)]
-    epsilon: Option<Duration>,
+    /// The clock of every node; by default what the topology says.
+    #[command(flatten)]
+    clock: ClockFlags,
     /// Whether commits wait until their timestamp is past everywhere; off needs --unsafe.
     #[arg(long, value_enum, default_value = "on")]
     commit_wait: Switch,
@@ -89,17 +86,6 @@ impl Options {
     }
 }
 
-/// A clock model, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ClockKind {
-    /// The sawtooth of Spanner's paper: ε from 1 ms to 7 ms.
-    Spanner2012,
-    /// A constant ε (--epsilon, 4 ms unless told).
-    Fixed,
-    /// No uncertainty at all.
-    Zero,
-}
-
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -109,30 +95,9 @@ pub enum Switch {
     Off,
 }
 
-/// ε of `fixed` unless told otherwise.
-const DEFAULT_EPSILON: Duration = Duration::from_millis(4);
-
 /// A duration as flags give it: `4ms`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     clock::parse_duration(text).map_err(|error| error.to_string())
-}
-
-/// The uncertainty that --clock and --epsilon ask for; `None`: neither was given.
-pub fn uncertainty(
-    kind: Option<ClockKind>,
-    epsilon: Option<Duration>,
-) -> anyhow::Result<Option<Uncertainty>> {
-    Ok(match (kind, epsilon) {
-        (None, None) => None,
-        (None | Some(ClockKind::Fixed), epsilon) => {
-            Some(Uncertainty::fixed(epsilon.unwrap_or(DEFAULT_EPSILON)).context("--epsilon")?)
-        }
-        (Some(ClockKind::Zero), None) => Some(Uncertainty::Zero),
-        (Some(ClockKind::Spanner2012), None) => Some(Uncertainty::spanner_2012()),
-        (Some(ClockKind::Zero | ClockKind::Spanner2012), Some(_)) => {
-            bail!("--epsilon goes with --clock fixed")
-        }
-    })
 }
 
 /// Runs the demo.
@@ -204,7 +169,7 @@ pub async fn run(
 
 fn topology(options: &Options) -> anyhow::Result<Topology> {
     let mut topology = Topology::load(&options.topology)?;
-    if let Some(uncertainty) = uncertainty(options.clock, options.epsilon)? {
+    if let Some(uncertainty) = options.clock.simulated()? {
         topology.clock.uncertainty = uncertainty;
         topology.clock_overrides.clear();
     }

@@ -79,6 +79,14 @@ impl Kind {
     }
 }
 
+/// Whether an engine was not opened because what it stored is damaged or gone (S3).
+pub fn is_corrupted(error: &anyhow::Error) -> bool {
+    #[cfg(feature = "rocksdb")]
+    return matches!(error.downcast_ref(), Some(rocks::OpenError::Corrupted { .. }));
+    #[cfg(not(feature = "rocksdb"))]
+    return error.downcast_ref::<storage::EngineError>().is_some_and(|error| error.corruption);
+}
+
 /// Opens the engines of one process; they share its caches.
 #[derive(Clone, Debug)]
 pub struct Opener {

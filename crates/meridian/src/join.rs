@@ -3,15 +3,23 @@
 //! Every node is started with the same list of addresses. It says hello to each until all have
 //! answered; so each knows all members, and all know the same. The node with the lowest id draws
 //! the cluster's id, makes it durable, and tells it in its hello; the others take it over from
-//! whoever has it. From then on the data folder says which cluster the node belongs to, and a
-//! restart needs nobody.
+//! whoever has it. From then on the data folder says which cluster the node belongs to, who its
+//! members are and where, and a restart finds them without the list.
+//!
+//! A restart that contradicts the folder is refused with both values: another
+//! region or zone, by which replicas were placed, or a list of another number of nodes, since a list
+//! changes no membership. Addresses may change: a list of as many nodes with other addresses is taken,
+//! whoever answers there is checked, and one that is no member is named in the log and not connected.
 //!
 //! HAZARD: nodes started with different lists would found different clusters. The lists' hashes
 //! are compared in the handshake, and a node with another list is refused by name.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use keys::NodeId;
 use net::{ClusterId, GrpcOptions, GrpcTransport, NodeInfo, hello};
 use node::{Identity, Member};
@@ -40,6 +48,7 @@ pub async fn join(
     draw: impl FnOnce() -> ClusterId,
 ) -> anyhow::Result<Joined> {
     if let Some(identity) = stored {
+        check_restart(&identity, &transport.info(), join)?;
         return Ok(rejoin(transport, join, identity));
     }
     let local = transport.info();
@@ -71,6 +80,39 @@ pub async fn join(
     }
 }
 
+/// Whether a node that was here before may start with these settings.
+///
+/// # Errors
+/// If its data folder contradicts them: with both values.
+fn check_restart(identity: &Identity, local: &NodeInfo, join: &[String]) -> anyhow::Result<()> {
+    let node = local.node;
+    // A folder of another node is refused where it is claimed.
+    if let Some(known) = identity.members.iter().find(|m| m.id == node) {
+        let places = [("region", &known.region, &local.region), ("zone", &known.zone, &local.zone)];
+        for (what, known, wanted) in places {
+            ensure!(
+                known == wanted,
+                "--{what} {wanted}: by its data folder {node} is in {what} {known}, and replicas were \
+                 placed by that. Start it with --{what} {known}; a node in another {what} is a new \
+                 node, with an id and a folder of its own"
+            );
+        }
+    }
+    // The node itself is on every list: alone, none was given.
+    let given = join.iter().any(|address| *address != local.address);
+    let members = &identity.members;
+    ensure!(
+        !given || join.len() == members.len(),
+        "--join names {} nodes, {}; the data folder knows {}: {}. A list changes no membership: name \
+         each member once, where it is reached now, or leave --join out",
+        join.len(),
+        join.join(", "),
+        members.len(),
+        listed(members)
+    );
+    Ok(())
+}
+
 /// The data folder knows the cluster. Members that moved are found by the join list, in the
 /// background.
 fn rejoin(transport: &Arc<GrpcTransport>, join: &[String], identity: Identity) -> Joined {
@@ -84,11 +126,15 @@ fn rejoin(transport: &Arc<GrpcTransport>, join: &[String], identity: Identity) -
     connect(transport, &members);
     for address in join.iter().filter(|a| **a != local.address) {
         let (transport, local, address) = (Arc::clone(transport), local.clone(), address.clone());
+        let members = members.clone();
         tokio::spawn(async move {
             loop {
                 if let Ok(info) = hello(&address, &local, GrpcOptions::default()).await {
-                    if info.node != local.node && info.cluster == local.cluster {
-                        transport.connect(info.node, &address);
+                    match stranger(&local, &members, &info) {
+                        None => transport.connect(info.node, &address),
+                        Some(why) => {
+                            tracing::error!(node = %local.node, "--join {address}: {why}");
+                        }
                     }
                     return;
                 }
@@ -97,6 +143,27 @@ fn rejoin(transport: &Arc<GrpcTransport>, join: &[String], identity: Identity) -
         });
     }
     Joined { cluster: ClusterId(identity.cluster), members }
+}
+
+/// Why whoever answers at an address of the list is not connected; `None`: it is a member.
+fn stranger(local: &NodeInfo, members: &[Member], answered: &NodeInfo) -> Option<String> {
+    if answered.cluster != local.cluster {
+        let (theirs, ours) = (answered.cluster, local.cluster);
+        return Some(format!("{} there belongs to cluster {theirs}, not {ours}", answered.node));
+    }
+    if answered.node == local.node {
+        return Some(format!("{} answers there, as which this node was started", local.node));
+    }
+    if members.iter().any(|m| m.id == answered.node) {
+        return None;
+    }
+    let all = listed(members);
+    Some(format!("{} there is no member of the cluster, which has {all}", answered.node))
+}
+
+fn listed(members: &[Member]) -> String {
+    let each = members.iter().map(|m| format!("{} at {}", m.id, m.address));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 async fn ask_all(join: &[String], local: &NodeInfo) -> BTreeMap<String, NodeInfo> {

@@ -1,5 +1,5 @@
 //! The live face of the seams: the machine's randomness, its signals, and the end of a process that
-//! contradicts itself. (Its clock is [`sim_regions::time::live`].)
+//! contradicts itself. (Its clock is [`crate::machine`].)
 
 use std::{io, thread::available_parallelism};
 

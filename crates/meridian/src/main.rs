@@ -8,11 +8,13 @@
 //! database, the disk); 2, it could not be started as asked; 3, a check could not decide.
 
 mod check;
+mod clock_flags;
 mod demo;
 mod engine;
 mod experiment;
 mod join;
 mod live;
+mod machine;
 mod out;
 mod sim;
 mod start;

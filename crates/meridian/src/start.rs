@@ -10,11 +10,10 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use clock::SwitchableClock;
 use net::{
     ClusterId, GrpcOptions, GrpcTransport, NodeInfo, PROTOCOL_VERSION, Transport, join_hash,
 };
-use node::{Node, NodeConfig, Seams, Seed, readers::ReadPool};
+use node::{Node, NodeConfig, Seams, Seed, StartError, readers::ReadPool};
 use sim_regions::{
     NodePatch,
     config::{NodeConfig as Settings, SHARDS_LIMIT},
@@ -23,9 +22,10 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     Ending,
-    demo::{ClockKind, FolderLock, parse_duration, remove_stale, uncertainty},
+    clock_flags::ClockFlags,
+    demo::{FolderLock, remove_stale},
     engine::{self, Opener},
-    join, live,
+    join, live, machine,
 };
 use knobs::OwnClock;
 
@@ -60,11 +60,8 @@ pub struct Options {
     #[arg(long, value_name = "ADDR,...", value_delimiter = ',')]
     join: Vec<String>,
     /// What is claimed of the machine's clock.
-    #[arg(long, value_enum)]
-    clock: Option<ClockKind>,
-    /// ε of the `fixed` clock, such as 4ms.
-    #[arg(long, value_parser = parse_duration)]
-    epsilon: Option<Duration>,
+    #[command(flatten)]
+    clock: ClockFlags,
     /// Storage engine.
     #[arg(long, value_enum)]
     engine: Option<engine::Kind>,
@@ -88,7 +85,7 @@ impl Options {
             sql_listen: self.sql_listen.clone(),
             data: self.data.clone(),
             join: self.join.clone(),
-            uncertainty: uncertainty(self.clock, self.epsilon)?,
+            clock: self.clock.model()?,
             engine: self.engine.map(Into::into),
         };
         Ok(Settings::load(self.config.as_deref(), patch)?)
@@ -96,7 +93,7 @@ impl Options {
 }
 
 /// Runs the node until it is asked to stop, its disk fails, or the others refuse it because it came
-/// back without its data.
+/// back without its data, or with an older copy of it.
 pub async fn run(
     options: Options,
     traces: trace::Collector,
@@ -117,11 +114,16 @@ pub async fn run(
     if settings.data.is_some() {
         kind.check_keeps("--data")?;
     }
+    let clock = Arc::new(machine::clock(settings.clock)?);
     let peers = bind(&settings.listen, "--listen").await?;
     let clients = bind(&settings.sql_listen, "--sql-listen").await?;
     let folder = settings.data.clone().unwrap_or_default();
     let _lock = take_folder(kind, &folder)?;
-    let (engine, disk) = Opener::new(kind).open(&folder.join("store"), settings.id)?;
+    let (engine, disk) = match Opener::new(kind).open(&folder.join("store"), settings.id) {
+        Ok(opened) => opened,
+        Err(error) if engine::is_corrupted(&error) => return Ok(failed(&error)),
+        Err(error) => return Err(error),
+    };
     let stored = node::stored_identity(engine.as_ref())?;
     let info = node_info(&settings, stored.as_ref().map(|identity| ClusterId(identity.cluster)));
     let (transport, inbox) = GrpcTransport::start(info, peers, GrpcOptions::default());
@@ -134,19 +136,27 @@ pub async fn run(
     let seed = Seed(live::random() as u64);
     config.sql.seed = seed.0;
     config.traces = traces;
-    let clock = SwitchableClock::real(sim_regions::time::live(), settings.uncertainty);
-    let clock = Arc::new(clock);
     let way: Arc<dyn Transport> = transport.clone();
-    let control = Arc::new(OwnClock::new(settings.id, Arc::clone(&clock), settings.uncertainty));
+    let control = Arc::new(OwnClock::new(settings.id, Arc::clone(&clock)));
     let readers = ReadPool::start(cores).context("start the threads that read")?;
     let readers = Arc::new(readers);
     let seams = Seams { clock, transport: way, inbox, engine, disk, readers, seed, control };
-    let node = Node::start(config, seams).await?;
+    let node = match Node::start(config, seams).await {
+        Ok(node) => node,
+        Err(StartError::Engine(error)) => return Ok(failed(&error)),
+        Err(error @ StartError::Identity(_)) => return Err(error.into()),
+    };
     // The identity is durable now, so the others may learn of the cluster from this node.
     transport.set_cluster(joined.cluster);
     let ending = serve(&node, clients, lanes, &settings, options.ready_file).await;
     node.stop().await;
     ending
+}
+
+/// The disk is at fault, and not what was asked for: told in one line.
+fn failed(error: &dyn std::fmt::Display) -> Ending {
+    eprintln!("meridian: {error:#}");
+    Ending::Failed
 }
 
 /// Makes the data folder and takes it for this process; an engine in memory has none.

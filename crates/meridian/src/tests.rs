@@ -23,7 +23,9 @@ fn a_wrong_option_is_one_line() {
     );
     assert_eq!(
         complaint(&["meridian", "demo", "--clock", "sun"]),
-        "invalid value 'sun' for '--clock <CLOCK>' [possible values: spanner2012, fixed, zero] \
+        "invalid value 'sun' for '--clock <MODEL>': unknown clock model \"sun\": write zero, \
+         fixed(4ms), spanner2012, sawtooth(1ms, 200ppm, 30s), or one of sundial, aws-phc, \
+         spanner-now, aws-ntp, laptop-ntp, cockroach; or, for meridian start, kernel or clockbound \
          (--help lists the options)"
     );
     assert_eq!(

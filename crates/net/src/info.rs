@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use keys::NodeId;
 
 /// The version of what nodes say to each other. Nodes of different versions refuse each other.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// A cluster, named at random when it is born. Zero: the node belongs to none yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -54,7 +54,7 @@ impl NodeCluster {
     /// Why a node does not serve: this one by what it knows, others by what they said last.
     fn why_stopped(&self, node: NodeId) -> Option<String> {
         if node == self.members.local().id {
-            return self.watches.guard.distrust().map(|why| why.to_string());
+            return self.watches.guard.why_still(&self.clock);
         }
         self.members.why_stopped(node)
     }
@@ -172,7 +172,7 @@ impl Cluster for NodeCluster {
                     Some(NodeAnswer::Refused(why)) => why,
                     Some(
                         NodeAnswer::Pong(_)
-                        | NodeAnswer::KnownAs(_)
+                        | NodeAnswer::Objection(_)
                         | NodeAnswer::Stats(_)
                         | NodeAnswer::Spans(..),
                     )
@@ -206,11 +206,7 @@ impl Cluster for NodeCluster {
     }
 
     fn stopped(&self) -> Option<Stopped> {
-        // Asked before every statement: the cheap look first.
-        if !self.watches.guard.stops() {
-            return None;
-        }
-        let why = self.watches.guard.distrust()?.to_string();
+        let why = self.watches.guard.why_still(&self.clock)?;
         Some(Stopped { why, advice: ADVICE.to_owned() })
     }
 

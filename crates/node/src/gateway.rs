@@ -5,9 +5,14 @@
 //! its clock, or ours, is broken, and nothing it says may drag our clock forward. Pings in it and
 //! their answers are heard all the same: they change nothing but what the guard knows, and only by
 //! them does a node learn that it is the one that is wrong ([`crate::guard`]).
+//!
+//! T6: a node whose own clock is in doubt stands still in the same way: it hears pings and their
+//! answers, which alone can confirm its time, and sends nothing for others.
 
 mod cancel;
 mod loss;
+mod touch;
+mod vouch;
 
 use std::{
     collections::BTreeSet,
@@ -29,8 +34,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     calls::{CallGuard, Calls, MAX_CALLS},
-    guard::{Guard, Opinion},
-    incarnation::{Admission, DataLost, Incarnation},
+    epoch::Confirmed,
+    guard::Guard,
     members::Members,
     message::{CallId, ClockReading, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion},
     store::{Caller, StoreInput, inbox::Full, shards::Shards},
@@ -43,14 +48,6 @@ use loss::{lost, unsent};
 /// that it could not do it is worth more than our guess.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How long a node has to answer a ping.
-const PING_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long a node's first introduction to another waits for an answer, and then pauses; doubled
-/// with each that is not answered.
-const INTRODUCTION_FIRST: Duration = Duration::from_millis(50);
-/// The longest of these pauses. Longer than a round trip around the world and a sync.
-const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
 
 /// How long a range that is to be made on a node waits for the node's admission.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +78,8 @@ struct Shared {
     /// Questions of peers that are being answered.
     answering: Arc<Semaphore>,
     system: Descriptor,
-    admission: watch::Receiver<Admission>,
+    /// Who remembers this node's start.
+    confirmed: watch::Receiver<Confirmed>,
     /// The last frame was dropped because this node's own clock bound was not durable yet.
     behind: AtomicBool,
     /// Peers whose last frame was refused since its stamp lies too far ahead: each is told once.
@@ -126,7 +124,7 @@ impl Gateway {
         transport: Arc<dyn Transport>,
         shards: Shards,
         system: Descriptor,
-        admission: watch::Receiver<Admission>,
+        confirmed: watch::Receiver<Confirmed>,
         watches: Watches,
     ) -> Gateway {
         // Above all ids of this node's former lives: see `Calls::starting_at`.
@@ -143,7 +141,7 @@ impl Gateway {
             crowded_out: AtomicU64::new(0),
             answering: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             system,
-            admission,
+            confirmed,
             behind: AtomicBool::new(false),
             refused: Mutex::default(),
             refusing: AtomicUsize::new(0),
@@ -203,10 +201,11 @@ impl Gateway {
             NodeQuestion::Ping => {
                 let clock = self.shared.clock.source();
                 NodeAnswer::Pong(ClockReading {
-                    interval: clock.now(),
+                    // In doubt or not: it is for comparison, and says so.
+                    interval: clock.claimed(),
                     source: clock.source(),
                     true_offset_nanos: clock.true_offset_nanos(),
-                    distrust: self.shared.guard.distrust().map(|why| why.to_string()),
+                    distrust: self.shared.why_still(),
                 })
             }
             NodeQuestion::Stats => NodeAnswer::Stats(Box::new(self.shared.meter.read())),
@@ -220,11 +219,12 @@ impl Gateway {
                     Err(_) => NodeAnswer::Refused("the node is not admitted yet".into()),
                 }
             }
-            NodeQuestion::Introduce(incarnation) => match self.remember(from, incarnation).await {
-                Some(Ok(())) => NodeAnswer::Done,
-                Some(Err(known)) => NodeAnswer::KnownAs(known),
-                None => NodeAnswer::Refused("the node is stopping".into()),
-            },
+            NodeQuestion::Introduce(shown) => {
+                self.hear(|done| StoreInput::Introduced(from, shown, done)).await
+            }
+            NodeQuestion::Show(shown) => {
+                self.hear(|done| StoreInput::Shown(from, shown, done)).await
+            }
             NodeQuestion::Trace(id) => {
                 let local = self.shared.members.local().id;
                 let (spans, lost) = self.shared.traces.of_node(id, local).unwrap_or_default();
@@ -248,103 +248,15 @@ impl Gateway {
             && longest <= range::Config::default().key_bytes
     }
 
-    /// Makes a replica once this node is admitted. `None`: the node stops.
+    /// Makes a replica once enough of its voters remember this node's start. `None`: the node stops.
     pub async fn create(&self, descriptor: Descriptor) -> Option<()> {
-        let mut admission = self.shared.admission.clone();
-        admission.wait_for(|admission| *admission == Admission::Granted).await.ok()?;
+        let (node, voters) = (self.shared.members.local().id, &descriptor.voters);
+        let mut confirmed = self.shared.confirmed.clone();
+        confirmed.wait_for(|confirmed| confirmed.suffices(voters, node)).await.ok()?;
         let (done, created) = oneshot::channel();
         let (now, range) = (self.shared.mono(), descriptor.id);
         self.shared.shards.push(now, range, StoreInput::Create(descriptor, done)).ok()?;
         created.await.ok()
-    }
-
-    /// Remembers another node by its data folder. `None`: this node stops.
-    async fn remember(
-        &self,
-        peer: NodeId,
-        incarnation: Incarnation,
-    ) -> Option<Result<(), Incarnation>> {
-        let (done, remembered) = oneshot::channel();
-        let input = StoreInput::Remember(peer, incarnation, done);
-        self.shared.shards.push_first(self.shared.mono(), input).ok()?;
-        remembered.await.ok()
-    }
-
-    /// Tells every other node of this node's data folder, until all remember it: for as long as
-    /// that takes, since no replica may be made before.
-    ///
-    /// # Errors
-    /// If one of them knows this node by another folder.
-    pub async fn introduce(&self, incarnation: Incarnation) -> Result<(), DataLost> {
-        let local = self.shared.members.local().id;
-        let others = self.shared.members.iter().map(|m| m.id).filter(|id| *id != local);
-        let told = others.map(|peer| self.introduce_to(peer, incarnation));
-        futures::future::try_join_all(told).await.map(drop)
-    }
-
-    async fn introduce_to(&self, peer: NodeId, found: Incarnation) -> Result<(), DataLost> {
-        let node = self.shared.members.local().id;
-        let mut patience = INTRODUCTION_FIRST;
-        loop {
-            match self.ask(peer, NodeQuestion::Introduce(found), patience).await {
-                Some(NodeAnswer::Done) => return Ok(()),
-                Some(NodeAnswer::KnownAs(known)) => {
-                    return Err(DataLost { node, peer, known, found });
-                }
-                Some(
-                    NodeAnswer::Pong(_)
-                    | NodeAnswer::Refused(_)
-                    | NodeAnswer::Stats(_)
-                    | NodeAnswer::Spans(..),
-                )
-                | None => {}
-            }
-            timer::sleep(patience).await;
-            patience = INTRODUCTION_MAX.min(patience * 2);
-            if patience == INTRODUCTION_MAX {
-                tracing::info!(%node, "waiting for {peer}: a new node is introduced to all others");
-            }
-        }
-    }
-
-    /// Measures the round trip to every other node and notes who is there, until the node stops:
-    /// often at first, until each has answered once.
-    pub async fn keep_in_touch(self, every: Duration) {
-        let mut pause = every / 16;
-        loop {
-            let others: Vec<NodeId> = {
-                let local = self.shared.members.local().id;
-                self.shared.members.iter().map(|m| m.id).filter(|id| *id != local).collect()
-            };
-            let pings = others.into_iter().map(|id| self.ping(id, PING_PATIENCE));
-            let answered = futures::future::join_all(pings).await;
-            let now = self.shared.clock.now();
-            let disputed = self.shared.guard.judge(now.tt.epsilon(), now.mono);
-            timer::sleep(pause).await;
-            pause = if disputed {
-                // It should not last longer than it must, whoever is wrong.
-                every / 8
-            } else if answered.into_iter().all(|answered| answered) {
-                every
-            } else {
-                every.min(pause * 2)
-            };
-        }
-    }
-
-    async fn ping(&self, node: NodeId, patience: Duration) -> bool {
-        let before = self.shared.clock.now();
-        let answer = self.ask(node, NodeQuestion::Ping, patience).await;
-        let after = self.shared.clock.now();
-        let Some(NodeAnswer::Pong(reading)) = answer else {
-            self.shared.members.silent(node);
-            return false;
-        };
-        self.shared.members.measured(node, after.mono.since(before.mono), after.mono);
-        self.shared.members.stopped(node, reading.distrust);
-        let opinion = Opinion::new(before.tt, reading.interval, after.tt);
-        self.shared.guard.heard(node, opinion, after.mono);
-        true
     }
 
     /// Reads frames until the transport ends.
@@ -406,7 +318,7 @@ impl Gateway {
                 NodeMessage::Answer(id, answer @ NodeAnswer::Pong(_)) => {
                     self.shared.questions.answer(from, id, answer);
                 }
-                NodeMessage::Request(id, request) if self.shared.guard.stops() => {
+                NodeMessage::Request(id, request) if self.shared.why_still().is_some() => {
                     let error = KvError::NotLeader { range: request.range, leader: None };
                     self.shared.send_or_lose(from, NodeMessage::Response(id, Err(error)));
                 }
@@ -436,6 +348,10 @@ impl Gateway {
                 if !self.shared.behind.swap(true, Ordering::Relaxed) {
                     tracing::warn!(node = %local, %from, "messages are dropped: {error}");
                 }
+            }
+            // T6: told where the node stops serving.
+            ClockOutOfBounds::InDoubt { .. } => {
+                self.shared.guard.alarm(self.shared.clock.source().jumps());
             }
         }
     }
@@ -473,6 +389,11 @@ impl Shared {
         };
         self.refusing.store(refused.len(), Ordering::Relaxed);
         news
+    }
+
+    /// Why this node does not serve now.
+    fn why_still(&self) -> Option<String> {
+        self.guard.why_still(&self.clock)
     }
 
     /// Now, as deadlines are counted.
@@ -555,7 +476,8 @@ impl RangeSender for Gateway {
     ) -> BoxFuture<'static, Result<Reply, KvError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            if let Some(why) = shared.guard.distrust() {
+            // T6, and the guard: nothing is read or written through a node that cannot tell the time.
+            if let Some(why) = shared.why_still() {
                 let missing = format!("{} does not serve: {why}", shared.members.local().id);
                 return Err(KvError::Unavailable { range: request.range, missing });
             }

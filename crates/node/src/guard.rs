@@ -24,6 +24,10 @@
 //! has more votes than zero, this node distrusts its clock: its peers agree with each other and not
 //! with it. With one peer alone there is no majority, and nobody stops.
 //!
+//! After a jump of this node's own clock (T6) the guard is asked the other way round: do the peers
+//! *confirm* its time? What was compared before the jump is forgotten. Peers are asked at once
+//! ([`Guard::alarm`]), and confirm if one of them at least, and half of those that answered, agree.
+//!
 //! 1. Honest clocks never stop a node: each peer's interval then contains zero, so no offset has
 //!    more votes (asserted by a test over random clocks and delays).
 //! 2. A node that distrusts its clock exchanges nothing but pings: to its peers it is as if cut off,
@@ -40,15 +44,16 @@ use std::{
     fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use clock::{Interval, Mono, format_duration};
+use clock::{Interval, Jumps, Mono, format_duration};
 use keys::NodeId;
+use tokio::sync::Notify;
 
-use crate::members::LIVE_WINDOW;
+use crate::{members::LIVE_WINDOW, time::NodeClock};
 
 /// Left to processes of one machine that claim ε = 0: between the readings with which each began,
 /// and after a step of the machine's clock, lies some time that nobody claims.
@@ -89,6 +94,24 @@ impl Opinion {
     }
 }
 
+/// When a peer's opinion was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When the answer came.
+    pub at: Mono,
+    /// How many jumps the clock here had seen when the peer was asked, and when its answer came.
+    pub after: Jumps,
+}
+
+/// What comes of a round of pings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Some peer contradicts this node: something is wrong somewhere.
+    pub disputed: bool,
+    /// T6: the peers confirm the time of this node, as it is after its clock's latest jump.
+    pub confirmed: bool,
+}
+
 /// Why a node distrusts its clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distrust {
@@ -126,13 +149,16 @@ pub struct Guard {
     node: NodeId,
     /// Whether the node stopped serving; the same as `verdict`, without the lock.
     stopped: AtomicBool,
+    /// The latest jump of the clock that was told by [`Guard::alarm`].
+    alarmed: AtomicU64,
+    alarm: Notify,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     mode: ClockGuard,
-    opinions: BTreeMap<NodeId, (Mono, Opinion)>,
+    opinions: BTreeMap<NodeId, (Moment, Opinion)>,
     verdict: Option<Distrust>,
     /// Peers that contradicted this node when it judged last: each change is told once.
     disputed: Vec<NodeId>,
@@ -143,7 +169,8 @@ impl Guard {
     #[must_use]
     pub fn new(node: NodeId, mode: ClockGuard) -> Guard {
         let state = State { mode, opinions: BTreeMap::new(), verdict: None, disputed: Vec::new() };
-        Guard { node, stopped: AtomicBool::new(false), state: Mutex::new(state) }
+        let (stopped, alarmed) = (AtomicBool::new(false), AtomicU64::new(0));
+        Guard { node, stopped, alarmed, alarm: Notify::new(), state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -160,6 +187,34 @@ impl Guard {
     #[must_use]
     pub fn distrust(&self) -> Option<Distrust> {
         self.state().verdict.clone()
+    }
+
+    /// Why the node does not serve now: it distrusts its clock, or its clock is in doubt (T6). `None`:
+    /// it serves.
+    #[must_use]
+    pub fn why_still(&self, clock: &NodeClock) -> Option<String> {
+        // Asked before every statement and request: the cheap look first.
+        if self.stops()
+            && let Some(why) = self.distrust()
+        {
+            return Some(why.to_string());
+        }
+        let doubt = clock.doubt()?;
+        self.alarm(clock.source().jumps());
+        Some(doubt.to_string())
+    }
+
+    /// T6: somebody read a clock that is in doubt after so many jumps. Ends [`Guard::alarmed`] once for
+    /// each jump.
+    pub fn alarm(&self, after: Jumps) {
+        if self.alarmed.fetch_max(after.0, Ordering::AcqRel) < after.0 {
+            self.alarm.notify_one();
+        }
+    }
+
+    /// Resolves when the clock has jumped: its peers are to be asked at once. For one task.
+    pub async fn alarmed(&self) {
+        self.alarm.notified().await;
     }
 
     /// Whether it may stop the node.
@@ -179,29 +234,36 @@ impl Guard {
     }
 
     /// A peer answered a ping.
-    pub fn heard(&self, peer: NodeId, opinion: Opinion, now: Mono) {
-        self.state().opinions.insert(peer, (now, opinion));
+    pub fn heard(&self, peer: NodeId, opinion: Opinion, when: Moment) {
+        self.state().opinions.insert(peer, (when, opinion));
     }
 
-    /// A round of pings is over: does the node trust its clock? `true`: pings should come faster, for
-    /// something is wrong somewhere.
-    pub fn judge(&self, epsilon: Duration, now: Mono) -> bool {
+    /// A round of pings is over, and it is `now`: does the node trust its clock?
+    pub fn judge(&self, epsilon: Duration, now: Moment) -> Judgement {
         let mut state = self.state();
-        state.opinions.retain(|_, (heard, _)| now.since(*heard) <= LIVE_WINDOW);
+        // T6: what was heard before a jump says nothing of the clock after it.
+        let fresh =
+            |heard: &Moment| heard.after == now.after && now.at.since(heard.at) <= LIVE_WINDOW;
+        state.opinions.retain(|_, (heard, _)| fresh(heard));
         let opinions: Vec<(NodeId, Opinion)> =
             state.opinions.iter().map(|(peer, (_, opinion))| (*peer, *opinion)).collect();
-        let disputed = opinions.iter().filter(|(_, opinion)| !opinion.allows(0));
-        let disputed: Vec<NodeId> = disputed.map(|(peer, _)| *peer).collect();
+        let against = opinions.iter().filter(|(_, opinion)| !opinion.allows(0));
+        let against: Vec<NodeId> = against.map(|(peer, _)| *peer).collect();
         let verdict = match state.mode {
             ClockGuard::On => verdict(&opinions, epsilon),
             ClockGuard::UnsafeOff => None,
         };
-        self.tell(&state, verdict.as_ref(), &disputed);
-        let wrong_somewhere = !disputed.is_empty();
-        state.disputed = disputed;
+        self.tell(&state, verdict.as_ref(), &against);
+        let agree = opinions.len() - against.len();
+        let confirmed = match state.mode {
+            ClockGuard::On => verdict.is_none() && agree > 0 && agree >= against.len(),
+            ClockGuard::UnsafeOff => true,
+        };
+        let disputed = !against.is_empty();
+        state.disputed = against;
         self.stopped.store(verdict.is_some(), Ordering::Release);
         state.verdict = verdict;
-        wrong_somewhere
+        Judgement { disputed, confirmed }
     }
 
     /// What is new, in the log.

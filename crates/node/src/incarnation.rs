@@ -10,11 +10,11 @@
 //!                       |                               first heard of: remembers it, durably
 //!                       |<-- Done ----------------------|
 //!                    admitted by all: durable; only now it makes replicas
-//!   later starts     admitted before: needs nobody
+//!   later starts     admitted before: see `epoch` for whom they need
 //!
 //!   folder lost      another incarnation
 //!                       |--- Introduce(incarnation) --> remembers another one
-//!                       |<-- KnownAs(the first) --------|
+//!                       |<-- Objection(the first) ------|
 //!                    stops: see `DataLost`
 //! ```
 //!
@@ -27,9 +27,9 @@
 //!
 //! HAZARD: if the folders of *all* members are lost, nothing is left to notice it: that is a new,
 //! empty cluster. If a majority's are lost, each of those nodes is refused by the rest, and the
-//! ranges they held a quorum of stay without one: their newest data is lost in any case. And a
-//! folder that is put back from an *older copy* has the right incarnation and forgotten promises
-//! all the same: a folder may be moved, never turned back.
+//! ranges they held a quorum of stay without one: their newest data is lost in any case. A
+//! folder that is put back from an *older copy* has the right incarnation, and has forgotten promises
+//! all the same: [`crate::epoch`] sees to that.
 
 use std::fmt;
 

@@ -18,11 +18,13 @@
 //!
 //! S3: when the disk fails, the store ends with its error and [`Node::failed`] resolves; whoever
 //! runs the node ends the process (or, in a simulation, the node). Nothing goes on with a state
-//! that is not known. The same holds for a node that came back without its data ([`DataLost`]).
+//! that is not known. The same holds for a node that came back without its data ([`DataLost`]), or
+//! with an older copy of it ([`OlderCopy`]).
 
 mod calls;
 mod cluster;
 pub mod disk;
+mod epoch;
 mod gateway;
 mod guard;
 mod identity;
@@ -35,6 +37,7 @@ mod store;
 mod time;
 mod timeline;
 
+pub use epoch::{Epoch, EpochCheck, OlderCopy, Reached, SHOWN_EVERY, Showing, Starts};
 pub use gateway::Gateway;
 pub use guard::{ClockGuard, Distrust};
 pub use identity::{Freshness, Identity, IdentityError, read as stored_identity};

@@ -13,7 +13,7 @@ use paxos::Slot;
 use range::{GroupMessage, Urgency};
 use serde::{Deserialize, Serialize};
 
-use crate::incarnation::Incarnation;
+use crate::epoch::{Objection, Reached, Showing};
 
 /// Matches an answer to its request; unique per asking node and start of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,9 +72,12 @@ pub enum NodeQuestion {
     CreateRange(Descriptor),
     /// Use no catalog older than this from now on.
     SchemaChanged(SchemaVersion),
-    /// The asking node uses its data folder for the first time: remember it. Answered once the
-    /// asked node has done so durably, or with what it remembers instead.
-    Introduce(Incarnation),
+    /// The asking node has started: remember its folder and its start (P0a). Answered once the asked
+    /// node has done so durably, or with what it remembers instead.
+    Introduce(Showing),
+    /// The asking node runs, and its folder reaches so far: the same, answered at once. The asked node
+    /// makes it durable with whatever it syncs next.
+    Show(Reached),
     /// What have commits through your gateway taken since you started?
     Stats,
     /// What did you do for this trace?
@@ -88,8 +91,8 @@ pub enum NodeAnswer {
     Pong(ClockReading),
     /// Done.
     Done,
-    /// To `Introduce`: the asking node was here before, with this other folder.
-    KnownAs(Incarnation),
+    /// To `Introduce` and `Show`: the asking node was here before, otherwise than it shows.
+    Objection(Objection),
     /// Not done, and why, for people.
     Refused(String),
     /// To `Stats`.

@@ -1,9 +1,8 @@
-//! A node's life: claim the data folder, wait out the clock's former bound, open the replicas, run;
-//! be admitted and found the system range if the folder is new.
-//! A node whose folder is new is introduced to all others first: a node that lost its folder and
-//! comes back under its old id looks like one that was never there, and must not take part. See
-//! [`incarnation`].
+//! A node's life: claim the data folder, raise its start epoch, wait out the clock's former bound, open
+//! the replicas, run; be introduced to the others, and take part once enough of them remember this
+//! start; found the system range if the folder is new. See [`arrival`].
 
+mod arrival;
 mod hand_over;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -22,12 +21,15 @@ use tokio::{
 use trace::Tracer;
 use txn::{Coordinator, Router};
 
+use arrival::Arrival;
+
 use crate::{
     cluster::NodeCluster,
     disk::Disk,
+    epoch::{self, Confirmed, EpochCheck, OlderCopy, Showing},
     gateway::{Gateway, SchemaListener, Watches},
     guard::{ClockGuard, Guard},
-    identity::{self, Identity, IdentityError},
+    identity::{self, ClockBehind, Identity, IdentityError},
     incarnation::{self, Admission, DataLost, Incarnation},
     members::{Member, Members, found_system_range},
     message::NodeQuestion,
@@ -64,6 +66,8 @@ pub struct NodeConfig {
     pub replication: usize,
     /// Whether the node stops serving when its peers prove that its clock is wrong.
     pub clock_guard: ClockGuard,
+    /// Whether it refuses peers that come back with an older copy of their folder (P0a).
+    pub epoch_check: EpochCheck,
     /// Settings of the replicas.
     pub range: range::Config,
     /// Settings of the transaction coordinator.
@@ -126,6 +130,7 @@ impl NodeConfig {
             expected_round_trips: Vec::new(),
             replication: DEFAULT_REPLICATION,
             clock_guard: ClockGuard::On,
+            epoch_check: EpochCheck::On,
             range: range::Config::default(),
             txn: txn::Config::default(),
             sql: sql::Config::default(),
@@ -165,6 +170,9 @@ pub enum StartError {
     /// The disk failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Its clock is far behind that of its former life (T1).
+    #[error(transparent)]
+    ClockBehind(#[from] ClockBehind),
 }
 
 /// Why a running node must be stopped.
@@ -176,6 +184,9 @@ pub enum NodeFailure {
     /// It came back without its data.
     #[error(transparent)]
     DataLost(#[from] DataLost),
+    /// It came back with an older copy of it (P0a).
+    #[error(transparent)]
+    OlderCopy(#[from] OlderCopy),
 }
 
 /// A running node. Dropping it stops it as a crash would: at once, nothing flushed.
@@ -188,7 +199,7 @@ pub struct Node {
     /// To the store; it must not keep it alive.
     shards: WeakShards,
     failed: watch::Receiver<Option<NodeFailure>>,
-    admission: watch::Receiver<Admission>,
+    confirmed: watch::Receiver<Confirmed>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -200,15 +211,12 @@ impl fmt::Debug for Node {
 
 impl Node {
     /// Starts a node. When it returns, the node serves; whether its ranges have leaders is another
-    /// matter, and a node whose folder is new makes no replica before it is [`Node::admitted`].
+    /// matter, and none of its replicas takes part before the node is [`Node::admitted`].
     pub async fn start(config: NodeConfig, seams: Seams) -> Result<Node, StartError> {
         let Seams { clock, transport, inbox, engine, disk, readers, seed, control } = seams;
-        let system = claim(&config, engine.as_ref())?;
-        let hlc = identity::start_clock(engine.as_ref(), clock.as_ref()).await?;
-        let clock = Arc::new(NodeClock::new(clock, hlc));
-        let drawn = Incarnation { since: clock.stamp().wall, nonce: seed.0 };
-        let incarnation = incarnation::of(engine.as_ref(), drawn)?;
-        let (admit, admission) = watch::channel(incarnation::admission(engine.as_ref())?);
+        let begun = begin(&config, engine.as_ref(), clock, seed).await?;
+        let Begun { system, clock, start, admission } = begun;
+        let (confirm, confirmed) = watch::channel(Confirmed::Asking);
         let members = Arc::new(members(&config));
         let (shards, inboxes) = Shards::new(config.node, config.shards);
         let guard = Arc::new(Guard::new(config.node, config.clock_guard));
@@ -220,7 +228,7 @@ impl Node {
             Arc::clone(&transport),
             shards.clone(),
             system.clone(),
-            admission.clone(),
+            confirmed.clone(),
             watches.clone(),
         );
         // Spans are numbered above those of former lives (T1).
@@ -249,6 +257,7 @@ impl Node {
             asker: asker(router),
             work: config.work,
             guard: Arc::clone(&guard),
+            epoch_check: config.epoch_check,
             tracer,
         };
         let open = |inbox| Store::open(parts.clone(), inbox, shards.downgrade());
@@ -263,28 +272,14 @@ impl Node {
             guard,
             shards: shards.downgrade(),
             failed,
-            admission,
+            confirmed,
             tasks,
         };
         node.spawn_tasks(store, inbox, failure.clone());
-        let newcomer = Newcomer { gateway: node.gateway.clone(), shards, admit, system };
-        node.introduce(newcomer, incarnation, failure).await;
+        let gateway = node.gateway.clone();
+        let arrival = Arrival { gateway, shards, confirm, system, admission, start };
+        node.tasks.push(tokio::spawn(clock::inherit(arrival.run(failure))));
         Ok(node)
-    }
-
-    /// What is done once after the start, behind it unless all others know the folder.
-    async fn introduce(
-        &mut self,
-        newcomer: Newcomer,
-        incarnation: Incarnation,
-        failure: watch::Sender<Option<NodeFailure>>,
-    ) {
-        if *self.admission.borrow() == Admission::Granted {
-            newcomer.found(self.config.node).await;
-        } else {
-            let join = newcomer.join(self.config.node, incarnation, failure);
-            self.tasks.push(tokio::spawn(clock::inherit(join)));
-        }
     }
 
     fn spawn_tasks(
@@ -321,11 +316,12 @@ impl Node {
         }
     }
 
-    /// Resolves once every other member remembers this node's data folder: it may make replicas.
-    /// At once, unless the folder is new; never, if [`Node::failed`] resolves.
+    /// Resolves once the replicas of this node may take part, each as soon as enough of its voters
+    /// remember this start: when all other members do or some time is over, in the folder's first
+    /// start only when all do. Never, if [`Node::failed`] resolves.
     pub async fn admitted(&self) {
-        let mut admission = self.admission.clone();
-        if admission.wait_for(|admission| *admission == Admission::Granted).await.is_err() {
+        let mut confirmed = self.confirmed.clone();
+        if confirmed.wait_for(|confirmed| *confirmed != Confirmed::Asking).await.is_err() {
             std::future::pending().await
         }
     }
@@ -379,7 +375,7 @@ impl Node {
     /// Why this node distrusts its own clock and does not serve; `None`: it trusts it.
     #[must_use]
     pub fn distrust(&self) -> Option<String> {
-        self.guard.distrust().map(|why| why.to_string())
+        self.guard.why_still(&self.clock)
     }
 
     /// What this node's replica of a range tells of itself; `None` if there is none that answers.
@@ -428,44 +424,31 @@ impl Drop for Node {
     }
 }
 
-/// What a node does once after its start, in a life in which all others remember its folder.
-struct Newcomer {
-    gateway: Gateway,
-    shards: Shards,
-    admit: watch::Sender<Admission>,
+/// What the data folder has for a start, and the clock that it allows.
+struct Begun {
+    /// The system range as the cluster was founded.
     system: Descriptor,
+    clock: Arc<NodeClock>,
+    start: Showing,
+    admission: Admission,
 }
 
-impl Newcomer {
-    /// Is introduced, admitted, and makes its first replica.
-    async fn join(
-        self,
-        node: NodeId,
-        incarnation: Incarnation,
-        failure: watch::Sender<Option<NodeFailure>>,
-    ) {
-        if let Err(lost) = self.gateway.introduce(incarnation).await {
-            tracing::info!(%node, "{lost}");
-            failure.send_replace(Some(lost.into()));
-            return;
-        }
-        let (done, admitted) = oneshot::channel();
-        let now = self.gateway.now();
-        // If the store has ended already, `failed` tells.
-        if self.shards.push_first(now, StoreInput::Admit(done)).is_ok() && admitted.await.is_ok() {
-            self.admit.send_replace(Admission::Granted);
-            self.found(node).await;
-        }
-    }
-
-    /// A voter of the system range makes its replica, unless it did before. Every voter makes the
-    /// same one from the same static membership.
-    async fn found(self, node: NodeId) {
-        if self.system.voters.contains(&node) {
-            // If the store has ended already, `failed` tells.
-            self.gateway.create(self.system).await.unwrap_or_default();
-        }
-    }
+/// All of a start that comes before anybody hears of it.
+async fn begin(
+    config: &NodeConfig,
+    engine: &dyn Engine,
+    clock: Arc<dyn Clock>,
+    seed: Seed,
+) -> Result<Begun, StartError> {
+    let system = claim(config, engine)?;
+    // P0a: before the clock writes a bound that the last start did not reach.
+    let starts = epoch::begin(engine, seed.0)?;
+    let hlc = identity::start_clock(engine, clock.as_ref()).await?;
+    let clock = Arc::new(NodeClock::new(clock, hlc));
+    let drawn = Incarnation { since: clock.stamp().wall, nonce: seed.0 };
+    let incarnation = incarnation::of(engine, drawn)?;
+    let admission = incarnation::admission(engine)?;
+    Ok(Begun { system, clock, start: Showing { incarnation, starts }, admission })
 }
 
 /// Claims the data folder; answers the system range as the cluster was founded.

@@ -14,14 +14,14 @@
 //! ```
 //!
 //! Each replica belongs to one *shard*, a task ([`shards`]): no locks, no I/O held against a lock. A
-//! round has a budget of time, and what is urgent goes first ([`inbox`]): a round costs what its
-//! inputs cost, and many inputs share one clock reading, one frame per peer and one fsync. The
-//! replicas are pure state machines; everything that is asynchronous about them is here.
+//! round has a budget of time, and what is urgent goes first ([`inbox`]): many inputs share one clock
+//! reading, one frame per peer and one fsync. The replicas are pure; what is asynchronous is here.
 //!
-//! HAZARD: the clock is read once per round, so a replica may act on a reading that is old by the
-//! length of a round, or of a pause of the process. This is safe: what a leader may do with a
-//! lease (P2) is bounded by timestamps below its end, which no later leader touches (P3), and a
-//! reading that is too early only makes `TT.after` false for longer.
+//! T6: a round begins with a reading of a clock that is in no doubt; until then the shard stands still.
+//!
+//! HAZARD: a replica may act on a reading that is old by the length of a round, or of a pause of the
+//! process. This is safe: what a leader may do with a lease (P2) is bounded by timestamps below its
+//! end, which no later leader touches (P3), and a reading too early makes `TT.after` false for longer.
 //!
 //! What it does not know: transactions, Paxos, SQL.
 
@@ -32,6 +32,8 @@ mod jobs;
 mod knobs;
 mod outbox;
 pub mod shards;
+mod standing;
+mod still;
 mod sweep;
 mod sync;
 #[cfg(test)]
@@ -60,8 +62,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     disk::Disk,
+    epoch::EpochCheck,
     guard::Guard,
-    incarnation::{self, Admission, Incarnation},
     message::{CallId, NodeMessage},
     readers::Readers,
     start::Work,
@@ -73,6 +75,8 @@ use inbox::{Inbox, Turn};
 use input::Queue;
 use outbox::Outbox;
 use shards::{Shard, WeakShards, shard_of};
+use standing::{Standing, not_yet};
+use still::steady;
 use sweep::Sweeps;
 use sync::{Syncing, Unsynced, poll_sync};
 use trouble::{late, stopped};
@@ -117,6 +121,8 @@ pub struct StoreParts {
     pub work: Work,
     /// Whether this node may be heard.
     pub guard: Arc<Guard>,
+    /// Whether it looks at the starts of its peers.
+    pub epoch_check: EpochCheck,
     /// Draws the timelines of what is traced.
     pub tracer: Arc<trace::Tracer>,
 }
@@ -129,7 +135,10 @@ pub struct Store {
     /// For answers to questions of replicas, which come back as inputs, and children that another
     /// shard drives.
     shards: WeakShards,
+    /// Those that take part.
     replicas: BTreeMap<RangeId, Replica>,
+    /// Those that do not yet.
+    standing: Standing,
     /// Whose versions are to be dropped.
     sweeps: Sweeps,
     /// Messages of peers that contradicted what a replica knows.
@@ -153,7 +162,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// A shard with all its replicas that are found on the engine.
+    /// A shard with all its replicas that are found on the engine. None takes part before enough peers
+    /// know of this start ([`StoreInput::Confirmed`]).
     ///
     /// # Errors
     /// If the disk fails.
@@ -162,26 +172,25 @@ impl Store {
         (shard, inputs): (Shard, Inbox),
         shards: WeakShards,
     ) -> Result<Store, EngineError> {
-        let (node, now) = (parts.node, parts.clock.now());
-        let mut replicas = BTreeMap::new();
+        let mut waiting = BTreeMap::new();
         let all = Replica::list(parts.engine.as_ref())?.into_iter();
         for range in all.filter(|range| shard_of(*range, shards.count()) == shard) {
             let config = Arc::clone(&parts.config);
             let opened = Replica::open(parts.engine.as_ref(), range, parts.node, config)?;
-            replicas.insert(range, opened.expect("it was listed"));
+            waiting.insert(range, opened.expect("it was listed"));
         }
-        let mut store = Store {
+        Ok(Store {
             timelines: Timelines::new(Arc::clone(&parts.tracer)),
-            parts,
             shard,
             inputs,
             shards,
-            replicas,
+            replicas: BTreeMap::new(),
+            standing: Standing::of(waiting),
             sweeps: Sweeps::default(),
             refusals: 0,
             stopped: BTreeSet::new(),
             creating: BTreeSet::new(),
-            callers: Callers::new(node),
+            callers: Callers::new(parts.node),
             jobs: FxHashMap::default(),
             wakeups: BTreeSet::new(),
             wakeup_of: BTreeMap::new(),
@@ -189,12 +198,8 @@ impl Store {
             outbox: Outbox::default(),
             unsynced: Unsynced::default(),
             syncing: None,
-        };
-        let ranges: Vec<RangeId> = store.replicas.keys().copied().collect();
-        for range in ranges {
-            store.schedule(range, now);
-        }
-        Ok(store)
+            parts,
+        })
     }
 
     /// Runs until every sender of inputs is gone (a graceful stop) or the disk fails (S3).
@@ -217,7 +222,7 @@ impl Store {
             if !work.is_zero() {
                 timer::sleep(work).await;
             }
-            let now = self.parts.clock.now();
+            let now = steady(&self.parts.clock, &self.parts.guard).await;
             if let Some(outcome) = synced {
                 outcome?;
                 self.let_go(now)?;
@@ -314,12 +319,13 @@ impl Store {
                 self.step(now, range, Input::Persisted(birth))
             }
             StoreInput::Create(descriptor, done) => self.create(&descriptor, done),
-            StoreInput::Remember(peer, incarnation, done) => self.remember(peer, incarnation, done),
-            StoreInput::Admit(done) => {
-                incarnation::admit(self.parts.engine.as_ref())?;
-                self.unsynced.admitted.push(done);
+            StoreInput::Introduced(peer, shown, done) => self.introduced(peer, &shown, done),
+            StoreInput::Shown(peer, shown, done) => self.shown(peer, shown, done),
+            StoreInput::Confirmed(confirmed) => {
+                self.confirm(now, confirmed);
                 Ok(())
             }
+            StoreInput::Admit(done) => self.admit(done),
             StoreInput::CommitWait(commit_wait, done) => {
                 self.set_commit_wait(now, commit_wait)?;
                 // Whoever asked may have given up.
@@ -332,24 +338,6 @@ impl Store {
                 Ok(())
             }
         }
-    }
-
-    fn remember(
-        &mut self,
-        peer: NodeId,
-        heard: Incarnation,
-        done: oneshot::Sender<Result<(), Incarnation>>,
-    ) -> Result<(), EngineError> {
-        match incarnation::remember(self.parts.engine.as_ref(), peer, heard)? {
-            Ok(()) => self.unsynced.remembered.push(done),
-            Err(known) => {
-                let node = self.parts.node;
-                tracing::warn!(%node, "{peer} came back without its data folder and is refused");
-                // Whoever asked may have given up.
-                done.send(Err(known)).unwrap_or_default();
-            }
-        }
-        Ok(())
     }
 
     /// A request whose turn has come. One that came too late, or whose caller has gone, is not begun.
@@ -365,6 +353,10 @@ impl Store {
         let RangeRequest { range, request, trace, .. } = request;
         if self.stopped.contains(&range) {
             self.reply(caller, Err(stopped(self.parts.node, range)));
+            return Ok(());
+        }
+        if self.standing.waits(range) {
+            self.reply(caller, Err(not_yet(range)));
             return Ok(());
         }
         if !self.replicas.contains_key(&range) {
@@ -396,9 +388,9 @@ impl Store {
         done: oneshot::Sender<()>,
     ) -> Result<(), EngineError> {
         let range = descriptor.id;
-        let admitted = incarnation::admission(self.parts.engine.as_ref())? == Admission::Granted;
-        assert!(admitted, "{range} is made on a node not admitted");
+        self.assert_admitted(descriptor)?;
         let known = self.replicas.contains_key(&range)
+            || self.standing.waits(range)
             || self.stopped.contains(&range)
             || !self.creating.insert(range);
         let replica = match known {
@@ -415,6 +407,7 @@ impl Store {
     }
 
     fn step(&mut self, now: Now, range: RangeId, input: Input) -> Result<(), EngineError> {
+        assert!(now.tt.is_bounded(), "T6: {range} is stepped by a clock in doubt: {now:?}");
         let Some(replica) = self.replicas.get_mut(&range) else {
             // A message for a replica that this node does not have (not yet, or no more). Groups
             // send again; nothing is made by a message (section 8 of the protocol).
@@ -490,14 +483,6 @@ impl Store {
         }
     }
 
-    /// Drives a replica from now on.
-    fn drive(&mut self, now: Now, replica: Replica) {
-        let id = replica.range();
-        let replaced = self.replicas.insert(id, replica);
-        assert!(replaced.is_none(), "{id} was born twice on {}", self.parts.node);
-        self.schedule(id, now);
-    }
-
     fn reply(&mut self, caller: Caller, result: Result<Reply, KvError>) {
         match caller {
             // The caller may have gone: its transaction cleans up after itself.
@@ -550,12 +535,8 @@ impl Store {
 
     fn tick_due(&mut self, now: Now) -> Result<(), EngineError> {
         // Each due replica once per round, even if it wants to be woken again at once.
-        let due: Vec<RangeId> = self
-            .wakeups
-            .iter()
-            .take_while(|(at, _)| *at <= now.mono)
-            .map(|(_, range)| *range)
-            .collect();
+        let due = self.wakeups.iter().take_while(|(at, _)| *at <= now.mono);
+        let due: Vec<RangeId> = due.map(|(_, range)| *range).collect();
         if now.mono > self.ticks.0 {
             self.ticks = (now.mono, 0);
         }
@@ -594,5 +575,5 @@ impl Store {
 /// Ticks of all replicas at one and the same moment, at most. Asserted.
 const TICKS_AT_ONCE: u32 = 100_000;
 
-/// How long the store sleeps at most with nothing to do.
+/// How long the store sleeps at most.
 const IDLE: Duration = Duration::from_secs(1);

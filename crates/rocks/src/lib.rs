@@ -25,13 +25,18 @@
 //! it is* and opens without a word, so a rotten sector among synced records would silently lose
 //! promises that the node had answered (S1, S3).
 //!
+//! A directory in which a file is missing is refused too, before RocksDB takes it for a new one or opens
+//! what is left; the error names the file and what to do ([`OpenError::Corrupted`]). Of the logs only
+//! the last one can be missing unnoticed, where older ones are still there: such a directory is behind
+//! what the node has shown to its peers, and they refuse it (P0a).
+//!
 //! # Hazards
 //!
 //! - After a power failure the operating system may have written the pages of the unsynced tail out
 //!   of order. Then its first wrong record is not the last one, and the database refuses to open
-//!   although all synced records are there. The node is then rebuilt from its peers, which is
-//!   always safe; opening without those records would be safe here, and silent loss in the case
-//!   above: the two look the same.
+//!   although all synced records are there. The node then stays down, which is always
+//!   safe; opening without those records would be safe here, and silent loss in the case above: the
+//!   two look the same.
 //! - A failed fsync stops the node (S3): the engine refuses every write and sync after it. Opening
 //!   again reads what the disk has.
 //!

@@ -245,21 +245,108 @@ fn torn_end_of_the_log_loses_the_last_batch_alone() {
     assert_eq!(count(&dir.open()), 9);
 }
 
-#[test]
-fn rot_in_the_log_is_reported_and_nothing_opened() {
+/// A directory with table files and a log that is still needed, closed.
+fn with_data() -> TestDir {
     let dir = TestDir::new();
     let engine = dir.open();
     (0..10).for_each(|value| engine.write(numbered(value)).expect("the disk works"));
+    engine.flush().expect("the disk works");
+    (10..20).for_each(|value| engine.write(numbered(value)).expect("the disk works"));
     engine.sync().expect("the disk works");
     drop(engine);
+    dir
+}
+
+/// The error of a directory that does not open: it names the file and what to do, and the directory is
+/// left as it was.
+fn refused(dir: &TestDir, named: &str) -> String {
+    let files = || {
+        let entries = fs::read_dir(&dir.0).expect("the directory is there");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("readable").file_name()).collect();
+        names.retain(|name| name.to_string_lossy().ends_with(".sst"));
+        names.sort();
+        names
+    };
+    let before = files();
+    let error = RocksEngine::open(&dir.0, &RocksOptions::default()).expect_err("S3");
+    assert_eq!(files(), before, "something was deleted");
+    assert!(matches!(error, OpenError::Corrupted { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(" is corrupted in ") && text.contains(named), "no {named} in: {text}");
+    assert!(text.contains("leave this node switched off") && !text.contains('\n'), "{text}");
+    text
+}
+
+/// The only file of this kind.
+fn file(dir: &TestDir, is: impl Fn(&str) -> bool) -> PathBuf {
+    let entries = fs::read_dir(&dir.0).expect("the directory is there");
+    let mut found = entries.map(|entry| entry.expect("readable").path());
+    let fits = |path: &PathBuf| is(&path.file_name().expect("a file").to_string_lossy());
+    found.find(fits).expect("there is one")
+}
+
+#[test]
+fn rot_in_the_log_is_reported_and_nothing_opened() {
+    let dir = with_data();
     let log = dir.logs().pop().expect("there is a log");
     let mut bytes = fs::read(&log).expect("readable");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&log, bytes).expect("writable");
+    refused(&dir, &log.file_name().expect("a file").to_string_lossy());
+}
+
+/// All that a crash can leave of the last record: nothing, or any beginning of it.
+#[test]
+fn wherever_the_end_of_the_log_is_torn_only_the_last_batch_is_lost() {
+    let dir = TestDir::new();
+    let engine = dir.open();
+    (0..3).for_each(|value| engine.write(numbered(value)).expect("the disk works"));
+    engine.sync().expect("the disk works");
+    drop(engine);
+    let log = dir.logs().pop().expect("there is a log");
+    let whole = fs::read(&log).expect("readable");
+    let record = whole.len() / 3;
+    for cut in [1, 6, 7, 8, record / 2, record - 8, record - 1] {
+        let again = TestDir::new();
+        fs::create_dir_all(&again.0).expect("the temporary directory is writable");
+        for entry in fs::read_dir(&dir.0).expect("the directory is there") {
+            let path = entry.expect("readable").path();
+            let name = path.file_name().expect("a file");
+            fs::copy(&path, again.0.join(name)).expect("copied");
+        }
+        let name = log.file_name().expect("a file");
+        fs::write(again.0.join(name), &whole[..whole.len() - cut]).expect("writable");
+        assert_eq!(count(&again.open()), 2, "{cut} of {record} bytes torn off");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named_and_nothing_is_made_anew() {
+    type Is = fn(&str) -> bool;
+    let kinds: [Is; 4] = [
+        |name| name == "CURRENT",
+        |name| name.starts_with("MANIFEST-"),
+        |name| name.ends_with(".sst"),
+        |name| name.ends_with(".log"),
+    ];
+    for is in kinds {
+        let dir = with_data();
+        let gone = file(&dir, is);
+        fs::remove_file(&gone).expect("it is ours");
+        let name = gone.file_name().expect("a file").to_string_lossy().into_owned();
+        // Which number the log had is forgotten with it.
+        refused(&dir, if name.ends_with(".log") { "*.log" } else { &name });
+    }
+}
+
+#[test]
+fn a_manifest_that_is_no_manifest_is_reported() {
+    let dir = with_data();
+    let manifest = file(&dir, |name| name.starts_with("MANIFEST-"));
+    fs::write(&manifest, b"nonsense, and more of it than a header").expect("writable");
     let error = RocksEngine::open(&dir.0, &RocksOptions::default()).expect_err("S3");
     assert!(matches!(error, OpenError::Corrupted { .. }), "{error}");
-    assert!(error.to_string().contains("is corrupted"), "{error}");
 }
 
 #[test]

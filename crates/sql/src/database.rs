@@ -275,7 +275,7 @@ impl Database {
     /// The time now, as SQL counts it: microseconds since 2000, the middle of the interval.
     pub(crate) fn micros(&self) -> i64 {
         let interval = self.0.coordinator.clock().now();
-        expr::datetime::from_unix_nanos(interval.earliest / 2 + interval.latest / 2)
+        expr::datetime::from_unix_nanos(interval.middle())
     }
 
     /// When something begun now must be done.

@@ -38,7 +38,8 @@
 //!
 //! [`Disk::fail_next_sync`], [`Disk::fail_next_write`] (a full disk), [`Disk::set_sync`] to
 //! [`SyncMode::Lying`] (a disk that answers and does nothing: the simulation must find the loss),
-//! [`Disk::flip_bit`] (rot under a stored value).
+//! [`Disk::flip_bit`] (rot under a stored value), [`Disk::put_back`] (an older copy of the folder in
+//! its place).
 //!
 //! Deterministic: the only randomness is the generator handed to [`Disk::crash`] and
 //! [`Disk::flip_bit`].
@@ -47,7 +48,7 @@ mod cursor;
 mod disk;
 pub mod tree;
 
-pub use disk::{CrashReport, Disk, SyncMode, UNSYNCED_BYTES_MAX};
+pub use disk::{CrashReport, Disk, Image, SyncMode, UNSYNCED_BYTES_MAX};
 
 use std::fmt;
 

@@ -64,7 +64,7 @@ impl Stamp {
     /// Reads a clock.
     #[must_use]
     pub fn read(clock: &dyn Clock) -> Stamp {
-        let interval = clock.now();
+        let interval = clock.claimed();
         let offset = clock.true_offset_nanos();
         let truth = |offset: i64| middle(interval).saturating_add_signed(-offset);
         Stamp { interval, true_nanos: offset.map(truth) }
@@ -95,7 +95,7 @@ impl Stamp {
 }
 
 fn middle(interval: Interval) -> u64 {
-    interval.earliest + (interval.latest - interval.earliest) / 2
+    interval.middle()
 }
 
 /// What a span is about.

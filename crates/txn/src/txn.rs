@@ -396,7 +396,15 @@ impl Txn {
     /// Reads the clock for a snapshot, at or above the one before: an interval that becomes narrower
     /// may end before one read earlier, and a statement sees what the one before it saw.
     fn take_snapshot(&mut self) -> Result<Timestamp, TxnError> {
-        let latest = self.coordinator.clock().now().latest_timestamp();
+        let tt = self.coordinator.clock().now();
+        // T6: a snapshot of a clock in doubt might miss what was acknowledged long ago.
+        if !tt.is_bounded() {
+            let node = self.coordinator.router().sender().local_node();
+            let doubt = self.coordinator.clock().doubt();
+            let cause = doubt.map_or_else(|| "its clock jumped".to_owned(), |why| why.to_string());
+            return Err(TxnError::NoAnswer { node, cause });
+        }
+        let latest = tt.latest_timestamp();
         let before = self.snapshot;
         let least = before.unwrap_or_default().max(self.floor);
         let snapshot = match self.as_of {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clock::Uncertainty;
+use clock::ClockModel;
 use keys::NodeId;
 use toml::Spanned;
 
@@ -33,8 +33,8 @@ pub struct NodeConfig {
     pub data: Option<PathBuf>,
     /// The advertised addresses of the nodes that form the cluster, this one among them.
     pub join: Vec<String>,
-    /// What its operator vouches for.
-    pub uncertainty: Uncertainty,
+    /// Who says how wrong its clock may be.
+    pub clock: ClockModel,
     /// The rest.
     pub settings: Settings,
 }
@@ -59,7 +59,7 @@ pub struct NodePatch {
     /// `--join`; empty is not given.
     pub join: Vec<String>,
     /// `--clock` and `--epsilon`.
-    pub uncertainty: Option<Uncertainty>,
+    pub clock: Option<ClockModel>,
     /// `--engine`.
     pub engine: Option<EngineKind>,
 }
@@ -86,7 +86,7 @@ impl NodeConfig {
         let file = raw::read(source)?;
         let mut settings = file.settings.checked(source)?;
         settings.engine = patch.engine.or(settings.engine);
-        let uncertainty = patch.uncertainty.unwrap_or(file.clock.default_config().uncertainty);
+        let clock = patch.clock.unwrap_or_else(|| file.clock.of_machine());
         let node = file.node.unwrap_or_default();
 
         let missing = |field: &str, flag: &str| {
@@ -114,7 +114,11 @@ impl NodeConfig {
         if id == 0 {
             return Err(source.error("0 is no node id: count from 1"));
         }
-        settings.check_clock("this node", uncertainty).map_err(|message| source.error(message))?;
+        // What a source on the machine says is held against the limit at each reading.
+        if let ClockModel::Vouched(uncertainty) = clock {
+            let checked = settings.check_clock("this node", uncertainty);
+            checked.map_err(|message| source.error(message))?;
+        }
         let listen = address("listen", "listen", patch.listen, node.listen)?;
         let advertise = match (&patch.advertise, &node.advertise) {
             (None, None) => listen.clone(),
@@ -140,7 +144,7 @@ impl NodeConfig {
             listen,
             advertise,
             data,
-            uncertainty,
+            clock,
             settings,
         })
     }

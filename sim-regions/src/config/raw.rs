@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clock::{Offset, Uncertainty, parse_duration};
+use clock::{ClockModel, Offset, parse_duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
 
@@ -59,7 +59,7 @@ impl From<Engine> for EngineKind {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Clock {
-    pub model: Option<Model>,
+    pub model: Option<Spanned<Model>>,
     pub offset: Option<TrueOffset>,
     #[serde(default)]
     pub r#override: Vec<ClockOverride>,
@@ -69,7 +69,7 @@ pub(crate) struct Clock {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClockOverride {
     pub node: Spanned<u32>,
-    pub model: Option<Model>,
+    pub model: Option<Spanned<Model>>,
     pub offset: Option<TrueOffset>,
 }
 
@@ -125,9 +125,9 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// A model of uncertainty: `fixed(4ms)`.
+/// A model of a clock: `fixed(4ms)`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Model(pub Uncertainty);
+pub(crate) struct Model(pub ClockModel);
 
 impl<'de> Deserialize<'de> for Model {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Model, D::Error> {
@@ -205,22 +205,43 @@ impl Settings {
 }
 
 impl Clock {
-    /// The clocks' model where no override holds.
-    pub fn default_config(&self) -> super::ClockConfig {
-        let defaults = super::ClockConfig::default();
-        super::ClockConfig {
-            uncertainty: self.model.map_or(defaults.uncertainty, |model| model.0),
-            offset: self.offset.map_or(defaults.offset, |offset| offset.0),
-        }
+    /// What is said of the clock of a node on a machine of its own.
+    pub fn of_machine(&self) -> ClockModel {
+        let usual = || ClockModel::Vouched(super::ClockConfig::default().uncertainty);
+        self.model.as_ref().map_or_else(usual, |model| model.get_ref().0)
+    }
+
+    /// The simulated clocks' model where no override holds.
+    pub fn default_config(&self, source: Source<'_>) -> Result<super::ClockConfig, ConfigError> {
+        config(source, self.model.as_ref(), self.offset, super::ClockConfig::default())
     }
 }
 
 impl ClockOverride {
-    /// The clock of the node that this is about.
-    pub fn config(&self, otherwise: super::ClockConfig) -> super::ClockConfig {
-        super::ClockConfig {
-            uncertainty: self.model.map_or(otherwise.uncertainty, |model| model.0),
-            offset: self.offset.map_or(otherwise.offset, |offset| offset.0),
-        }
+    /// The simulated clock of the node that this is about.
+    pub fn config(
+        &self,
+        source: Source<'_>,
+        otherwise: super::ClockConfig,
+    ) -> Result<super::ClockConfig, ConfigError> {
+        config(source, self.model.as_ref(), self.offset, otherwise)
     }
+}
+
+/// A simulated clock; what is not given is as in `otherwise`.
+fn config(
+    source: Source<'_>,
+    model: Option<&Spanned<Model>>,
+    offset: Option<TrueOffset>,
+    otherwise: super::ClockConfig,
+) -> Result<super::ClockConfig, ConfigError> {
+    let simulated = |model: &Spanned<Model>| {
+        let refused =
+            |error: clock::NeedsMachine| source.error_at(model.span(), "model", error.to_string());
+        model.get_ref().0.simulated().map_err(refused)
+    };
+    Ok(super::ClockConfig {
+        uncertainty: model.map(simulated).transpose()?.unwrap_or(otherwise.uncertainty),
+        offset: offset.map_or(otherwise.offset, |offset| offset.0),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clock::Uncertainty;
+use clock::{ClockModel, Uncertainty};
 use keys::NodeId;
 
 use super::{EngineKind, NodeConfig, NodePatch};
@@ -39,7 +39,11 @@ fn a_complete_file_is_enough() {
     assert_eq!((config.id, config.region.as_str()), (NodeId(2), "us-east"));
     assert_eq!(config.data, Some(PathBuf::from("/var/lib/meridian")));
     assert_eq!(config.settings.lease, Duration::from_secs(10));
-    assert_eq!(config.uncertainty.to_string(), "fixed(7ms)");
+    assert_eq!(config.clock.to_string(), "fixed(7ms)");
+    for source in ["kernel", "clockbound"] {
+        let config = parse(&FULL.replacen("fixed(7ms)", source, 1)).expect("a node has a machine");
+        assert_eq!(config.clock.to_string(), source);
+    }
     let join = ["db1.example:7000", "db2.example:7000", "db3.example:7000"];
     assert_eq!(config.join, join, "sorted, the node itself among them");
 }
@@ -50,7 +54,7 @@ fn the_command_line_wins() {
         id: Some(5),
         listen: Some("127.0.0.1:0".to_owned()),
         join: vec!["other:1".to_owned()],
-        uncertainty: Some(Uncertainty::Zero),
+        clock: Some(ClockModel::Vouched(Uncertainty::Zero)),
         engine: Some(EngineKind::Memory),
         ..NodePatch::default()
     };
@@ -58,7 +62,7 @@ fn the_command_line_wins() {
     assert_eq!(config.id, NodeId(5));
     assert_eq!(config.listen, "127.0.0.1:0");
     assert_eq!(config.join, ["db2.example:7000", "other:1"]);
-    assert_eq!(config.uncertainty, Uncertainty::Zero);
+    assert_eq!(config.clock, ClockModel::Vouched(Uncertainty::Zero));
     assert_eq!(config.settings.engine, Some(EngineKind::Memory));
 }
 

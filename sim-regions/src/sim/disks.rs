@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use storage::{
     Cf, Engine, EngineError, MemEngine, Reader as _, Scan,
-    memory::{self, CrashReport, SyncMode},
+    memory::{self, CrashReport, Image, SyncMode},
 };
 
 /// How long a sync takes on a healthy disk: from, to.
@@ -75,6 +75,18 @@ impl Disks {
         let (engine, report) = disk.disk.crash_with_report(&mut drawn(&disk.drawn).rng);
         disk.engine = engine;
         report
+    }
+
+    /// A copy of a node's disk as it is now; `None`: it was never opened.
+    pub fn image(&self, node: NodeId) -> Option<Image> {
+        self.lock().get(&node).map(|disk| disk.disk.image())
+    }
+
+    /// Puts a copy back in the place of a node's disk. The node must be down.
+    pub fn put_back(&self, node: NodeId, image: &Image) {
+        if let Some(disk) = self.lock().get(&node) {
+            disk.disk.put_back(image);
+        }
     }
 
     /// Adds to the time of each sync of a node's disk; zero makes it healthy.

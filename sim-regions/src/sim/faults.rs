@@ -33,6 +33,15 @@ pub enum Fault {
         #[serde(rename = "for")]
         lasting: Span,
     },
+    /// A node's machine sleeps: the node stands still, and so does its machine's monotonic clock, while
+    /// its wall clock is right again when it wakes (T6).
+    Suspend {
+        /// The node.
+        node: u32,
+        /// How long.
+        #[serde(rename = "for")]
+        lasting: Span,
+    },
     /// No message passes between these nodes and all others.
     Partition {
         /// The nodes on one side.
@@ -115,6 +124,17 @@ pub enum Fault {
         /// How far ahead it is, in milliseconds; negative: behind.
         millis: i64,
     },
+    /// Somebody copies a node's folder, and later puts the copy back while the node is down for a moment:
+    /// it must be refused (P0a), and stays down. Never drawn; for scenarios and modes.
+    OldFolder {
+        /// The node.
+        node: u32,
+        /// How old the copy is when it is put back.
+        age: Span,
+        /// How long the node is down then.
+        #[serde(rename = "for")]
+        lasting: Span,
+    },
     /// Some range's leader hands over to a node of its choice.
     Transfer {
         /// Which of the tables' ranges, counted from 0, modulo their number.
@@ -161,13 +181,15 @@ impl Fault {
         match self {
             Fault::Crash { nodes, .. } | Fault::Partition { nodes, .. } => nodes.clone(),
             Fault::Pause { node, .. }
+            | Fault::Suspend { node, .. }
             | Fault::SlowLinks { node, .. }
             | Fault::SlowDisk { node, .. }
             | Fault::FailedSync { node, .. }
             | Fault::FullDisk { node, .. }
             | Fault::BitRot { node }
             | Fault::ClockStep { node, .. }
-            | Fault::ClockLie { node, .. } => vec![*node],
+            | Fault::ClockLie { node, .. }
+            | Fault::OldFolder { node, .. } => vec![*node],
             Fault::Noise { .. } | Fault::Transfer { .. } | Fault::Split { .. } => Vec::new(),
         }
     }
@@ -205,7 +227,7 @@ pub struct Planned {
 pub enum FaultKind {
     /// Crashes of nodes, of a region, of all.
     Crash,
-    /// Nodes that stand still.
+    /// Nodes that stand still: processes, and machines with their clocks.
     Pause,
     /// Partitions: full, one-way, flapping, of a region.
     Partition,
@@ -326,6 +348,7 @@ fn draw_one(rng: &mut dyn Rng, layout: &[NodeSpec], kind: FaultKind) -> Fault {
             let lasting = span(rng, 20, 8_000);
             Fault::Crash { nodes: crashing(rng, layout, node), lasting }
         }
+        FaultKind::Pause if rng.random() => Fault::Suspend { node, lasting: span(rng, 50, 8_000) },
         FaultKind::Pause => Fault::Pause { node, lasting: span(rng, 50, 8_000) },
         FaultKind::Partition => {
             let every = span(rng, 100, 1_500);
@@ -407,6 +430,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Crash { nodes, lasting } => write!(f, "crash {} for {lasting}", list(nodes)),
             Fault::Pause { node, lasting } => write!(f, "pause n{node} for {lasting}"),
+            Fault::Suspend { node, lasting } => write!(f, "suspend n{node} for {lasting}"),
             Fault::Partition { nodes, way, flapping, lasting } => {
                 let way = match way {
                     Way::Both => "both ways",
@@ -444,6 +468,9 @@ impl fmt::Display for Fault {
             }
             Fault::ClockLie { node, millis } => {
                 write!(f, "clock of n{node} lies by {millis} ms")
+            }
+            Fault::OldFolder { node, age, lasting } => {
+                write!(f, "copy the folder of n{node}, put it back after {age}, down for {lasting}")
             }
             Fault::Transfer { range, replica } => {
                 write!(f, "transfer range #{range} to its replica #{replica}")

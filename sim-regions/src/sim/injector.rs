@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   agenda, by time ──► begin a fault ──► the end of it goes onto the agenda
-//!   a node's failure ─► crash it, start it later; never again if its disk rots
+//!   a node's failure ─► crash it, start it later; never again if its disk rots, or it is refused
 //!   a launch ends ────► the node arrives in the world of the clients
 //! ```
 //!
@@ -21,6 +21,7 @@ use node::{Node, NodeFailure};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sql::{Datum, Execution};
+use storage::memory::Image;
 use timer::{Instant, sleep_until};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -45,12 +46,15 @@ const ADMIN: u64 = 1_000_000;
 enum Action {
     Begin(Fault),
     Start(NodeId),
-    Thaw(Freezer),
+    /// A node goes on, and its machine's clock, if that stood still.
+    Thaw(NodeId, Freezer),
     Cut(Vec<(NodeId, NodeId)>, Flap),
     Heal(Vec<(NodeId, NodeId)>),
     Quiet,
     FastLinks(NodeId),
     FastDisk(NodeId),
+    /// The node's folder is an older one now, and it is down for so long.
+    PutBack(NodeId, Image, Duration),
     EndAll,
 }
 
@@ -82,7 +86,7 @@ pub struct Injector {
     cuts: BTreeMap<(NodeId, NodeId), usize>,
     slow: BTreeMap<NodeId, Duration>,
     noise: Option<(f64, f64, f64)>,
-    /// Nodes whose disk rotted: they stay down.
+    /// Nodes whose disk rotted, or whose folder is not theirs: they stay down.
     retired: BTreeSet<NodeId>,
 }
 
@@ -192,7 +196,7 @@ impl Injector {
                     NodeFailure::Disk(error) if !error.corruption => {
                         self.after(down, Action::Start(id));
                     }
-                    NodeFailure::Disk(_) | NodeFailure::DataLost(_) => {
+                    NodeFailure::Disk(_) | NodeFailure::DataLost(_) | NodeFailure::OlderCopy(_) => {
                         self.retired.insert(id);
                     }
                 }
@@ -250,6 +254,8 @@ impl Injector {
             launching.abort();
         }
         self.cluster.crash(id).await;
+        // A machine that starts again is awake.
+        self.cluster.clock(id).resume();
         self.disks.crash(id);
     }
 
@@ -279,7 +285,7 @@ impl Injector {
                 self.begin(fault).await;
             }
             Action::Start(id) => self.start(id),
-            Action::Thaw(freezer) => freezer.thaw(),
+            Action::Thaw(id, freezer) => self.thaw(id, &freezer),
             Action::Heal(links) => self.heal(&links),
             Action::Cut(links, flap) => self.flap(links, flap),
             Action::Quiet => {
@@ -291,6 +297,12 @@ impl Injector {
                 self.set_links();
             }
             Action::FastDisk(id) => self.disks.slow_down(id, Duration::ZERO),
+            Action::PutBack(id, copy, lasting) => {
+                self.world.tell(&format!("{id} gets an older copy of its folder"));
+                self.crash(id).await;
+                self.disks.put_back(id, &copy);
+                self.after(lasting, Action::Start(id));
+            }
             Action::EndAll => self.end_all(),
         }
     }
@@ -305,12 +317,12 @@ impl Injector {
                     }
                 }
             }
-            Fault::Pause { node, lasting } => {
+            Fault::Pause { node, lasting } => self.freeze(NodeId(node), lasting.0),
+            Fault::Suspend { node, lasting } => {
                 if self.world.node(NodeId(node)).is_some() {
-                    let freezer = self.cluster.freezer(NodeId(node)).clone();
-                    freezer.freeze();
-                    self.after(lasting.0, Action::Thaw(freezer));
+                    self.cluster.clock(NodeId(node)).suspend();
                 }
+                self.freeze(NodeId(node), lasting.0);
             }
             Fault::Partition { nodes, way, flapping, lasting } => {
                 let links = self.links_between(&nodes, way);
@@ -356,9 +368,29 @@ impl Injector {
                 let lie = Offset::Lie { offset_nanos: millis * 1_000_000, drift_ppm: 0 };
                 self.cluster.clock(NodeId(node)).set_offset(lie);
             }
+            Fault::OldFolder { node, age, lasting } => {
+                let copied = self.disks.image(NodeId(node));
+                let copy = copied.expect("all nodes have started once");
+                self.after(age.0, Action::PutBack(NodeId(node), copy, lasting.0));
+            }
             Fault::Transfer { range, replica } => self.transfer(range as usize, replica as usize),
             Fault::Split { table, at } => self.split(table, at),
         }
+    }
+
+    /// A node that runs stands still for so long.
+    fn freeze(&mut self, id: NodeId, lasting: Duration) {
+        if self.world.node(id).is_some() {
+            let freezer = self.cluster.freezer(id).clone();
+            freezer.freeze();
+            self.after(lasting, Action::Thaw(id, freezer));
+        }
+    }
+
+    /// It goes on, with its machine's clock: one that was suspended while it stood still is awake then.
+    fn thaw(&self, id: NodeId, freezer: &Freezer) {
+        self.cluster.clock(id).resume();
+        freezer.thaw();
     }
 
     fn links_between(&self, nodes: &[u32], way: Way) -> Vec<(NodeId, NodeId)> {
@@ -420,8 +452,8 @@ impl Injector {
     fn end_all(&mut self) {
         self.world.tell("all faults end");
         for (_, action) in std::mem::take(&mut self.agenda) {
-            if let Action::Thaw(freezer) = action {
-                freezer.thaw();
+            if let Action::Thaw(id, freezer) = action {
+                self.thaw(id, &freezer);
             }
         }
         (self.noise, self.slow, self.cuts) = (None, BTreeMap::new(), BTreeMap::new());

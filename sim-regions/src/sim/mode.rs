@@ -20,7 +20,11 @@ use storage::memory::SyncMode;
 
 use super::Options;
 #[cfg(feature = "broken-rules")]
-use super::{faults::FaultKinds, workload::Workload};
+use super::faults::FaultKinds;
+use super::{
+    faults::{Fault, Planned, Span, Way},
+    workload::Workload,
+};
 use crate::Topology;
 
 /// A way to break the database, or none.
@@ -57,12 +61,15 @@ enum What {
     Isolation(&'static str),
     LyingDisk,
     LyingClock,
+    OldFolder,
     #[cfg(feature = "broken-rules")]
     Range(&'static [range::Rule]),
     #[cfg(feature = "broken-rules")]
     Paxos(&'static [paxos::Rule]),
     #[cfg(feature = "broken-rules")]
     Txn(&'static [txn::Rule]),
+    #[cfg(feature = "broken-rules")]
+    Clock(&'static [clock::Rule]),
 }
 
 /// One region, clocks far apart: nothing hides what commit-wait is for.
@@ -70,6 +77,30 @@ fn one_region(options: &mut Options, epsilon_millis: u64) {
     options.topology = Topology::load("one-region").expect("shipped");
     options.epsilon = Some(Duration::from_millis(epsilon_millis));
     options.skewed = true;
+}
+
+/// Of three nodes, the first gets back a folder that is fifteen seconds old, and the third, which
+/// accepted with it what was acknowledged while the second was cut off, goes down. The second was there
+/// for long enough to know better.
+fn a_folder_is_turned_back(options: &mut Options) {
+    one_region(options, 4);
+    options.workloads =
+        vec![Workload::Register, Workload::Append, Workload::Bank, Workload::Linear];
+    options.duration = Duration::from_secs(40);
+    options.tempered = false;
+    (options.clients, options.rate) = (24, 120.0);
+    let seconds = |count| Span(Duration::from_secs(count));
+    let (copied, cut, put_back) = (seconds(5), seconds(12), seconds(20));
+    let (age, lasting) = (seconds(15), Span(Duration::from_millis(500)));
+    let alone = seconds(8);
+    let cut_off =
+        Fault::Partition { nodes: vec![2], way: Way::Both, flapping: None, lasting: alone };
+    let plan = [
+        (copied, Fault::OldFolder { node: 1, age, lasting }),
+        (cut, cut_off),
+        (put_back, Fault::Crash { nodes: vec![3], lasting: seconds(12) }),
+    ];
+    options.plan = Some(plan.map(|(at, fault)| Planned { at, fault }).to_vec());
 }
 
 /// Clients that get into each other's way, and nothing else that goes wrong.
@@ -123,6 +154,15 @@ pub const MODES: &[Spec] = &[
         within: 20,
         what: What::LyingDisk,
         stage: |_| {},
+    },
+    Spec {
+        name: "old-folder",
+        rule: "P0a",
+        about: "a node comes back with an older copy of its folder, and nobody looks: it has forgotten \
+                what it accepted, and acknowledged writes are gone",
+        within: 20,
+        what: What::OldFolder,
+        stage: a_folder_is_turned_back,
     },
     #[cfg(feature = "broken-rules")]
     Spec {
@@ -286,6 +326,16 @@ pub const MODES: &[Spec] = &[
         what: What::Range(&[range::Rule::ClosePast, range::Rule::FollowerReadWait]),
         stage: stage::followers_read_the_present,
     },
+    #[cfg(feature = "broken-rules")]
+    Spec {
+        name: "sleep-unnoticed",
+        rule: "T6",
+        about: "a machine that slept takes up its time where it was: its leader serves reads under a \
+                lease that ran out meanwhile",
+        within: 20,
+        what: What::Clock(&[clock::Rule::JumpCheck]),
+        stage: stage::machines_sleep,
+    },
 ];
 
 impl Mode {
@@ -332,6 +382,15 @@ impl Mode {
         matches!(self.0.map(|spec| &spec.what), Some(What::LyingClock))
     }
 
+    /// Which rules clocks keep.
+    pub(super) fn clock_rules(self) -> clock::Rules {
+        match self.0.map(|spec| &spec.what) {
+            #[cfg(feature = "broken-rules")]
+            Some(What::Clock(rules)) => clock::Rules::without_all(rules),
+            _ => clock::Rules::default(),
+        }
+    }
+
     /// Drops rules in a node's protocol cores.
     pub(super) fn tune(self, config: &mut NodeConfig) {
         match self.0.map(|spec| &spec.what) {
@@ -341,8 +400,11 @@ impl Mode {
             Some(What::Paxos(rules)) => config.range.paxos.rules = paxos::Rules::without_all(rules),
             #[cfg(feature = "broken-rules")]
             Some(What::Txn(rules)) => config.txn.rules = txn::Rules::without_all(rules),
-            // It shall be found by what it breaks.
+            // They shall be found by what they break. A disk that lies is one that turns back.
             Some(What::LyingClock) => config.clock_guard = node::ClockGuard::UnsafeOff,
+            Some(What::OldFolder | What::LyingDisk) => {
+                config.epoch_check = node::EpochCheck::UnsafeOff;
+            }
             _ => {}
         }
     }

@@ -102,6 +102,11 @@ fn each_mistake_says_where_it_is() {
         ("bandwidth_mbit = 8", "bandwidth_mbit = 0", "t, line 21, field bandwidth_mbit: nothing"),
         ("loss = 0.01", "zone_rtt = \"2m\"", "t, line 9, field zone_rtt: at most 1m"),
         ("name = \"y\"", "name = \"n3\"", "t, line 14, field name: \"n3\" is how a node is called"),
+        (
+            "\"fixed(4ms)\"",
+            "\"kernel\"",
+            "t, line 3, field model: the clock model \"kernel\" asks the node's own machine",
+        ),
         ("offset = \"fast\"", "offset = \"far\"", "t, line 4, field offset: unknown clock offset"),
         ("bandwidth_mbit", "bandwith_mbit", "t, line 21: unknown field `bandwith_mbit`"),
     ];

@@ -169,3 +169,18 @@ proptest! {
         }
     }
 }
+
+/// T6: a clock in doubt gives timestamps that only count on, merges nothing and writes no bound.
+#[test]
+fn an_interval_without_an_end_reaches_no_timestamp() {
+    let mut hlc = Hlc::new(DEFAULT_TOLERANCE);
+    let trusted = tt(SECOND);
+    hlc.persisted(hlc.bound_to_persist(trusted).expect("a new clock has none"));
+    let last = hlc.now(trusted);
+    let doubtful = Interval::unbounded(trusted.earliest);
+    assert_eq!(hlc.now(doubtful), last.next());
+    assert_eq!(hlc.bound_to_persist(doubtful), None);
+    let remote = Timestamp::from_wall(2 * SECOND);
+    assert_eq!(hlc.update(doubtful, remote), Err(ClockOutOfBounds::InDoubt { remote }));
+    assert_eq!((hlc.last(), hlc.refused()), (last.next(), 0), "it is nobody's broken clock");
+}

@@ -134,12 +134,35 @@ fn clocks_read_at_once_tell_of_one_moment() {
     assert_eq!(SwitchableClock::at_once(&[]), []);
 }
 
+/// T6: the first reading after a sleep is in doubt; with the check dropped the clock is behind for good.
 #[test]
-fn a_real_clock_does_not_know_its_offset() {
-    let time = TrueTime::new(ORIGIN, ManualTicker::new());
-    let clock = SwitchableClock::real(time, fixed(4));
-    assert_eq!(clock.true_offset_nanos(), None);
-    assert_eq!(clock.source(), "fixed(4ms)");
+fn a_machine_that_sleeps_is_in_doubt_until_somebody_vouches() {
+    use crate::{Rule, Rules};
+    for kept in [true, false] {
+        let (ticker, clock) = clock(fixed(4), Offset::Centered, 1);
+        if !kept {
+            clock.set_rules(Rules::without(Rule::JumpCheck));
+        }
+        let (before, mono) = (clock.now(), clock.mono());
+        clock.suspend();
+        ticker.advance(Duration::from_secs(9));
+        clock.suspend();
+        assert_eq!(clock.mono(), mono, "the monotonic clock stands still");
+        clock.resume();
+        clock.resume();
+        let lease_end = Timestamp::from_wall(ORIGIN).plus(Duration::from_secs(3));
+        assert_eq!(clock.now().before(lease_end), !kept, "a lease that ran out meanwhile");
+        if kept {
+            assert!(!clock.now().is_bounded());
+            assert_eq!(clock.claimed().middle(), clock.true_nanos(), "it is only in doubt");
+            clock.vouch(clock.jumps());
+            assert_eq!(clock.doubt(), None);
+            assert_eq!(clock.now().middle(), clock.true_nanos());
+        } else {
+            assert_eq!(clock.now(), before, "the time stood still, too");
+            assert_eq!(clock.doubt(), None);
+        }
+    }
 }
 
 #[test]
@@ -147,7 +170,7 @@ fn monotonic_time_starts_with_the_node() {
     let ticker = ManualTicker::new();
     ticker.advance(Duration::from_secs(5));
     let time = TrueTime::new(ORIGIN, Arc::clone(&ticker) as _);
-    let clock = SwitchableClock::real(time, fixed(4));
+    let clock = SwitchableClock::simulated(time, fixed(4), Offset::Centered, 0);
     assert_eq!(clock.mono().0, 0);
     ticker.advance(Duration::from_secs(1));
     assert_eq!(clock.mono().0, 1_000_000_000);

@@ -13,6 +13,11 @@ fn reading(at: u64, off: i64, epsilon: u64) -> Interval {
     Interval { earliest: middle - epsilon, latest: middle + epsilon }
 }
 
+/// A moment before any jump.
+fn at(mono: u64) -> Moment {
+    Moment { at: Mono(mono), after: Jumps(0) }
+}
+
 /// What a node hears of itself from a peer over a round trip.
 fn opinion(own: (i64, u64), peer: (i64, u64), round_trip: u64) -> Opinion {
     let before = reading(TRUTH, own.0, own.1);
@@ -28,9 +33,9 @@ fn stops(who: usize, off: &[i64], round_trip: impl Fn(usize) -> u64) -> Option<D
     for peer in (0..off.len()).filter(|peer| *peer != who) {
         let ends = (off[who] * MS as i64, off[peer] * MS as i64);
         let heard = opinion((ends.0, 4 * MS), (ends.1, 4 * MS), round_trip(peer) * MS);
-        guard.heard(NodeId(peer as u32 + 1), heard, Mono(5));
+        guard.heard(NodeId(peer as u32 + 1), heard, at(5));
     }
-    guard.judge(Duration::from_millis(4), Mono(5));
+    guard.judge(Duration::from_millis(4), at(5));
     assert_eq!(guard.stops(), guard.distrust().is_some());
     guard.distrust()
 }
@@ -68,15 +73,15 @@ fn a_guard_that_is_off_stops_nobody_and_old_opinions_count_no_more() {
             guard.heard(NodeId(peer), opinion((300 * MS as i64, 4 * MS), (0, 4 * MS), MS), now);
         }
     };
-    let judge = |now| guard.judge(Duration::from_millis(4), now);
-    hear(Mono(0));
-    assert!(judge(Mono(0)) && guard.stops());
+    let judge = |now| guard.judge(Duration::from_millis(4), now).disputed;
+    hear(at(0));
+    assert!(judge(at(0)) && guard.stops());
     guard.set_mode(ClockGuard::UnsafeOff);
     assert!(!guard.stops());
-    assert!(judge(Mono(0)) && !guard.stops());
+    assert!(judge(at(0)) && !guard.stops());
     guard.set_mode(ClockGuard::On);
-    assert!(judge(Mono(0)) && guard.stops());
-    let later = Mono(0).plus(LIVE_WINDOW * 2);
+    assert!(judge(at(0)) && guard.stops());
+    let later = Moment { at: Mono(0).plus(LIVE_WINDOW * 2), after: Jumps(0) };
     assert!(!judge(later) && !guard.stops());
 }
 
@@ -106,4 +111,42 @@ proptest! {
         prop_assert!(opinions.iter().all(|(_, opinion)| opinion.allows(0)));
         prop_assert_eq!(verdict(&opinions, Duration::ZERO), None);
     }
+}
+
+/// T6: after a jump only what was heard since counts, and one peer at least must agree.
+#[test]
+fn peers_confirm_the_time_after_a_jump() {
+    let guard = Guard::new(NodeId(1), ClockGuard::On);
+    let (agrees, contradicts) = (opinion((0, 4 * MS), (0, 4 * MS), MS), {
+        opinion((0, 4 * MS), (300 * MS as i64, 4 * MS), MS)
+    });
+    let epsilon = Duration::from_millis(4);
+    let after = |jumps| Moment { at: Mono(5), after: Jumps(jumps) };
+    guard.heard(NodeId(2), agrees, after(0));
+    guard.heard(NodeId(3), agrees, after(0));
+    assert!(guard.judge(epsilon, after(0)).confirmed);
+    let judged = guard.judge(epsilon, after(1));
+    assert!(!judged.confirmed && !judged.disputed, "what was heard before is forgotten");
+    guard.heard(NodeId(2), contradicts, after(1));
+    assert!(!guard.judge(epsilon, after(1)).confirmed, "the only one contradicts");
+    assert!(!guard.stops(), "and is no majority");
+    guard.heard(NodeId(3), agrees, after(1));
+    assert!(guard.judge(epsilon, after(1)).confirmed);
+    guard.set_mode(ClockGuard::UnsafeOff);
+    assert!(guard.judge(epsilon, after(2)).confirmed, "an experiment asks nobody");
+}
+
+#[tokio::test]
+async fn each_jump_is_told_once() {
+    use futures::FutureExt as _;
+    let guard = Guard::new(NodeId(1), ClockGuard::On);
+    guard.alarm(Jumps(0));
+    assert_eq!(guard.alarmed().now_or_never(), None, "no jump yet");
+    guard.alarm(Jumps(1));
+    guard.alarm(Jumps(1));
+    assert_eq!(guard.alarmed().now_or_never(), Some(()));
+    guard.alarm(Jumps(1));
+    assert_eq!(guard.alarmed().now_or_never(), None);
+    guard.alarm(Jumps(2));
+    assert_eq!(guard.alarmed().now_or_never(), Some(()));
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clock::Timestamp;
+use clock::{Timestamp, UpperBound};
 use keys::{Key, NodeId, RangeId, Span, TxnId};
 use kv::{
     Commit, CommitStats, Committed, Conflict, ConflictKind, Descriptor, KvError, Lock, LockWait,
@@ -16,6 +16,10 @@ use proptest::prelude::*;
 use range::GroupMessage;
 
 use super::{CallId, FRAME_BYTES, NodeAnswer, NodeFrame, NodeMessage, NodeQuestion};
+use crate::{
+    epoch::{Epoch, Objection, Reached, Showing, Starts},
+    incarnation::Incarnation,
+};
 
 const PEER: NodeId = NodeId(2);
 
@@ -27,6 +31,15 @@ fn descriptor() -> Descriptor {
         voters: vec![NodeId(1), NodeId(2), NodeId(3)],
         preferred_leader: NodeId(2),
     }
+}
+
+fn reached(number: u64) -> Reached {
+    Reached { epoch: Epoch { number, nonce: 7 }, mark: UpperBound(1_700_000_000_000_000_000) }
+}
+
+fn showing() -> Showing {
+    let incarnation = Incarnation { since: 1, nonce: 11 };
+    Showing { incarnation, starts: Starts { now: reached(3), past: vec![reached(1), reached(2)] } }
 }
 
 fn requests() -> Vec<Request> {
@@ -113,6 +126,8 @@ fn frame() -> NodeFrame {
         NodeMessage::Ask(CallId(5), NodeQuestion::CreateRange(descriptor())),
         NodeMessage::Answer(CallId(6), NodeAnswer::Refused("no".to_owned())),
         NodeMessage::Cancel(RangeId(4), CallId(7)),
+        NodeMessage::Ask(CallId(9), NodeQuestion::Introduce(showing())),
+        NodeMessage::Answer(CallId(9), NodeAnswer::Objection(Objection::OlderCopy(reached(3)))),
     ];
     messages.extend(requests().into_iter().map(|request| {
         let deadline = Duration::from_secs(1);

@@ -1,5 +1,7 @@
 //! What the store hears: peers, this node's own gateway, and the node itself.
 
+use std::collections::BTreeSet;
+
 use keys::{NodeId, RangeId};
 use kv::{Descriptor, KvError, RangeRequest, Reply};
 use paxos::Slot;
@@ -7,7 +9,11 @@ use range::{AskToken, GroupMessage, PersistToken, Replica, RequestToken, Urgency
 use tokio::sync::oneshot;
 
 use super::callers::Caller;
-use crate::{incarnation::Incarnation, message::CallId, readers::Answer};
+use crate::{
+    epoch::{Objection, Reached, Showing},
+    message::CallId,
+    readers::Answer,
+};
 
 /// An input of a store's shard.
 #[derive(Debug)]
@@ -28,9 +34,14 @@ pub enum StoreInput {
     Adopt(Box<Replica>, PersistToken),
     /// Make a replica; answered once it is durable.
     Create(Descriptor, oneshot::Sender<()>),
-    /// Remember a peer by its data folder; answered once that is durable, or with the other folder
-    /// by which it is known.
-    Remember(NodeId, Incarnation, oneshot::Sender<Result<(), Incarnation>>),
+    /// A peer has started: remember what it shows (P0a). Answered once that is durable, or with what is
+    /// remembered instead.
+    Introduced(NodeId, Showing, oneshot::Sender<Result<(), Objection>>),
+    /// A peer shows how far it is: the same, answered at once.
+    Shown(NodeId, Reached, oneshot::Sender<Result<(), Objection>>),
+    /// All the peers that remember this node's start, each time there is one more: replicas for whose
+    /// voters that suffices take part.
+    Confirmed(BTreeSet<NodeId>),
     /// All others remember this node's folder; answered once that is durable.
     Admit(oneshot::Sender<()>),
     /// Commit-wait is turned on or off, in every replica there is and every one to come.
@@ -66,7 +77,9 @@ impl StoreInput {
             StoreInput::Cancel(..)
             | StoreInput::Adopt(..)
             | StoreInput::Create(..)
-            | StoreInput::Remember(..)
+            | StoreInput::Introduced(..)
+            | StoreInput::Shown(..)
+            | StoreInput::Confirmed(_)
             | StoreInput::Admit(_)
             | StoreInput::CommitWait(..)
             | StoreInput::Led(_) => Queue::First,
@@ -85,7 +98,9 @@ impl StoreInput {
                 | StoreInput::Scanned(..)
                 | StoreInput::Adopt(..)
                 | StoreInput::Create(..)
-                | StoreInput::Remember(..)
+                | StoreInput::Introduced(..)
+                | StoreInput::Shown(..)
+                | StoreInput::Confirmed(_)
                 | StoreInput::Admit(_)
                 | StoreInput::CommitWait(..)
                 | StoreInput::Led(_) => 0,

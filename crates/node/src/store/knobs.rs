@@ -23,6 +23,7 @@ impl Store {
             // What waits for nothing any more is answered now.
             self.step(now, range, Input::Tick)?;
         }
+        self.standing.waiting_mut().for_each(|replica| replica.set_commit_wait(commit_wait));
         let syncing = self.syncing.as_mut().map(|(waiting, _)| waiting);
         for waiting in [&mut self.unsynced].into_iter().chain(syncing) {
             let created = waiting.created.iter_mut().filter_map(|(replica, _)| replica.as_mut());

@@ -82,6 +82,19 @@ impl Shards {
         self.0[Shard::FIRST.index()].push(now, input)
     }
 
+    /// Puts an input before a shard.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub fn push_to(&self, now: Mono, shard: Shard, input: StoreInput) -> Result<(), Full> {
+        self.0[shard.index()].push(now, input)
+    }
+
+    /// The shards.
+    pub fn each(&self) -> impl Iterator<Item = Shard> + use<> {
+        (0..self.0.len()).map(Shard)
+    }
+
     /// Puts an input of its own before each shard, as far as there is room.
     pub fn push_all(&self, now: Mono, mut input: impl FnMut() -> StoreInput) {
         // One that has no room loses it: whoever asked it hears nothing, and says so.

@@ -9,7 +9,7 @@ use storage::EngineError;
 use tokio::sync::oneshot;
 
 use super::{Store, input::StoreInput};
-use crate::{incarnation::Incarnation, message::NodeMessage};
+use crate::{epoch::Objection, message::NodeMessage};
 
 /// What waits for the writes of this and earlier rounds to become durable.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct Unsynced {
     /// Replicas born here that another shard drives once they are durable.
     pub given_away: Vec<(Replica, PersistToken)>,
     /// Who asked to be remembered, or told that all others remember this node.
-    pub remembered: Vec<oneshot::Sender<Result<(), Incarnation>>>,
+    pub remembered: Vec<oneshot::Sender<Result<(), Objection>>>,
     pub admitted: Vec<oneshot::Sender<()>>,
     pub clock_bound: Option<u64>,
 }

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::{Caller, Store, StoreInput, StoreParts, shards::Shards};
 use crate::{
     disk::Disk,
+    epoch::EpochCheck,
     guard::{ClockGuard, Guard},
     message::{CallId, NodeFrame, NodeMessage},
     readers::VirtualReaders,
@@ -135,6 +136,7 @@ fn parts(engine: Arc<MemEngine>) -> StoreParts {
         asker: Arc::new(|_, _| std::future::pending().boxed()),
         work: Work::default(),
         guard: Arc::new(Guard::new(ME, ClockGuard::On)),
+        epoch_check: EpochCheck::On,
         tracer: trace::Tracer::new(ME, clock, 1),
     }
 }
@@ -147,6 +149,43 @@ async fn status(shards: &Shards, clock: &dyn Clock, range: u64) -> Result<Reply,
     let input = StoreInput::Request(Caller::Local(CallId(range.0), reply), request);
     shards.push(clock.mono(), range, input).expect("there is room");
     answer.await.expect("the store answers")
+}
+
+/// These peers remember this node's start.
+fn confirm(shards: &Shards, clock: &dyn Clock, peers: &[NodeId]) {
+    shards.push_all(clock.mono(), || StoreInput::Confirmed(peers.iter().copied().collect()));
+}
+
+/// P0a: until a majority of its voters remember this start, a replica hears nothing and says nothing,
+/// and whoever asks it is sent on.
+#[tokio::test(start_paused = true)]
+async fn a_replica_waits_until_its_voters_know_of_the_start() {
+    let engine = MemEngine::new();
+    let (id, voters) = (RangeId(4), vec![ME, PEER, NodeId(3)]);
+    let span = Span::new("a", "z");
+    let descriptor = Descriptor { id, span, generation: 1, voters, preferred_leader: ME };
+    Replica::create(&engine, &descriptor, ME, Arc::default()).expect("no faults");
+    let network = Arc::new(Noted::default());
+    let transport = Arc::clone(&network) as Arc<dyn Transport>;
+    let parts = StoreParts { transport, ..parts(Arc::new(engine)) };
+    let clock = Arc::clone(parts.clock.source());
+    let (shards, mut inboxes) = Shards::new(ME, 1);
+    let inbox = inboxes.pop().expect("one");
+    let store = Store::open(parts, inbox, shards.downgrade()).expect("it opens");
+    let running = tokio::spawn(clock::inherit(store.run()));
+    let sent = || std::mem::take(&mut *network.0.lock().expect("no panic"));
+    for confirmed in [&[][..], &[NodeId(9)]] {
+        confirm(&shards, clock.as_ref(), confirmed);
+        timer::sleep(std::time::Duration::from_secs(20)).await;
+        let asked = status(&shards, clock.as_ref(), 4).await;
+        assert!(matches!(asked, Err(KvError::NotLeader { leader: None, .. })), "{asked:?}");
+        assert!(sent().is_empty(), "it says something, known to {confirmed:?}");
+    }
+    confirm(&shards, clock.as_ref(), &[NodeId(9), PEER]);
+    timer::sleep(std::time::Duration::from_secs(20)).await;
+    status(&shards, clock.as_ref(), 4).await.expect("it takes part");
+    assert!(!sent().is_empty(), "it is no candidate");
+    running.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,6 +207,7 @@ async fn stops_alone(shards: usize) {
         let store = Store::open(parts.clone(), inbox, shards.downgrade()).expect("it opens");
         running.push(tokio::spawn(clock::inherit(store.run())));
     }
+    confirm(&shards, clock.as_ref(), &[]);
     timer::sleep(std::time::Duration::from_secs(20)).await;
     let stopped = status(&shards, clock.as_ref(), 2).await;
     let Err(KvError::Unavailable { range, missing }) = &stopped else { panic!("{stopped:?}") };
@@ -203,6 +243,7 @@ async fn a_heartbeat_is_answered_before_a_thousand_requests() {
     let inbox = inboxes.pop().expect("one");
     let store = Store::open(parts, inbox, shards.downgrade()).expect("it opens");
     let running = tokio::spawn(clock::inherit(store.run()));
+    confirm(&shards, clock.as_ref(), &[PEER]);
     for call in 0..1_000 {
         let request = Request::Status;
         let deadline = std::time::Duration::from_secs(60);

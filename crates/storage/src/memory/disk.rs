@@ -39,6 +39,19 @@ pub enum SyncMode {
     Lying,
 }
 
+/// What a disk held at one moment, as a copy of its folder does. Cheap to make and to clone: it
+/// shares with the disk all that did not change since.
+#[derive(Clone)]
+pub struct Image {
+    trees: Trees,
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image").finish_non_exhaustive()
+    }
+}
+
 /// What a crash did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CrashReport {
@@ -121,6 +134,22 @@ impl Disk {
     pub fn crash_losing_unsynced(&self) -> MemEngine {
         self.write_state().take_back_to(0);
         self.open()
+    }
+
+    /// A copy of all that is visible now, as somebody makes of a folder.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        Image { trees: self.read_state().trees.clone() }
+    }
+
+    /// Somebody puts a copy back: the disk holds what it held then, durably, and what came after is
+    /// gone. An engine opened earlier gets errors from now on.
+    pub fn put_back(&self, image: &Image) {
+        let mut state = self.write_state();
+        state.trees = image.trees.clone();
+        state.undo.clear();
+        state.undo_bytes = 0;
+        state.life += 1;
     }
 
     /// The next sync fails, and the disk with it, until it is opened again (S3). What was unsynced

@@ -249,3 +249,18 @@ fn large_tree_survives_deletion_of_most_keys() {
     assert_eq!(copy.keys_between(&[], &[0xff; 5]).len(), 10_000);
     assert!((0..10_000).all(|i| tree.get(&key(i)).is_some() == (i % 100 == 0)));
 }
+
+/// An older copy of a folder is put back: all that came after it is gone, and stays gone in a crash.
+#[test]
+fn a_copy_that_is_put_back_is_what_it_was() {
+    let disk = Disk::new();
+    let engine = disk.open();
+    (1..=3).for_each(|value| engine.write(batch(value)).expect("the disk works"));
+    let copy = disk.image();
+    (4..=6).for_each(|value| engine.write(batch(value)).expect("the disk works"));
+    engine.sync().expect("the disk works");
+    disk.put_back(&copy);
+    assert!(engine.get(Cf::State, b"last").is_err(), "the engine of the folder that was there");
+    assert_eq!(last_batch(&disk.open()), 3);
+    assert_eq!(last_batch(&disk.crash_losing_unsynced()), 3, "a copy is durable");
+}

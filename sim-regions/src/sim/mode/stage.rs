@@ -48,6 +48,18 @@ pub(super) fn leaders_are_cut_off(options: &mut Options) {
     options.plan = Some(again_and_again(options, 12_000, cut));
 }
 
+/// T6: a leader's machine sleeps, together with some of its clients, until the others have another one.
+pub(super) fn machines_sleep(options: &mut Options) {
+    quiet(options, &[Workload::Linear, Workload::Monotonic, Workload::Fork], 40);
+    options.nodes_per_region = Some(1);
+    (options.clients, options.rate) = (36, 80.0);
+    let sleep = |nth, rng: &mut ChaCha8Rng| Fault::Suspend {
+        node: nth % 3 + 1,
+        lasting: span(rng, 7_000, 10_000),
+    };
+    options.plan = Some(again_and_again(options, 12_000, sleep));
+}
+
 /// X3: a transaction that has validated waits for a lock elsewhere, while the leader that keeps what it
 /// validated in memory is cut off, until another has been elected and has let somebody write.
 pub(super) fn leaders_forget_locks(options: &mut Options) {
