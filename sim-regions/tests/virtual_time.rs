@@ -2,6 +2,8 @@
 //! and what it does with a broken clock, with a range that lost its quorum, and with a node that comes
 //! back without the data folder that it had ([`folders`]).
 
+#[path = "virtual_time/births.rs"]
+mod births;
 #[path = "virtual_time/folders.rs"]
 mod folders;
 

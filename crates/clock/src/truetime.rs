@@ -2,8 +2,9 @@
 //!
 //! The same code serves both faces: live, the origin is the wall clock at the start of the process
 //! and the ticker runs on; virtual, the origin is a constant and the ticker is a paused clock that
-//! jumps from timer to timer. Reading the machine's wall clock once, and never again, means that a
-//! step of it (an operator's `date -s`, a leap second) cannot tear a running node's time.
+//! jumps from timer to timer. All nodes of such a process share it, so that a step of the machine's
+//! wall clock, which is read once and never again, is none to them. A node that others on other machines
+//! rely on cannot do so: see [`crate::MachineClock`].
 
 use std::{
     fmt,

@@ -42,7 +42,7 @@ impl ClockFlags {
         let text = match (&self.clock, self.epsilon) {
             (None, None) => return Ok(None),
             (None, Some(_)) => "fixed",
-            (Some(text), _) => text,
+            (Some(text), _) => text.as_str(),
         };
         let model = ClockModel::with_epsilon(text, self.epsilon).map_err(anyhow::Error::msg);
         model.context(if self.epsilon.is_some() { "--epsilon" } else { "--clock" }).map(Some)

@@ -28,6 +28,8 @@ const CLOCK_PATIENCE: Duration = Duration::from_secs(2);
 const TRACE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a node has to make a replica.
 const CREATE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the others have once a majority made theirs.
+const CREATE_GRACE: Duration = Duration::from_secs(1);
 /// How long a gateway has to confirm a schema version; beyond it, its lease is waited out.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -146,42 +148,23 @@ impl Cluster for NodeCluster {
             .place(wanted, self.replication)
             .or_else(|| self.members.place(here, self.replication))
             .expect("this node is in its own region");
-        let preferred_leader = voters[0];
+        // Whoever leads at birth has to be there.
+        let there = voters.iter().copied().find(|voter| !self.members.is_gone(*voter));
+        let preferred_leader = there.unwrap_or(voters[0]);
         voters.sort_unstable();
         Placement { voters, preferred_leader }
     }
 
-    /// All voters must have made their replica durable: a range whose birth some voter missed would
-    /// run on fewer replicas than it says. The leader's comes last: it asks the others for its lease
-    /// when it is made, and whoever is not there then is asked again only when the lease is renewed.
+    /// A majority of the voters, the leader among them, must have made their replica durable; a voter that
+    /// is down makes its own later ([`Gateway::heal_births`]).
     fn create_range(&self, range: Descriptor) -> BoxFuture<'static, Result<(), SqlError>> {
         let gateway = self.gateway.clone();
         Box::pin(async move {
-            let create = |node: NodeId| {
-                let question = NodeQuestion::CreateRange(range.clone());
-                let gateway = gateway.clone();
-                async move { (node, gateway.ask(node, question, CREATE_PATIENCE).await) }
-            };
-            let leader = range.preferred_leader;
-            let others = range.voters.iter().copied().filter(|node| *node != leader);
-            let mut answers = join_all(others.map(create)).await;
-            answers.push(create(leader).await);
-            for (node, answer) in answers {
-                let why = match answer {
-                    Some(NodeAnswer::Done) => continue,
-                    Some(NodeAnswer::Refused(why)) => why,
-                    Some(
-                        NodeAnswer::Pong(_)
-                        | NodeAnswer::Objection(_)
-                        | NodeAnswer::Stats(_)
-                        | NodeAnswer::Spans(..),
-                    )
-                    | None => "no answer".to_owned(),
-                };
-                let message = format!("{node} did not make a replica of {}: {why}", range.id);
-                return Err(SqlError::new(SqlState::RANGE_UNAVAILABLE, message));
-            }
-            Ok(())
+            let made = gateway.give_birth(&range, CREATE_PATIENCE, CREATE_GRACE).await;
+            made.map(drop).map_err(|why| {
+                let message = format!("a replica of {} was not made: {why}", range.id);
+                SqlError::new(SqlState::RANGE_UNAVAILABLE, message)
+            })
         })
     }
 

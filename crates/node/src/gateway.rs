@@ -9,6 +9,7 @@
 //! T6: a node whose own clock is in doubt stands still in the same way: it hears pings and their
 //! answers, which alone can confirm its time, and sends nothing for others.
 
+mod births;
 mod cancel;
 mod loss;
 mod touch;
@@ -47,7 +48,6 @@ use loss::{lost, unsent};
 /// Beyond a request's own deadline, how much longer its answer is waited for: the replica's answer
 /// that it could not do it is worth more than our guess.
 const GRACE: Duration = Duration::from_millis(500);
-
 
 /// How long a range that is to be made on a node waits for the node's admission.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(10);

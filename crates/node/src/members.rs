@@ -137,6 +137,12 @@ impl Members {
         node != self.local && self.contacts().get(&node).is_none_or(|contact| contact.silent)
     }
 
+    /// Whether a node left the last ping unanswered.
+    #[must_use]
+    pub fn is_gone(&self, node: NodeId) -> bool {
+        node != self.local && self.contacts().get(&node).is_some_and(|contact| contact.silent)
+    }
+
     /// Whether a node was heard from lately. This node always is.
     #[must_use]
     pub fn is_live(&self, node: NodeId, now: Mono) -> bool {

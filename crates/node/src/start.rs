@@ -300,6 +300,7 @@ impl Node {
         self.tasks = vec![
             tokio::spawn(clock::inherit(self.gateway.clone().read_frames(inbox))),
             tokio::spawn(clock::inherit(self.gateway.clone().keep_in_touch(TOUCH_EVERY))),
+            tokio::spawn(clock::inherit(self.gateway.clone().heal_births())),
         ];
         for shard in store {
             let failure = failure.clone();

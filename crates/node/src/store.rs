@@ -332,6 +332,11 @@ impl Store {
                 done.send(()).unwrap_or_default();
                 Ok(())
             }
+            StoreInput::Unborn(told) => {
+                // Whoever asked may have given up.
+                told.send(self.unborn()).unwrap_or_default();
+                Ok(())
+            }
             StoreInput::Led(told) => {
                 let led = self.replicas.values().filter(|replica| replica.leads());
                 drop(told.send(led.map(|replica| replica.descriptor().clone()).collect()));

@@ -400,6 +400,19 @@ impl Replica {
         if self.machine.leads() { Some(self.me) } else { self.group.leader_hint() }
     }
 
+    /// The voters of a range led here that never answered its leader, and the range as it was born: their
+    /// replicas may not have been made. Nobody, unless the range was made by a message.
+    #[must_use]
+    pub fn unborn(&self) -> Option<(Vec<NodeId>, Descriptor)> {
+        let birth = self.machine.state().birth().filter(|_| self.leads())?;
+        let peers = self.group.status().peers.into_iter();
+        let never = |peer: &paxos::PeerStatus| {
+            peer.matched == Slot::NONE && peer.granted == Timestamp::ZERO
+        };
+        let silent: Vec<NodeId> = peers.filter(never).map(|peer| peer.node).collect();
+        (!silent.is_empty()).then_some((silent, birth))
+    }
+
     /// How long until a tick is useful.
     #[must_use]
     pub fn next_wakeup(&self, now: Now) -> Duration {

@@ -98,6 +98,20 @@ impl RangeState {
         RangeState { descriptor, gc_threshold: Timestamp::ZERO, splits: Vec::new(), blank: false }
     }
 
+    /// The range as all its replicas began, if they were made by a message: a replica that was not made
+    /// then may be made of it at any time. `None` for the child of a split, and for a range that forgot
+    /// its first split.
+    #[must_use]
+    pub fn birth(&self) -> Option<Descriptor> {
+        let splits = self.splits.len() as u64;
+        let end = self.splits.first().map_or(&self.descriptor.span.end, |s| &s.child.span.end);
+        (self.descriptor.generation == 1 + splits && !self.blank).then(|| {
+            let mut birth = Descriptor { generation: 1, ..self.descriptor.clone() };
+            birth.span.end = end.clone();
+            birth
+        })
+    }
+
     /// Reads a range's state; `None` if there is no such range here.
     ///
     /// # Errors

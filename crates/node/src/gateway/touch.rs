@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long a node has to answer a ping.
-const PING_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PING_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Gateway {
     /// Measures the round trip to every other node and notes who is there, until the node stops:

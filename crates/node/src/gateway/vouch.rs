@@ -15,7 +15,7 @@ use std::{convert::Infallible, time::Duration};
 use keys::NodeId;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Gateway, PING_PATIENCE};
+use super::{Gateway, touch::PING_PATIENCE};
 use crate::{
     epoch::{Objection, OlderCopy, Reached, SHOWN_EVERY, Showing},
     incarnation::DataLost,

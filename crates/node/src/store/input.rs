@@ -48,6 +48,9 @@ pub enum StoreInput {
     CommitWait(range::CommitWait, oneshot::Sender<()>),
     /// Which ranges does this shard lead?
     Led(oneshot::Sender<Vec<Descriptor>>),
+    /// Which voters of the ranges that this shard leads may lack their replica? With the ranges as they
+    /// were born.
+    Unborn(oneshot::Sender<Vec<(NodeId, Descriptor)>>),
 }
 
 /// What waits for what, at a shard.
@@ -82,7 +85,8 @@ impl StoreInput {
             | StoreInput::Confirmed(_)
             | StoreInput::Admit(_)
             | StoreInput::CommitWait(..)
-            | StoreInput::Led(_) => Queue::First,
+            | StoreInput::Led(_)
+            | StoreInput::Unborn(_) => Queue::First,
         }
     }
 
@@ -103,7 +107,8 @@ impl StoreInput {
                 | StoreInput::Confirmed(_)
                 | StoreInput::Admit(_)
                 | StoreInput::CommitWait(..)
-                | StoreInput::Led(_) => 0,
+                | StoreInput::Led(_)
+                | StoreInput::Unborn(_) => 0,
             }
     }
 }

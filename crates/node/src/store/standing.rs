@@ -21,6 +21,9 @@ use crate::{
     incarnation::{self, Admission},
 };
 
+/// Most voters that are told of as lacking their replica; the others are by the next look.
+const MAX_UNBORN: usize = 1024;
+
 /// The replicas that wait, and who remembers this start.
 #[derive(Default)]
 pub(super) struct Standing {
@@ -65,6 +68,15 @@ impl Store {
         for replica in self.standing.confirm(self.parts.node, confirmed) {
             self.drive(now, replica);
         }
+    }
+
+    /// Voters of the ranges led here that may lack their replica, and the ranges as they were born.
+    pub(super) fn unborn(&self) -> Vec<(NodeId, Descriptor)> {
+        let each = |(voters, born): (Vec<NodeId>, Descriptor)| {
+            voters.into_iter().map(move |voter| (voter, born.clone()))
+        };
+        let unborn = self.replicas.values().filter_map(Replica::unborn).flat_map(each);
+        unborn.take(MAX_UNBORN).collect()
     }
 
     /// Drives a replica from now on.
