@@ -4,6 +4,8 @@
 
 #[path = "virtual_time/births.rs"]
 mod births;
+#[path = "virtual_time/damage.rs"]
+mod damage;
 #[path = "virtual_time/folders.rs"]
 mod folders;
 
@@ -18,22 +20,26 @@ use net::{ClusterId, Pace};
 use node::disk::{Disk, VirtualDisk};
 use range::CommitWait;
 use sim_regions::{Cluster, ClusterOptions, Topology, Trace, TraceSum, time};
-use storage::{Engine, memory};
+use storage::{Engine, MemEngine, memory};
 
 /// How long a sync takes on the simulated disks.
 const SYNC: Duration = Duration::from_millis(2);
 
 /// The nodes' disks. They outlive their nodes, and lose what was not synced.
 #[derive(Clone, Debug, Default)]
-struct Disks(Arc<Mutex<BTreeMap<NodeId, memory::Disk>>>);
+struct Disks {
+    all: Arc<Mutex<BTreeMap<NodeId, memory::Disk>>>,
+    /// As the nodes that run have them open.
+    open: Arc<Mutex<BTreeMap<NodeId, MemEngine>>>,
+}
 
 impl Disks {
     fn of(&self, node: NodeId) -> memory::Disk {
-        self.0.lock().expect("nobody panicked").entry(node).or_default().clone()
+        self.all.lock().expect("nobody panicked").entry(node).or_default().clone()
     }
 
     fn lose(&self, node: NodeId) {
-        let lost = self.0.lock().expect("nobody panicked").remove(&node);
+        let lost = self.all.lock().expect("nobody panicked").remove(&node);
         assert!(lost.is_some(), "{node} had a disk");
     }
 }
@@ -50,14 +56,16 @@ async fn nine_nodes(seed: u64, trace: Trace, disks: Disks) -> Cluster {
         commit_wait: CommitWait::On,
         control: sql::control::NoControl::shared(),
         engines: Arc::new(move |id| {
-            let engine: Arc<dyn Engine> = Arc::new(disks.of(id).crash_losing_unsynced());
+            let engine = disks.of(id).crash_losing_unsynced();
+            disks.open.lock().expect("nobody panicked").insert(id, engine.clone());
+            let engine: Arc<dyn Engine> = Arc::new(engine);
             let disk: Arc<dyn Disk> =
                 Arc::new(VirtualDisk { engine: Arc::clone(&engine), latency: SYNC });
             Ok((engine, disk))
         }),
         sql_address: Box::new(|_| String::new()),
         trace: Some(trace),
-        tune: Box::new(|_| {}),
+        tune: Box::new(|config| config.compare_every = Duration::from_secs(5)),
     };
     let cluster = Cluster::start(options).await.expect("the cluster starts");
     cluster.boot().await.expect("the cluster boots");

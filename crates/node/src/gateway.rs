@@ -11,6 +11,7 @@
 
 mod births;
 mod cancel;
+mod compare;
 mod loss;
 mod touch;
 mod vouch;
@@ -217,6 +218,13 @@ impl Gateway {
                     Ok(Some(())) => NodeAnswer::Done,
                     Ok(None) => NodeAnswer::Refused("the node is stopping".into()),
                     Err(_) => NodeAnswer::Refused("the node is not admitted yet".into()),
+                }
+            }
+            NodeQuestion::StopReplica(range, why) => {
+                let input = StoreInput::Stop(range, why);
+                match self.shared.shards.push(self.shared.mono(), range, input) {
+                    Ok(()) => NodeAnswer::Done,
+                    Err(_) => NodeAnswer::Refused(FULL.to_owned()),
                 }
             }
             NodeQuestion::Introduce(shown) => {

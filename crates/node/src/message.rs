@@ -70,6 +70,8 @@ pub enum NodeQuestion {
     Ping,
     /// Make a replica of this new range. Idempotent; the answer comes once it is durable.
     CreateRange(Descriptor),
+    /// Stop the replica of this range, and why: its data differ from those of all others.
+    StopReplica(RangeId, String),
     /// Use no catalog older than this from now on.
     SchemaChanged(SchemaVersion),
     /// The asking node has started: remember its folder and its start (P0a). Answered once the asked

@@ -44,6 +44,9 @@ use crate::{
 /// How often each node pings the others.
 const TOUCH_EVERY: Duration = Duration::from_secs(4);
 
+/// How often the replicas of a range are held against each other.
+const COMPARE_EVERY: Duration = Duration::from_secs(600);
+
 /// How long a replica's question to another range is carried on.
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -66,6 +69,8 @@ pub struct NodeConfig {
     pub replication: usize,
     /// Whether the node stops serving when its peers prove that its clock is wrong.
     pub clock_guard: ClockGuard,
+    /// How often the replicas of each range led here are held against each other.
+    pub compare_every: Duration,
     /// Whether it refuses peers that come back with an older copy of their folder (P0a).
     pub epoch_check: EpochCheck,
     /// Settings of the replicas.
@@ -130,6 +135,7 @@ impl NodeConfig {
             expected_round_trips: Vec::new(),
             replication: DEFAULT_REPLICATION,
             clock_guard: ClockGuard::On,
+            compare_every: COMPARE_EVERY,
             epoch_check: EpochCheck::On,
             range: range::Config::default(),
             txn: txn::Config::default(),
@@ -297,10 +303,12 @@ impl Node {
         });
         self.gateway.listen_for_schema_changes(Some(adopt));
         let id = self.config.node;
+        let compare_every = self.config.compare_every;
         self.tasks = vec![
             tokio::spawn(clock::inherit(self.gateway.clone().read_frames(inbox))),
             tokio::spawn(clock::inherit(self.gateway.clone().keep_in_touch(TOUCH_EVERY))),
             tokio::spawn(clock::inherit(self.gateway.clone().heal_births())),
+            tokio::spawn(clock::inherit(self.gateway.clone().compare_replicas(compare_every))),
         ];
         for shard in store {
             let failure = failure.clone();

@@ -332,6 +332,12 @@ impl Store {
                 done.send(()).unwrap_or_default();
                 Ok(())
             }
+            StoreInput::Stop(range, why) => {
+                if self.replicas.contains_key(&range) {
+                    self.stop_replica(now, range, &why);
+                }
+                Ok(())
+            }
             StoreInput::Unborn(told) => {
                 // Whoever asked may have given up.
                 told.send(self.unborn()).unwrap_or_default();

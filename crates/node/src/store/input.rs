@@ -46,6 +46,8 @@ pub enum StoreInput {
     Admit(oneshot::Sender<()>),
     /// Commit-wait is turned on or off, in every replica there is and every one to come.
     CommitWait(range::CommitWait, oneshot::Sender<()>),
+    /// The replica of this range is not to be trusted any more, and why.
+    Stop(RangeId, String),
     /// Which ranges does this shard lead?
     Led(oneshot::Sender<Vec<Descriptor>>),
     /// Which voters of the ranges that this shard leads may lack their replica? With the ranges as they
@@ -85,6 +87,7 @@ impl StoreInput {
             | StoreInput::Confirmed(_)
             | StoreInput::Admit(_)
             | StoreInput::CommitWait(..)
+            | StoreInput::Stop(..)
             | StoreInput::Led(_)
             | StoreInput::Unborn(_) => Queue::First,
         }
@@ -107,6 +110,7 @@ impl StoreInput {
                 | StoreInput::Confirmed(_)
                 | StoreInput::Admit(_)
                 | StoreInput::CommitWait(..)
+                | StoreInput::Stop(..)
                 | StoreInput::Led(_)
                 | StoreInput::Unborn(_) => 0,
             }

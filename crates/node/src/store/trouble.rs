@@ -1,21 +1,22 @@
 //! What the store does about peers that contradict a replica, and replicas that contradict their log.
 
+use std::fmt;
+
 use clock::Now;
 use keys::{NodeId, RangeId};
 use kv::KvError;
-use range::Doubt;
 
 use super::Store;
 
 impl Store {
-    /// A replica contradicts its log: it says nothing any more, as if its node were down for it. The
+    /// A replica contradicts its log, or all its peers: it says nothing any more, as if its node were down for it. The
     /// other ranges of this node go on.
-    pub(super) fn stop_replica(&mut self, now: Now, range: RangeId, doubt: &Doubt) {
+    pub(super) fn stop_replica(&mut self, now: Now, range: RangeId, why: &dyn fmt::Display) {
         let node = self.parts.node;
         self.replicas.remove(&range);
         self.stopped.insert(range);
         let count = self.stopped.len();
-        tracing::error!(%node, %range, "its replica stops ({count} so far on this node): {doubt}");
+        tracing::error!(%node, %range, "its replica stops ({count} so far on this node): {why}");
         for caller in self.callers.end_all(range) {
             self.reply(caller, Err(stopped(node, range)));
         }
@@ -39,6 +40,6 @@ pub(super) fn late(node: NodeId) -> KvError {
 
 /// What is answered for a replica that stopped: another one may be asked.
 pub(super) fn stopped(node: NodeId, range: RangeId) -> KvError {
-    let missing = format!("its replica on {node} contradicts its log and has stopped");
+    let missing = format!("its replica on {node} contradicts its log or its peers and has stopped");
     KvError::Unavailable { range, missing }
 }
