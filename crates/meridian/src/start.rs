@@ -144,6 +144,7 @@ pub async fn run(
     let node = match Node::start(config, seams).await {
         Ok(node) => node,
         Err(StartError::Engine(error)) => return Ok(failed(&error)),
+        Err(StartError::ClockBehind(error)) => return Ok(failed(&error)),
         Err(error @ StartError::Identity(_)) => return Err(error.into()),
     };
     // The identity is durable now, so the others may learn of the cluster from this node.

@@ -12,6 +12,7 @@
 //! Time is a counter: each reading of [`NaiveCluster::clock`] is a microsecond later, and a commit
 //! moves it past its timestamp, so commit-wait takes no time.
 
+mod named;
 mod read;
 mod state;
 

@@ -254,6 +254,9 @@ impl World {
                 if self.nodes[&node].life == life && due {
                     self.node(node).wakes.remove(&range);
                     self.step(shared, node, range, Input::Tick);
+                    if self.wants_sweep(node, range) {
+                        self.step(shared, node, range, Input::Sweep);
+                    }
                 }
             }
             Happening::Restart { node } => self.restart(shared, node),
@@ -355,12 +358,18 @@ impl World {
         }
     }
 
+    fn wants_sweep(&self, node: NodeId, range: RangeId) -> bool {
+        self.nodes[&node].replicas.get(&range).is_some_and(Replica::wants_sweep)
+    }
+
     fn wake_later(&mut self, node: NodeId, range: RangeId) {
         let now = self.node_now(node);
         let (life, after) = {
             let entry = &self.nodes[&node];
             let Some(replica) = entry.replicas.get(&range) else { return };
-            (entry.life, replica.next_wakeup(now).max(SHORTEST_WAKE))
+            let sweeps = replica.wants_sweep().then_some(SWEEP_EVERY);
+            let wakeup = replica.next_wakeup(now).min(sweeps.unwrap_or(Duration::MAX));
+            (entry.life, wakeup.max(SHORTEST_WAKE))
         };
         let at = self.now
             + u64::try_from(after.as_nanos().min(u128::from(LONGEST_WAKE))).expect("short");
@@ -519,6 +528,8 @@ impl World {
 const LATE: Duration = Duration::from_secs(6);
 /// A replica that wants to be woken at once gets at least this: time must pass.
 const SHORTEST_WAKE: Duration = Duration::from_micros(1);
+/// Between two parts of a snapshot that are moved in, or of old versions that are dropped.
+const SWEEP_EVERY: Duration = Duration::from_millis(1);
 /// A replica that wants nothing is woken all the same after so many nanoseconds.
 const LONGEST_WAKE: u64 = 3_600_000_000_000;
 

@@ -98,8 +98,8 @@ fn ask() -> Result<Answer, String> {
     let unsynchronized = state == libc::TIME_ERROR || told.status & libc::STA_UNSYNC != 0;
     Ok(Answer {
         kept: if unsynchronized { Kept::Unsynchronized } else { Kept::Yes },
-        max_error_micros: told.maxerror.into(),
-        estimated_error_micros: told.esterror.into(),
+        max_error_micros: told.maxerror,
+        estimated_error_micros: told.esterror,
     })
 }
 

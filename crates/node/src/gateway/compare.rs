@@ -14,9 +14,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clock::Timestamp;
 use keys::{NodeId, RangeId};
-use kv::{Descriptor, RangeRequest, Reply, Request};
+use kv::{Descriptor, RangeRequest, RangeSender as _, Reply, Request};
 use tokio::sync::oneshot;
-use txn::RangeSender as _;
 
 use super::Gateway;
 use crate::{message::NodeQuestion, store::StoreInput};

@@ -7,9 +7,9 @@
 //!
 //! ```text
 //!   a page of records       what ended ones touched        asked at the least key that is left
-//!   --------------------->  [T4: d-f, p-q] [T9: d-e]  ---> leader of [c - h): holds nothing of them
-//!                           [T4: p-q]                 ---> leader of [n - z): holds nothing of T4
-//!                           T4 and T9 are deleted by one entry
+//!   --------------------->  [A: d-f, p-q] [B: d-e]    ---> leader of [c - h): holds nothing of them
+//!                           [A: p-q]                  ---> leader of [n - z): holds nothing of A
+//!                           A and B are deleted by one entry
 //! ```
 //!
 //! Records name what was touched by keys, not by ranges: a participant may have been split since, and

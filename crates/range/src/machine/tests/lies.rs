@@ -346,27 +346,31 @@ impl Liar {
             }
             13 => Request::Heartbeat(Heartbeat { txn, waiting: self.below(2) == 0 }),
             14 => Request::Release { txn: txn.id },
-            _ => match self.below(6) {
-                5 => {
-                    let part = |lies: &mut Self| kv::Part {
-                        txn: lies.txn(now).id,
-                        start: lies.time(now),
-                        span: lies.span(),
-                    };
-                    let parts = (0..self.below(4)).map(|_| part(self)).collect();
-                    Request::Acknowledge(kv::Acknowledge { parts })
-                }
-                0 => {
-                    let child = RangeId(self.below(40));
-                    Request::Split { at: self.key(), child }
-                }
-                1 => Request::TransferLeader {
-                    to: NodeId(u32::try_from(self.below(5)).expect("small")),
-                },
-                2 => Request::Checksum { at: self.time(now) },
-                3 => Request::Locks,
-                _ => Request::Status,
-            },
+            _ => self.rare_request(now),
+        }
+    }
+
+    fn rare_request(&mut self, now: u64) -> Request {
+        match self.below(6) {
+            0 => {
+                let child = RangeId(self.below(40));
+                Request::Split { at: self.key(), child }
+            }
+            1 => {
+                Request::TransferLeader { to: NodeId(u32::try_from(self.below(5)).expect("small")) }
+            }
+            2 => Request::Checksum { at: self.time(now) },
+            3 => Request::Locks,
+            4 => {
+                let part = |lies: &mut Self| kv::Part {
+                    txn: lies.txn(now).id,
+                    start: lies.time(now),
+                    span: lies.span(),
+                };
+                let parts = (0..self.below(4)).map(|_| part(self)).collect();
+                Request::Acknowledge(kv::Acknowledge { parts })
+            }
+            _ => Request::Status,
         }
     }
 

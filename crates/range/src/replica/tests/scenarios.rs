@@ -230,11 +230,12 @@ fn a_crash_before_a_snapshot_is_here_leaves_the_old_data() {
     let is_staged = |c: &Cluster| mvcc::is_staged(c.engine(3), range).expect("readable");
     cluster.run_until("a chunk is staged", is_staged);
     assert!(!cluster.replica(3, range).machine().state().blank, "all of it at once");
+    let old = mvcc::get(cluster.engine(3), &Key::from("k"), Timestamp::MAX).expect("readable");
+    assert!(old.is_some_and(|version| version.value.is_some()), "the old data are lost");
     cluster.crash(3);
     cluster.restart(3);
     assert!(!is_staged(&cluster), "nobody goes on with it");
-    let old = mvcc::get(cluster.engine(3), &Key::from("k"), Timestamp::MAX).expect("readable");
-    assert!(old.is_some_and(|version| version.value.is_some()), "the old data are lost");
+    assert!(!cluster.replica(3, range).machine().state().blank, "nothing was installed");
     cluster.run_until("node 3 catches up", |c| caught_up(c, range));
     same_on_all(&mut cluster, range);
 }

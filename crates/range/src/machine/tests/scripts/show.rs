@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
-use kv::{Conflict, KvError, Outcome, PushKind, Reply, Resolution, Write};
+use kv::{Conflict, KvError, LockInfo, Outcome, PushKind, Reply, Resolution, Write};
 
 use super::MS;
 use crate::command::Command as Logged;
@@ -157,22 +157,17 @@ pub fn good(reply: &Reply) -> String {
             status.applied,
             ts(status.safe_time)
         ),
-        Reply::Locks(locks) => {
-            let locks = locks.iter().map(|lock| {
-                let how = if lock.exclusive { "x" } else { "s" };
-                let prepared = if lock.prepared { "!" } else { "" };
-                let waits = lock.waits_for.iter().map(|txn| name(*txn)).collect::<Vec<_>>();
-                let waits = if waits.is_empty() {
-                    String::new()
-                } else {
-                    format!(" waits for {}", waits.join(","))
-                };
-                format!("{}:{how}{prepared}:{}{waits}", name(lock.txn.id), show_span(&lock.span))
-            });
-            locks.collect::<Vec<_>>().join(" ")
-        }
+        Reply::Locks(locks) => locks.iter().map(lock).collect::<Vec<_>>().join(" "),
         Reply::Checksum { rows, .. } => format!("checksum of {rows} rows"),
     }
+}
+
+fn lock(lock: &LockInfo) -> String {
+    let how = if lock.exclusive { "x" } else { "s" };
+    let prepared = if lock.prepared { "!" } else { "" };
+    let waits = lock.waits_for.iter().map(|txn| name(*txn)).collect::<Vec<_>>().join(",");
+    let waits = if waits.is_empty() { String::new() } else { format!(" waits for {waits}") };
+    format!("{}:{how}{prepared}:{}{waits}", name(lock.txn.id), show_span(&lock.span))
 }
 
 pub fn bad(error: &KvError) -> String {
