@@ -1,7 +1,7 @@
 //! Which start of a node this is, how far its folder reached in those before, and how its peers notice
 //! that an older copy of the folder was put back (P0a).
 //!
-//! A folder that is turned back has the right [incarnation](crate::incarnation), and has forgotten
+//! A folder that is turned back has the right [incarnation], and has forgotten
 //! what the node promised and accepted since the copy was made. It cannot know by itself. So the
 //! node leaves two marks with its peers, each durable in the folder before anybody hears of it: the
 //! *start epoch*, raised at each start, and the clock's durable bound (T1), which goes up every one
@@ -21,7 +21,7 @@
 //!
 //! 1. An epoch is durable before it is shown, and each belongs to one start: two starts from one
 //!    copy have the same number and differ in their nonce (asserted in [`begin`]).
-//! 2. What a peer remembers of a node only goes up (asserted in [`Remembered::hear`]).
+//! 2. What a peer remembers of a node only goes up (asserted in [`Reached::hear`]).
 //! 3. An honest start is never objected to: where its predecessor ended in the folder is at least what
 //!    anybody was shown of it (test `an_honest_node_is_never_objected_to`).
 //! 4. A copy stays one: whatever it does later, and however often it is started, where it broke off

@@ -186,18 +186,7 @@ fn a_leader_whose_split_waits_for_a_quorum_sleeps() {
 
 #[test]
 fn a_replica_that_fell_behind_gets_a_snapshot() {
-    let mut world = World::default();
-    world.config.paxos.log_keep_slots = 8;
-    world.config.snapshot_chunk_bytes = 200;
-    let mut cluster = Cluster::new(7, world);
-    let range = cluster.create(2, "a", "z", 1);
-    commit_one(&mut cluster, range, 0, "k", "v");
-    cluster.run_for(Duration::from_millis(500));
-    cluster.isolate(3);
-    for i in 1..120 {
-        commit_one(&mut cluster, range, i, &format!("k{}", i % 50), &format!("v{i}"));
-    }
-    cluster.cut.clear();
+    let (mut cluster, range) = with_a_replica_behind(7);
     cluster.run_until("node 3 catches up", |c| caught_up(c, range));
     let installed = cluster.events.iter().any(|(node, _, event)| {
         *node == NodeId(3) && matches!(event, crate::Event::SnapshotInstalled { .. })
