@@ -279,8 +279,7 @@ fn explain_analyze_runs_a_query_of_the_past_in_the_past() {
     });
 }
 
-/// Its leader asks for its lease when all replicas are there; a timeline showed it wait for a second. It
-/// may come a moment behind the statement that made the table: both take a round trip.
+/// Its leader asks for its lease when all replicas are there; a timeline showed it wait for a second.
 #[test]
 fn a_table_just_made_takes_its_first_write_at_once() {
     in_virtual_time(7, async |cluster| {
@@ -293,9 +292,7 @@ fn a_table_just_made_takes_its_first_write_at_once() {
                 client.run(&format!("INSERT INTO {name} VALUES (1)")).await;
                 let drawn = client.run("SHOW TRACE LAST AS TEXT").await.join("\n");
                 assert!(drawn.contains(&format!("INSERT INTO {name}")), "{drawn}");
-                let took = drawn.lines().next().and_then(|line| line.split_whitespace().nth(2));
-                let took: f64 = took.and_then(|ms| ms.parse().ok()).expect("a first line");
-                assert!(took < 200.0, "{drawn}");
+                assert!(!drawn.contains("waits for lease"), "{drawn}");
             }
         }
     });

@@ -49,6 +49,9 @@ pub enum Reply {
         sum: u64,
         /// Number of rows.
         rows: u64,
+        /// The keys that were summed up: a replica that has not applied a split sums up the child's, too,
+        /// also at a time that it may serve.
+        span: Span,
     },
 }
 

@@ -450,6 +450,15 @@ impl Group {
         self.core.log.bytes()
     }
 
+    /// The followers that never answered this leadership; nobody, if this replica does not lead.
+    pub fn never_heard(&self) -> impl Iterator<Item = NodeId> {
+        let leader = match &self.role {
+            Role::Leader(leader) => Some(leader),
+            Role::Candidate(_) | Role::Follower(_) => None,
+        };
+        leader.into_iter().flat_map(|leader| leader.never_heard())
+    }
+
     /// Who votes.
     #[must_use]
     pub fn membership(&self) -> &Membership {

@@ -445,6 +445,12 @@ impl Leader {
         self.peers.iter().map(status).collect()
     }
 
+    /// Those that have neither granted nor acknowledged anything.
+    pub(crate) fn never_heard(&self) -> impl Iterator<Item = NodeId> {
+        let never = |peer: &Peer| peer.acked == Slot::NONE && peer.granted == Timestamp::ZERO;
+        self.peers.iter().filter(move |(_, peer)| never(peer)).map(|(node, _)| *node)
+    }
+
     /// The lowest slot that some follower which is not waiting for a snapshot still lacks.
     pub(crate) fn needed(&self) -> Option<Slot> {
         let live = self.peers.values().filter(|p| !matches!(p.flow, Flow::Snapshot(_)));

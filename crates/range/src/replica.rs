@@ -313,6 +313,7 @@ impl Replica {
             .map_err(|error| corrupt(error.to_string()))?;
         let mut replica = Replica::build(me, config, group, state, applied);
         replica.resume_install(engine)?;
+        replica.drop_kept_log(engine)?;
         Ok(Some(replica))
     }
 
@@ -404,13 +405,10 @@ impl Replica {
     /// replicas may not have been made. Nobody, unless the range was made by a message.
     #[must_use]
     pub fn unborn(&self) -> Option<(Vec<NodeId>, Descriptor)> {
-        let birth = self.machine.state().birth().filter(|_| self.leads())?;
-        let peers = self.group.status().peers.into_iter();
-        let never = |peer: &paxos::PeerStatus| {
-            peer.matched == Slot::NONE && peer.granted == Timestamp::ZERO
-        };
-        let silent: Vec<NodeId> = peers.filter(never).map(|peer| peer.node).collect();
-        (!silent.is_empty()).then_some((silent, birth))
+        let mut silent = self.group.never_heard().filter(|_| self.leads()).peekable();
+        // Nearly every range ends here, and a node may lead thousands.
+        silent.peek()?;
+        Some((silent.collect(), self.machine.state().birth()?))
     }
 
     /// How long until a tick is useful.

@@ -62,8 +62,12 @@ pub struct Scan {
 
 enum What {
     Rows(Box<Rows>),
-    /// Sums up what is left of a span.
-    Checksum(Span, Checksum),
+    /// Sums up a span, of which this is left.
+    Checksum {
+        span: Span,
+        rest: Span,
+        sum: Checksum,
+    },
 }
 
 /// Spans and the rows found.
@@ -131,7 +135,8 @@ impl Scan {
 
     /// Sums up all rows of a span.
     pub(crate) fn of_checksum(span: Span, at: Timestamp, waited: Waited) -> Scan {
-        Scan::new(at, What::Checksum(span, Checksum::default()), waited)
+        let what = What::Checksum { rest: span.clone(), span, sum: Checksum::default() };
+        Scan::new(at, what, waited)
     }
 
     fn new(at: Timestamp, what: What, waited: Waited) -> Scan {
@@ -149,7 +154,7 @@ impl Scan {
         slice: Slice,
     ) -> Result<Progress, EngineError> {
         match &mut self.what {
-            What::Checksum(rest, sum) => {
+            What::Checksum { span, rest, sum } => {
                 let limits = ScanLimits {
                     rows: usize::MAX,
                     bytes: slice.bytes.max(1),
@@ -159,7 +164,8 @@ impl Scan {
                 match sum.go_on(reader, rest, &options)? {
                     Some(left) => *rest = left,
                     None => {
-                        let reply = Reply::Checksum { sum: u64::from(sum.crc), rows: sum.rows };
+                        let (span, crc, rows) = (span.clone(), u64::from(sum.crc), sum.rows);
+                        let reply = Reply::Checksum { sum: crc, rows, span };
                         return Ok(Progress::Done(Box::new(Ok(reply))));
                     }
                 }
@@ -187,7 +193,7 @@ impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {
             What::Rows(rows) => write!(f, "read at {}, {} spans left", self.at, rows.spans.len()),
-            What::Checksum(rest, _) => write!(f, "checksum at {}, {rest} left", self.at),
+            What::Checksum { rest, .. } => write!(f, "checksum at {}, {rest} left", self.at),
         }
     }
 }

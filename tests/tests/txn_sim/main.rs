@@ -200,7 +200,7 @@ async fn checksum(
         let deadline = Instant::now() + Duration::from_secs(1);
         let request = Request::Checksum { at };
         match admin.router().send_to(node, range, request, deadline).await {
-            Ok(Reply::Checksum { sum, rows }) => return (sum, rows),
+            Ok(Reply::Checksum { sum, rows, .. }) => return (sum, rows),
             other => last = Some(other),
         }
         sleep(Duration::from_millis(100)).await;

@@ -3,7 +3,11 @@
 //! All replicas of a range that have applied a closed timestamp show the same rows at it (R3). Each node
 //! asks that of the ranges that it leads, one after the other: a sum of all rows from every voter, at the
 //! newest time that all of them can serve. It is a read like any other: it waits behind what is urgent,
-//! and is made on other threads.
+//! and is made on other threads. Sums are of the same keys, or say nothing: a replica that has not applied
+//! a split yet sums up the child's rows, too.
+//!
+//! Looking at everything costs the more the more there is. So after each range there is a pause of many
+//! times what it took ([`REST`]): more data are compared less often, not at a higher cost.
 //!
 //! A difference is damage that no checksum of a single value can show: a version that is missing, or was
 //! never written. If all but one agree, that one's replica stops and says nothing any more, as if its
@@ -13,7 +17,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use clock::Timestamp;
-use keys::{NodeId, RangeId};
+use keys::{NodeId, RangeId, Span};
 use kv::{Descriptor, RangeRequest, RangeSender as _, Reply, Request};
 use tokio::sync::oneshot;
 
@@ -32,14 +36,28 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two ranges at least: comparing never takes a core.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A sum of a replica's rows, and how many there are.
-type Sum = (u64, u64);
+/// How many times as long as it took to compare a range nothing is compared: a twentieth of one reader's
+/// time, at the most.
+const REST: u32 = 20;
+
+/// What a replica says of its rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Sum {
+    /// Of these keys.
+    span: Span,
+    /// The sum.
+    crc: u64,
+    /// How many there are.
+    rows: u64,
+}
 
 /// What the sums of all voters say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// They are the same.
     Alike,
+    /// They are of different keys: the range is being split.
+    Apart,
     /// All but this one are the same, and are a majority.
     Odd(NodeId),
     /// No majority is the same.
@@ -56,9 +74,12 @@ impl Gateway {
             if led.is_empty() {
                 timer::sleep(pause).await;
             }
+            let mut rest = Duration::ZERO;
             for range in led {
-                timer::sleep(pause).await;
+                timer::sleep(pause.max(rest)).await;
+                let began = self.shared.mono();
                 self.compare(&range).await;
+                rest = self.shared.mono().since(began) * REST;
             }
         }
     }
@@ -80,7 +101,9 @@ impl Gateway {
         let asked = range.voters.iter().map(|node| async move {
             let request = Request::Checksum { at };
             match self.ask_replica(*node, range.id, request, SUM_PATIENCE).await {
-                Some(Reply::Checksum { sum, rows }) => Some((*node, (sum, rows))),
+                Some(Reply::Checksum { sum: crc, rows, span }) => {
+                    Some((*node, Sum { span, crc, rows }))
+                }
                 Some(_) | None => None,
             }
         });
@@ -88,12 +111,12 @@ impl Gateway {
             futures::future::join_all(asked).await.into_iter().collect();
         let Some(sums) = sums else { return };
         match judge(&sums) {
-            Verdict::Alike => {}
+            Verdict::Alike | Verdict::Apart => {}
             Verdict::Undecided => {
                 let id = range.id;
                 tracing::error!(
                     "the replicas of {id} differ at {at}, and none is in a majority: \
-                                 (sum, rows) are {sums:?}. Nobody knows which one is right"
+                                 {sums:?}. Nobody knows which one is right"
                 );
             }
             Verdict::Odd(node) => self.stop_odd(node, range.id, at, &sums).await,
@@ -131,7 +154,7 @@ impl Gateway {
         at: Timestamp,
         sums: &BTreeMap<NodeId, Sum>,
     ) {
-        let why = format!("its rows at {at} are not those of the others: (sum, rows) are {sums:?}");
+        let why = format!("its rows at {at} are not those of the others: {sums:?}");
         tracing::error!(%node, %range, "a replica differs and is stopped: {why}");
         if node == self.shared.members.local().id {
             // If the shard has ended already, so has the replica.
@@ -143,13 +166,18 @@ impl Gateway {
 }
 
 fn judge(sums: &BTreeMap<NodeId, Sum>) -> Verdict {
-    let mut counts: BTreeMap<Sum, usize> = BTreeMap::new();
+    let mut spans = sums.values().map(|sum| &sum.span);
+    let first = spans.next();
+    if spans.any(|span| Some(span) != first) {
+        return Verdict::Apart;
+    }
+    let mut counts: BTreeMap<&Sum, usize> = BTreeMap::new();
     for sum in sums.values() {
-        *counts.entry(*sum).or_default() += 1;
+        *counts.entry(sum).or_default() += 1;
     }
     let most = counts.iter().max_by_key(|(_, count)| **count);
     let Some((common, count)) = most else { return Verdict::Alike };
-    let odd = sums.iter().find(|(_, sum)| *sum != common);
+    let odd = sums.iter().find(|(_, sum)| sum != common);
     match odd {
         None => Verdict::Alike,
         Some((node, _)) if count + 1 == sums.len() && 2 * count > sums.len() => Verdict::Odd(*node),
@@ -162,7 +190,17 @@ mod tests {
     use super::*;
 
     fn sums(of: &[u64]) -> BTreeMap<NodeId, Sum> {
-        (1..).map(NodeId).zip(of.iter().map(|sum| (*sum, 1))).collect()
+        let sum = |crc: &u64| Sum { span: Span::new("a", "m"), crc: *crc, rows: 1 };
+        (1..).map(NodeId).zip(of.iter().map(sum)).collect()
+    }
+
+    /// The last of three has not applied a split that the others have: its rows are right.
+    #[test]
+    fn sums_of_different_keys_say_nothing() {
+        let mut told = sums(&[7, 7, 9]);
+        let late = told.get_mut(&NodeId(3)).expect("three");
+        (late.span, late.rows) = (Span::new("a", "z"), 2);
+        assert_eq!(judge(&told), Verdict::Apart);
     }
 
     #[test]

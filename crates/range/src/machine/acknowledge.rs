@@ -16,6 +16,8 @@
 //! each of its parts acknowledges for itself (X9). Who still holds something finds the record by its own
 //! housekeeping, resolves, and acknowledges at the next round.
 
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+
 use clock::{Mono, Timestamp};
 use keys::{Key, Span, TxnId};
 use kv::{Acknowledge, KvError, Part, Reply, Request};
@@ -28,21 +30,33 @@ const MAX_PARTS: usize = 1024;
 /// A page of records, on its way to be deleted.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledging {
-    /// Not acknowledged everywhere yet.
-    ended: Vec<Ended>,
+    /// Transactions that are not acknowledged everywhere yet.
+    ended: BTreeMap<TxnId, Left>,
+    /// The ends of what is left of them, by where it begins. Whose transaction is not in `ended` any more
+    /// is passed over.
+    rest: BTreeMap<(Key, TxnId), Key>,
     /// Nothing is left of these.
     free: Vec<(Key, TxnId)>,
     /// The question in flight.
     ask: Option<Ask>,
 }
 
-/// A transaction whose life is over, and the part of what it touched that is not acknowledged yet.
+/// A record whose transaction's life is over.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub anchor: Key,
     pub txn: TxnId,
     pub start: Timestamp,
-    pub rest: Vec<Span>,
+    /// What it touched elsewhere.
+    pub touched: Vec<Span>,
+}
+
+/// How much of a transaction is not acknowledged.
+#[derive(Debug)]
+struct Left {
+    anchor: Key,
+    start: Timestamp,
+    parts: usize,
 }
 
 #[derive(Debug)]
@@ -66,44 +80,74 @@ impl Acknowledging {
     }
 
     /// A new page; what was left of the one before is looked at in the next round.
-    pub fn begin(&mut self, ended: Vec<Ended>) {
-        *self = Acknowledging { ended, ..Acknowledging::default() };
+    pub fn begin(&mut self, records: Vec<Ended>) {
+        self.clear();
+        for Ended { anchor, txn, start, touched } in records {
+            self.ended.insert(txn, Left { anchor, start, parts: 1 });
+            for span in touched {
+                self.put(txn, span);
+            }
+            // Its own part, counted above, is in the anchor's range: the decision left nothing there.
+            self.less(txn);
+        }
     }
 
-    /// Those that everybody acknowledged are free to go. The rest, by its least keys.
-    fn next_parts(&mut self) -> Vec<Part> {
-        for done in self.ended.extract_if(.., |ended| ended.rest.is_empty()) {
-            self.free.push((done.anchor, done.txn));
+    /// So much of a transaction is left to ask about. Of an empty span nothing is.
+    fn put(&mut self, txn: TxnId, span: Span) {
+        if span.is_empty() {
+            return;
         }
-        let part = |ended: &Ended, span: &Span| {
-            let (txn, start, span) = (ended.txn, ended.start, span.clone());
-            Part { txn, start, span }
-        };
-        let mut parts: Vec<Part> = Vec::new();
-        for ended in &self.ended {
-            parts.extend(ended.rest.iter().map(|span| part(ended, span)));
+        let Some(left) = self.ended.get_mut(&txn) else { return };
+        match self.rest.entry((span.start, txn)) {
+            Entry::Vacant(place) => {
+                place.insert(span.end);
+                left.parts += 1;
+            }
+            Entry::Occupied(mut place) => {
+                let end = span.end.max(place.get().clone());
+                place.insert(end);
+            }
         }
-        parts.sort_unstable_by(|a, b| (&a.span.start, a.txn).cmp(&(&b.span.start, b.txn)));
-        parts.truncate(MAX_PARTS);
-        parts
+    }
+
+    /// A part is acknowledged; with the last one the transaction's record is free to go.
+    fn less(&mut self, txn: TxnId) {
+        let Some(left) = self.ended.get_mut(&txn) else { return };
+        left.parts -= 1;
+        if left.parts == 0 {
+            let left = self.ended.remove(&txn).expect("looked at just now");
+            self.free.push((left.anchor, txn));
+        }
+    }
+
+    /// What is to be asked next: what begins first.
+    fn next_parts(&self) -> Vec<Part> {
+        let parts = self.rest.iter().filter_map(|((start, txn), end)| {
+            let span = Span { start: start.clone(), end: end.clone() };
+            self.ended.get(txn).map(|left| Part { txn: *txn, start: left.start, span })
+        });
+        parts.take(MAX_PARTS).collect()
     }
 
     /// What a range says of those parts that begin in it.
-    fn acknowledged(&mut self, parts: &[Part], here: &Span, holding: &[TxnId]) {
-        for part in parts.iter().filter(|part| here.contains(&part.span.start)) {
-            let Some(ended) = self.ended.iter_mut().find(|ended| ended.txn == part.txn) else {
-                continue;
-            };
-            if holding.contains(&part.txn) {
-                self.ended.retain(|ended| ended.txn != part.txn);
+    fn acknowledged(&mut self, parts: &[Part], here: &Span, holding: &BTreeSet<TxnId>) {
+        for Part { txn, span, .. } in parts.iter().filter(|part| here.contains(&part.span.start)) {
+            self.rest.remove(&(span.start.clone(), *txn));
+            if holding.contains(txn) {
+                self.ended.remove(txn);
                 continue;
             }
-            ended.rest.retain_mut(|span| {
-                if *span == part.span {
-                    span.start = span.end.clone().min(here.end.clone());
-                }
-                !span.is_empty()
-            });
+            // X9: the rest is another range's.
+            self.put(*txn, Span { start: here.end.clone(), end: span.end.clone() });
+            self.less(*txn);
+        }
+    }
+
+    /// Nobody knows there now what is left behind a key. Those records stay until the next round.
+    fn give_up_at(&mut self, parts: &[Part], key: &Key) {
+        for Part { txn, span, .. } in parts.iter().filter(|part| part.span.start == *key) {
+            self.rest.remove(&(span.start.clone(), *txn));
+            self.ended.remove(txn);
         }
     }
 }
@@ -144,13 +188,10 @@ impl Machine {
         let Some(Ask { key, parts, .. }) = asked else { return false };
         match result {
             Ok(Reply::Acknowledged { here, holding }) if here.contains(&key) => {
-                self.acknowledging.acknowledged(&parts, here, holding);
+                let holding = holding.iter().copied().collect();
+                self.acknowledging.acknowledged(&parts, here, &holding);
             }
-            // Nobody knows there now. Those records stay until the next round.
-            Ok(_) | Err(_) => {
-                let at_key = |span: &Span| span.start == key;
-                self.acknowledging.ended.retain(|ended| !ended.rest.iter().any(at_key));
-            }
+            Ok(_) | Err(_) => self.acknowledging.give_up_at(&parts, &key),
         }
         self.acknowledge_on(cx);
         true
@@ -165,7 +206,8 @@ impl Machine {
         });
         let result = checked.map(|()| {
             let here = self.state.descriptor.span.clone();
-            Reply::Acknowledged { here, holding: self.holding(cx, &asked.parts) }
+            let holding = self.holding(cx, &asked.parts).into_iter().collect();
+            Reply::Acknowledged { here, holding }
         });
         self.answer_caller(cx, caller, result);
     }
@@ -173,15 +215,12 @@ impl Machine {
     /// X7b: of whom something is left in this range. A leader knows: it entered all intents as it
     /// began (X2). Whose life is not over by this node's clock may yet leave something here (X7a), and
     /// so counts.
-    fn holding(&mut self, cx: &Cx<'_>, parts: &[Part]) -> Vec<TxnId> {
+    fn holding(&self, cx: &Cx<'_>, parts: &[Part]) -> BTreeSet<TxnId> {
         let leader = self.leader.as_ref().expect("asked by a leader");
         let holds = |part: &&Part| {
             let left = leader.txns.contains_key(&part.txn) || leader.locks.holds(part.txn);
             left || !self.expired(cx, part.start)
         };
-        let mut holding: Vec<TxnId> = parts.iter().filter(holds).map(|part| part.txn).collect();
-        holding.sort_unstable();
-        holding.dedup();
-        holding
+        parts.iter().filter(holds).map(|part| part.txn).collect()
     }
 }

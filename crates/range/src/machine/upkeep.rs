@@ -162,7 +162,7 @@ impl Machine {
                 Verdict::Committed { participants, .. }
                     if !participants.is_empty() && self.rules.keep(Rule::Acknowledged) =>
                 {
-                    ended.push(Ended { anchor, txn, start, rest: participants });
+                    ended.push(Ended { anchor, txn, start, touched: participants });
                 }
                 Verdict::Committed { .. } | Verdict::Aborted(_) => free.push((anchor, txn)),
             }

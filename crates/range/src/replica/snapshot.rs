@@ -153,7 +153,7 @@ impl fmt::Debug for Sending {
 impl Snapshots {
     pub fn stop_sending(&mut self) {
         self.sending.clear();
-        self.tail = Tail::default();
+        self.tail.stop();
     }
 
     /// Whether the data of a snapshot are being moved in.

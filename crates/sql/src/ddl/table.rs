@@ -1,11 +1,12 @@
 //! CREATE TABLE and DROP TABLE.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use expr::{SqlError, SqlState};
 use keys::{RangeId, TableId, layout};
 use kv::Descriptor;
 use sqlparser::ast;
+use txn::{Access, TxnOptions};
 
 use super::{
     define, exists, new_name,
@@ -15,11 +16,15 @@ use super::{
 use crate::{
     bind::{table_name, undefined_table},
     catalog::{Catalog, Table, ids},
+    database::Database,
     session::Session,
 };
 
 /// Storage parameters of PostgreSQL that mean nothing here and are harmless to leave out.
 const IGNORED_OPTIONS: [&str; 3] = ["fillfactor", "autovacuum_enabled", "toast_tuple_target"];
+
+/// How long CREATE TABLE waits for a range that does not serve.
+const SERVES_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs CREATE TABLE.
 pub(super) async fn create(session: &Session, create: &ast::CreateTable) -> Result<(), SqlError> {
@@ -74,7 +79,9 @@ pub(super) async fn create(session: &Session, create: &ast::CreateTable) -> Resu
         Ok(true)
     })
     .await?;
-    if !published.value {
+    if published.value {
+        served(database, &descriptor).await;
+    } else {
         skipped(
             session,
             SqlState::DUPLICATE_TABLE,
@@ -82,6 +89,22 @@ pub(super) async fn create(session: &Session, create: &ast::CreateTable) -> Resu
         );
     }
     Ok(())
+}
+
+/// Waits until the new range serves, so that the next statement need not. Its leader asked for its lease
+/// while the catalog was published, and both take a round trip. Whether it serves in time is the next
+/// statement's business: the table is there.
+async fn served(database: &Database, range: &Descriptor) {
+    let options = TxnOptions {
+        access: Access::ReadOnly,
+        after: database.0.coordinator.last_commit(),
+        ..TxnOptions::default()
+    };
+    let mut txn = database.0.coordinator.begin(options);
+    std::mem::drop(
+        timer::timeout(SERVES_WITHIN, txn.get(std::slice::from_ref(&range.span.start))).await,
+    );
+    txn.rollback().await;
 }
 
 /// An unknown region, and which there are.

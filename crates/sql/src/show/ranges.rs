@@ -153,7 +153,7 @@ pub(super) async fn checksums(
 
 fn checksum_row(range: u64, node: NodeId, at: Timestamp, reply: Result<Reply, kv::KvError>) -> Row {
     let (sum, rows) = match reply {
-        Ok(Reply::Checksum { sum, rows }) => (Datum::text(format!("{sum:016x}")), number(rows)),
+        Ok(Reply::Checksum { sum, rows, .. }) => (Datum::text(format!("{sum:016x}")), number(rows)),
         Ok(other) => (Datum::text(format!("no checksum but {other:?}")), Datum::Null),
         Err(error) => (Datum::text(error.to_string()), Datum::Null),
     };

@@ -118,7 +118,7 @@ impl State {
                 }
             }
         }
-        Reply::Checksum { sum, rows }
+        Reply::Checksum { sum, rows, span }
     }
 }
 

@@ -107,7 +107,7 @@ async fn replicas_agree_on_their_checksum() {
         let request = Request::Checksum { at: Timestamp::MAX };
         let asked = RangeRequest { range, deadline, request, trace: None };
         match cluster.send(NodeId(node), asked).await {
-            Ok(Reply::Checksum { sum, rows }) => sums.push((sum, rows)),
+            Ok(Reply::Checksum { sum, rows, .. }) => sums.push((sum, rows)),
             other => panic!("{other:?}"),
         }
     }

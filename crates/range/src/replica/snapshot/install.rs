@@ -9,7 +9,7 @@ use storage::{Engine, EngineError, WriteBatch, mvcc};
 use crate::{
     Context, Effects, Event, Replica,
     doubt::StepError,
-    state::{Applied, Installing, RangeState},
+    state::{self, Applied, Installing, RangeState},
 };
 
 use super::receive::Receiving;
@@ -65,6 +65,17 @@ impl Replica {
             self.group.applied(applied.slot, &mut self.effects);
         }
         Ok(())
+    }
+
+    /// After a restart: the log that was kept on disk for others is of no use any more.
+    pub(in crate::replica) fn drop_kept_log(&self, engine: &dyn Engine) -> Result<(), EngineError> {
+        let through = self.group.truncated_slot();
+        if state::read_log(engine, self.range(), Slot::NONE, through, 1)?.is_empty() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::new();
+        state::truncate_log(&mut batch, self.range(), through);
+        engine.write(batch)
     }
 
     /// After a restart: a snapshot that was being moved in is moved from the beginning, which changes

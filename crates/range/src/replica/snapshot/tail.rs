@@ -23,6 +23,8 @@ pub(super) struct Tail {
     kept: BTreeMap<NodeId, Kept>,
     /// About how many bytes of truncated entries are on disk.
     bytes: usize,
+    /// Some of them are kept for nobody any more, and are to be removed.
+    left_over: bool,
 }
 
 #[derive(Debug)]
@@ -45,9 +47,15 @@ impl Tail {
         }
     }
 
+    /// Keeps the log for nobody any more.
+    pub fn stop(&mut self) {
+        *self = Tail { left_over: self.left_over || self.bytes > 0, ..Tail::default() };
+    }
+
     /// When to look whether the log is kept for nobody any more.
     pub fn due(&self) -> Option<Mono> {
-        self.kept.values().map(|kept| kept.until).min()
+        let left_over = self.left_over.then_some(Mono(0));
+        self.kept.values().map(|kept| kept.until).chain(left_over).min()
     }
 }
 
@@ -64,7 +72,7 @@ impl super::Snapshots {
         }
         self.tail.bytes += bytes;
         if self.tail.bytes > config.snapshot_log_bytes {
-            self.tail = Tail::default();
+            self.tail.stop();
         }
     }
 }
@@ -102,6 +110,7 @@ impl Replica {
         if tail.due().is_none_or(|due| due > ctx.now.mono) {
             return Ok(());
         }
+        tail.left_over = false;
         tail.kept.retain(|_, kept| kept.until > ctx.now.mono);
         if tail.kept.is_empty() {
             tail.bytes = 0;

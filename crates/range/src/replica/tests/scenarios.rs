@@ -245,16 +245,39 @@ fn a_snapshot_is_sent_once_however_much_is_written_meanwhile() {
     assert_eq!(sent, 1, "the log since the snapshot was on disk");
     cluster.run_for(Duration::from_secs(100));
     same_on_all(&mut cluster, range);
-    let kept = Scan::new(Cf::Log, &[], &[0xff; 17]);
-    let mut slots = 0;
-    cluster
-        .engine(1)
-        .scan(kept, &mut |_, _| {
-            slots += 1;
-            true
-        })
-        .expect("readable");
+    let slots = slots_on_disk(&cluster, 1);
     assert!(slots <= 16, "{slots} slots are kept for nobody");
+}
+
+/// Whoever leads no more sends nobody a log.
+#[test]
+fn a_log_kept_for_a_snapshot_goes_with_the_leadership() {
+    let (mut cluster, range) = with_a_replica_behind(26);
+    let is_staged = |c: &Cluster| mvcc::is_staged(c.engine(3), range).expect("readable");
+    cluster.run_until("a chunk is staged", is_staged);
+    let mut id = 1_000;
+    while slots_on_disk(&cluster, 1) <= 24 {
+        id += 1;
+        assert!(id < 1_100, "the log behind the snapshot is not kept");
+        commit_one(&mut cluster, range, id, "w", &format!("v{id}"));
+    }
+    let request = Request::TransferLeader { to: NodeId(2) };
+    assert!(matches!(cluster.call(range, request), Ok(Reply::Done)));
+    cluster.run_until("node 2 leads", |c| c.leader(range) == Some(NodeId(2)));
+    cluster.run_for(Duration::from_secs(3));
+    let slots = slots_on_disk(&cluster, 1);
+    assert!(slots <= 16, "{slots} slots are kept for nobody");
+}
+
+/// Entries of all logs on a node's disk.
+fn slots_on_disk(cluster: &Cluster, node: u32) -> usize {
+    let mut slots = 0;
+    let mut count = |_: &[u8], _: &[u8]| {
+        slots += 1;
+        true
+    };
+    cluster.engine(node).scan(Scan::new(Cf::Log, &[], &[0xff; 17]), &mut count).expect("readable");
+    slots
 }
 
 #[test]
@@ -345,12 +368,39 @@ fn same_on_all(cluster: &mut Cluster, range: RangeId) {
             let patience = Duration::from_secs(10);
             let token = cluster.request(NodeId(node), range, request, patience);
             match cluster.wait(token) {
-                Ok(Reply::Checksum { sum, rows }) => (sum, rows),
+                Ok(Reply::Checksum { sum, rows, .. }) => (sum, rows),
                 other => panic!("{other:?}"),
             }
         })
         .collect();
     assert!(sums.windows(2).all(|pair| pair[0] == pair[1]), "{sums:?}");
+}
+
+/// A follower that has not heard of a split serves a time before it, and sums up the child's rows as well.
+/// So sums are compared only if they are of the same keys.
+#[test]
+fn a_checksum_says_of_which_keys_it_is() {
+    let mut cluster = Cluster::new(25, World::default());
+    let range = cluster.create(2, "a", "z", 1);
+    commit_one(&mut cluster, range, 1, "b", "left");
+    commit_one(&mut cluster, range, 2, "p", "right");
+    cluster.run_for(Duration::from_secs(2));
+    let at = cluster.true_time();
+    cluster.run_for(Duration::from_secs(2));
+    cluster.isolate(3);
+    let split = Request::Split { at: Key::from("m"), child: RangeId(9) };
+    assert!(matches!(cluster.call(range, split), Ok(Reply::Split { .. })));
+    cluster.run_for(Duration::from_millis(500));
+    let told = [1, 2, 3].map(|node| {
+        let patience = Duration::from_secs(10);
+        let token = cluster.request(NodeId(node), range, Request::Checksum { at }, patience);
+        match cluster.wait(token) {
+            Ok(Reply::Checksum { rows, span, .. }) => (rows, span),
+            other => panic!("{other:?}"),
+        }
+    });
+    let (left, whole) = (Span::new("a", "m"), Span::new("a", "z"));
+    assert_eq!(told, [(1, left.clone()), (1, left), (2, whole)]);
 }
 
 #[test]
