@@ -47,7 +47,7 @@ pub trait Readers: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// If [`MAX_JOBS`] are under way.
-    fn take(&self, task: Task) -> Result<(), Task>;
+    fn take(&self, task: Task) -> Result<(), Box<Task>>;
 }
 
 /// What the threads share.
@@ -92,10 +92,10 @@ impl ReadPool {
 }
 
 impl Readers for ReadPool {
-    fn take(&self, task: Task) -> Result<(), Task> {
+    fn take(&self, task: Task) -> Result<(), Box<Task>> {
         let mut tasks = self.pool.lock();
         if tasks.waiting.len() + tasks.at_work >= MAX_JOBS {
-            return Err(task);
+            return Err(Box::new(task));
         }
         tasks.waiting.push_back(task);
         drop(tasks);
@@ -171,7 +171,7 @@ pub struct VirtualReaders {
 }
 
 impl Readers for VirtualReaders {
-    fn take(&self, mut task: Task) -> Result<(), Task> {
+    fn take(&self, mut task: Task) -> Result<(), Box<Task>> {
         let each = self.slice;
         tokio::spawn(clock::inherit(async move {
             let mut slices = 1;
