@@ -35,15 +35,21 @@
 //! holders found when they arrived; later ones lie above `at`, because serving the read raised
 //! `min_next` first.
 //!
+//! A commit whose every effect here is in the log lets its locks go before that is applied
+//! ([`LockTable::let_go`]): whoever takes them next comes behind it in the log. That spares a hot key
+//! the log's round trip. For readers such a holder stays what it was.
+//!
 //! # Invariants
 //!
 //! 1. No two transactions hold conflicting locks. Asserted at each grant (`LockTable::grant`) and
 //!    at each intent entered ([`LockTable::hold_intent`]).
 //! 2. A request waits exactly if a holder is in its way, or an older waiting request that does not
 //!    wait for a lock of its own transaction. Checked against a naive twin under random input.
-//! 3. A prepared holder loses its locks through [`LockTable::release`] alone. Asserted in
-//!    `LockTable::wound_now`.
+//! 3. A prepared holder loses its locks through [`LockTable::release`] and [`LockTable::let_go`]
+//!    alone. Asserted in `LockTable::wound_now`.
 //! 4. Equal inputs give equal outputs in equal order: grants come oldest first.
+//! 5. A key was let go early by at most one transaction that is not released. Asserted in
+//!    [`LockTable::let_go`].
 //!
 //! # Hazards
 //!

@@ -86,15 +86,23 @@ impl LockTable {
         if self.pending == 0 {
             return;
         }
-        let _ = self.claims.exclusive_in(span, &mut |key, claim| {
-            if claim.state == State::Waiting || Some(claim.age.txn) == reader {
+        let mut visit_writer = |key: &Key, writer: TxnId| {
+            if Some(writer) == reader {
                 return ControlFlow::Continue(());
             }
-            let holder = &self.holders[&claim.age.txn];
+            let holder = &self.holders[&writer];
             match holder.pending {
                 Some(pending) if pending <= at => visit(key, holder, pending),
                 Some(_) | None => ControlFlow::Continue(()),
             }
+        };
+        let end = self.claims.exclusive_in(span, &mut |key, claim| match claim.state {
+            State::Held => visit_writer(key, claim.age.txn),
+            State::Waiting => ControlFlow::Continue(()),
         });
+        if end.is_continue() && !self.settling.is_empty() && !span.is_empty() {
+            let mut settling = self.settling.range::<Key, _>(&span.start..&span.end);
+            let _ = settling.try_for_each(|(key, txn)| visit_writer(key, *txn));
+        }
     }
 }

@@ -16,7 +16,11 @@ impl LockTable {
     /// transaction with locks on both sides is a holder in both. Whoever waits for a key at or above
     /// `at` waits no longer ([`LockEffects::dropped`]): its request is for two ranges now, or for
     /// the other one.
+    ///
+    /// # Panics
+    /// If a transaction let go early and is not released: its commit lies before the split in the log.
     pub fn split(&mut self, at: &Key, out: &mut LockEffects) -> LockTable {
+        assert!(self.settling.is_empty(), "split before {:?} are applied", self.settling);
         let mut candidates = BTreeSet::new();
         let beyond = |span: Span| span.end > *at;
         let waiters = self.waiting.iter();

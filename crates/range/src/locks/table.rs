@@ -32,6 +32,9 @@ pub struct LockTable {
     pub(super) wounded_order: VecDeque<TxnId>,
     /// Holders with a pending timestamp: if there is none, no reader waits.
     pub(super) pending: usize,
+    /// Keys that a holder wrote and let go early ([`LockTable::let_go`]): others may lock them,
+    /// reads still wait for it.
+    pub(super) settling: BTreeMap<Key, TxnId>,
 }
 
 /// A transaction that holds locks.
@@ -45,6 +48,8 @@ pub(super) struct Holder {
     pub(super) held: Vec<Lock>,
     /// Readers that wait for it.
     pub(super) readers: Vec<RequestId>,
+    /// Its keys in `settling`.
+    pub(super) settling: Vec<Key>,
 }
 
 /// What a holder has promised.
@@ -93,6 +98,7 @@ impl LockTable {
             wounded: BTreeMap::new(),
             wounded_order: VecDeque::new(),
             pending: 0,
+            settling: BTreeMap::new(),
         }
     }
 
@@ -191,6 +197,51 @@ impl LockTable {
         out.dropped.extend(self.remove_waiters_of(txn, &mut candidates));
         self.remove_holder(txn, &mut candidates, out);
         self.grant_candidates(candidates, out);
+    }
+
+    /// The outcome of a transaction is known and is a commit at `at`, and the log has all that is to be
+    /// done about it here. What whoever locks its keys next does comes behind that in the log, so it
+    /// need not wait until it is applied. Readers must, since the store does not show it yet: those
+    /// that wait, and those to come at or above `at`, wait on until [`LockTable::release`].
+    ///
+    /// # Panics
+    /// If it is not prepared; or if one of the keys was let go by another transaction that is not
+    /// released: that one's write is applied before this one can be prepared.
+    pub fn let_go(&mut self, txn: TxnId, keys: &[Key], at: Timestamp, out: &mut LockEffects) {
+        let mut candidates = BTreeSet::new();
+        out.dropped.extend(self.remove_waiters_of(txn, &mut candidates));
+        self.set_pending(txn, at);
+        let holder = self.holders.get_mut(&txn).expect("it is pending");
+        for lock in &holder.held {
+            self.claims.remove(lock, Claim::held(age(&holder.meta), lock));
+        }
+        holder.held.iter().for_each(|lock| self.claims.candidates(lock, &mut candidates));
+        holder.held.clear();
+        for key in keys {
+            let other = self.settling.insert(key.clone(), txn);
+            assert!(other.is_none_or(|other| other == txn), "{key}: {other:?} is not applied yet");
+        }
+        holder.settling = keys.to_vec();
+        self.grant_candidates(candidates, out);
+    }
+
+    /// Who let a key go early and is not released yet, and the timestamp of its commit.
+    #[must_use]
+    pub fn settling_on(&self, key: &Key) -> Option<(TxnId, Timestamp)> {
+        let txn = self.settling.get(key)?;
+        self.holders[txn].pending.map(|at| (*txn, at))
+    }
+
+    /// The newest commit above a timestamp that was let go early in a span and is not released yet.
+    #[must_use]
+    pub fn newest_settling(&self, span: &Span, above: Timestamp) -> Option<(Key, Timestamp)> {
+        if self.settling.is_empty() || span.is_empty() {
+            return None;
+        }
+        let settling = self.settling.range::<Key, _>(&span.start..&span.end);
+        let commits = settling.filter_map(|(key, txn)| Some((self.holders[txn].pending?, key)));
+        let newest = commits.filter(|(at, _)| *at > above).max();
+        newest.map(|(at, key)| (key.clone(), at))
     }
 
     /// Takes the locks of a transaction that promised nothing, as if an older one wanted them.
@@ -350,6 +401,7 @@ impl LockTable {
             pending: None,
             held: Vec::new(),
             readers: Vec::new(),
+            settling: Vec::new(),
         });
         assert_eq!(own, age(&holder.meta), "a transaction never changes its priority");
         if holder.held.is_empty() { holder.held = locks } else { holder.held.extend(locks) }
@@ -437,6 +489,9 @@ impl LockTable {
             self.claims.remove(lock, Claim::held(age(&holder.meta), lock));
         }
         holder.held.iter().for_each(|lock| self.claims.candidates(lock, candidates));
+        for key in &holder.settling {
+            self.settling.remove(key);
+        }
         for id in holder.readers {
             let reader = self.readers.get_mut(&id).expect("it waits for this holder");
             reader.waits_for.remove(&txn);

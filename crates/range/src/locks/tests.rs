@@ -48,6 +48,10 @@ impl LockTable {
                 let new = claims.insert((lock.clone(), Claim::held(age(&holder.meta), lock)));
                 assert!(new, "{txn:?} holds {lock:?} twice");
             }
+            for key in &holder.settling {
+                assert_eq!(self.settling.get(key), Some(txn));
+                assert!(holder.pending.is_some());
+            }
             for reader in &holder.readers {
                 assert!(self.readers[reader].waits_for.contains_key(txn));
             }
@@ -76,6 +80,8 @@ impl LockTable {
             });
             assert!(found, "{lock:?} {claim:?} is not in the index");
         }
+        let settling = self.holders.values().map(|holder| holder.settling.len()).sum::<usize>();
+        assert_eq!(self.settling.len(), settling);
         let readers = self.readers.values().filter(|reader| reader.reader.is_some()).count();
         assert_eq!(self.waiting_of.len(), self.waiting.len() + readers);
         assert_eq!(self.wounded.len(), self.wounded_order.len());

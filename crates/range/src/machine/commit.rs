@@ -234,11 +234,7 @@ impl Machine {
             if *since < self.state.gc_threshold {
                 return Ok(Err(conflict(ConflictKind::Expired, span.clone(), None)));
             }
-            let newer = match self.leader().recent.newest_in(span, *since) {
-                Answer::None => None,
-                Answer::Some(key, at) => Some((key, at)),
-                Answer::Unknown => mvcc::newest_in_span(cx.reader, span, *since)?,
-            };
+            let newer = self.newest_above(cx, span, *since)?;
             let future = |at| self.rules.keep(Rule::FutureVersions) || cx.now.tt.after(at);
             if let Some((key, at)) = newer
                 && self.rules.keep(Rule::Validation)
@@ -249,6 +245,26 @@ impl Machine {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// The newest commit to a key of a span above a timestamp: from the index of recent writes, or, where
+    /// that does not reach back so far, from the store and from what was let go before it is there.
+    pub(super) fn newest_above(
+        &mut self,
+        cx: &Cx<'_>,
+        span: &Span,
+        since: Timestamp,
+    ) -> Result<Option<(Key, Timestamp)>, EngineError> {
+        let leader = self.leader();
+        Ok(match leader.recent.newest_in(span, since) {
+            Answer::None => None,
+            Answer::Some(key, at) => Some((key, at)),
+            Answer::Unknown => {
+                let stored = mvcc::newest_in_span(cx.reader, span, since)?;
+                let settling = leader.locks.newest_settling(span, since);
+                [stored, settling].into_iter().flatten().max_by_key(|(_, at)| *at)
+            }
+        })
     }
 
     /// How long T4 will have a commit at this timestamp wait; not at all where it is turned off.

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     locks::{Acquired, LockEffects, LockRequest, Wounded},
-    recent::Answer,
     rules::Rule,
 };
 
@@ -79,15 +78,7 @@ impl Machine {
         let lock = &op.work;
         let mut moved = Vec::new();
         for key in &lock.keys {
-            let span = keys::Span::point(key.clone());
-            match self.leader().recent.newest_in(&span, lock.since) {
-                Answer::None => {}
-                Answer::Some(key, at) => moved.push((key, at)),
-                Answer::Unknown => {
-                    let newest = mvcc::newest_on_key(cx.reader, key)?;
-                    moved.extend(newest.filter(|at| *at > lock.since).map(|at| (key.clone(), at)));
-                }
-            }
+            moved.extend(self.newest_above(cx, &keys::Span::point(key.clone()), lock.since)?);
         }
         let lock_wait_nanos = nanos_since(cx, op.arrived);
         let mut reply = LockReply { values: Vec::new(), moved, lock_wait_nanos };
@@ -114,11 +105,11 @@ impl Machine {
         leader.raise_above(as_of);
         let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
         for key in keys {
-            let found = mvcc::get(cx.reader, key, as_of)?;
-            if found.as_ref().is_some_and(|version| !self.past(cx, version.ts)) {
+            let found = self.newest_value(cx, key, as_of)?;
+            if found.as_ref().is_some_and(|(at, _)| !self.past(cx, *at)) {
                 continue;
             }
-            let value = found.and_then(|version| version.value);
+            let value = found.and_then(|(_, value)| value);
             bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
             if bytes > self.config.reply_bytes {
                 break;
@@ -126,6 +117,27 @@ impl Machine {
             values.push((key.clone(), value));
         }
         Ok(values)
+    }
+
+    /// The newest version of a locked key at or below a snapshot, with its value. One that is committed
+    /// and not applied yet still lies in the store as its intent.
+    fn newest_value(
+        &mut self,
+        cx: &Cx<'_>,
+        key: &Key,
+        as_of: Timestamp,
+    ) -> Result<Option<(Timestamp, Option<Bytes>)>, EngineError> {
+        let stored = mvcc::get(cx.reader, key, as_of)?.map(|version| (version.ts, version.value));
+        let Some((txn, at)) = self.leader().locks.settling_on(key).filter(|(_, at)| *at <= as_of)
+        else {
+            return Ok(stored);
+        };
+        // A prepare that came again after its resolution leaves intents of an old commit.
+        if stored.as_ref().is_some_and(|(stored, _)| *stored >= at) {
+            return Ok(stored);
+        }
+        let intent = mvcc::intent(cx.reader, key)?.filter(|intent| intent.txn == txn);
+        Ok(intent.map(|intent| (at, intent.value)).or(stored))
     }
 
     /// Asks the lock table.

@@ -15,7 +15,7 @@
 use std::{collections::VecDeque, mem};
 
 use clock::Timestamp;
-use keys::{Span, TxnId};
+use keys::{Key, Span, TxnId};
 use kv::{
     Conflict, ConflictKind, Heartbeat, KvError, Outcome, Push, PushKind, Reply, Resolution,
     Resolve, TxnMeta,
@@ -243,11 +243,14 @@ impl Machine {
             leader.raise_above(at);
         }
         let splitting = leader.splitting.is_some();
+        let mut laid = true;
         let (prepare, keys) = match leader.txns.get_mut(&txn).map(|known| &mut known.phase) {
             None => (Timestamp::ZERO, &mut Vec::new()),
-            Some(
-                Phase::Prepared { prepare, keys, .. } | Phase::Preparing { prepare, keys, .. },
-            ) => (*prepare, keys),
+            Some(Phase::Prepared { prepare, keys, .. }) => (*prepare, keys),
+            Some(Phase::Preparing { prepare, keys, .. }) => {
+                laid = false;
+                (*prepare, keys)
+            }
             Some(Phase::Deciding | Phase::Poisoning | Phase::Resolving { .. }) => {
                 if let Some(op) = asker {
                     self.attach(txn, op);
@@ -269,13 +272,45 @@ impl Machine {
             }
             return;
         }
-        let rest = VecDeque::from(mem::take(keys));
+        let keys = mem::take(keys);
+        let at_once = (laid && keys.len() <= self.config.slice_keys).then(|| keys.clone());
+        let rest = VecDeque::from(keys);
+        let leader = self.leader();
         let known = leader.txns.get_mut(&txn).expect("it has intents");
         known.phase = Phase::Resolving { outcome, prepare, rest, slices: 0 };
         if let Some(op) = asker {
             self.attach(txn, op);
         }
         self.resolve_on(txn);
+        if let Some(keys) = at_once {
+            self.let_go_early(txn, outcome, &keys);
+        }
+    }
+
+    /// X2 asks for locks until the outcome is known, and it is. If all that is to be done about it is
+    /// in the log, whatever others do with these keys lies behind it there: they need not wait until
+    /// it is applied. What they must see of it before the store shows it they are told from memory:
+    /// that the keys changed (X1), by the index of recent writes; to what (X6), by the intents.
+    /// Reads wait on (R2). A leader that stops in between leaves intents, which the next one enters
+    /// as locks (X2), whoever held them after.
+    fn let_go_early(&mut self, txn: TxnId, outcome: Resolution, keys: &[Key]) {
+        let known = self.leader().txns.get(&txn).map(|known| &known.phase);
+        let Some(Phase::Resolving { rest, .. }) = known else {
+            unreachable!("{txn:?} is being resolved")
+        };
+        if !rest.is_empty() {
+            return;
+        }
+        let Resolution::Commit(at) = outcome else {
+            // Nothing of it is to be seen by anybody.
+            self.release_locks(txn);
+            return;
+        };
+        let leader = self.leader();
+        keys.iter().for_each(|key| leader.recent.record(key.clone(), at));
+        let mut effects = mem::take(&mut leader.lock_effects);
+        leader.locks.let_go(txn, keys, at, &mut effects);
+        leader.lock_effects = effects;
     }
 }
 

@@ -316,11 +316,9 @@ impl Machine {
             return Ok(Err(KvError::TooOld { at: since, threshold, span }));
         }
         for ReadSpan { span, .. } in &read.spans {
-            let known = self.leader.as_mut().map(|leader| leader.recent.newest_in(span, since));
-            let newer = match known {
-                Some(Answer::None) => None,
-                Some(Answer::Some(key, at)) => Some((key, at)),
-                Some(Answer::Unknown) | None => mvcc::newest_in_span(cx.reader, span, since)?,
+            let newer = match self.leader {
+                Some(_) => self.newest_above(cx, span, since)?,
+                None => mvcc::newest_in_span(cx.reader, span, since)?,
             };
             if let Some((key, at)) = newer {
                 let (kind, span) = (ConflictKind::ReadChanged, Span::point(key));

@@ -68,6 +68,8 @@ struct TwinHolder {
     prepared: bool,
     pending: Option<u64>,
     held: Vec<Want>,
+    /// Written, and let go before that is applied.
+    settling: BTreeSet<u8>,
 }
 
 #[derive(Default)]
@@ -185,7 +187,8 @@ impl Twin {
     }
 
     fn grant(&mut self, txn: &TxnMeta, locks: &[Want]) {
-        let new = TwinHolder { meta: txn.clone(), prepared: false, pending: None, held: vec![] };
+        let (held, settling) = (vec![], BTreeSet::new());
+        let new = TwinHolder { meta: txn.clone(), prepared: false, pending: None, held, settling };
         let holder = self.holders.entry(txn.id).or_insert(new);
         let before = holder.held.clone();
         let missing = locks.iter().filter(|l| !before.iter().any(|held| held.covers(**l)));
@@ -205,8 +208,8 @@ impl Twin {
         }
     }
 
-    /// Removes all of a transaction; its requests.
-    fn remove(&mut self, txn: TxnId, did: &mut Did) -> BTreeSet<u64> {
+    /// Lets a transaction wait for nothing; its requests.
+    fn give_up(&mut self, txn: TxnId) -> BTreeSet<u64> {
         let waiting = self.waiting.iter().filter(|(_, (meta, _))| meta.id == txn);
         let readers = self.readers.iter();
         let readers = readers.filter(|(_, (meta, _))| meta.as_ref().is_some_and(|m| m.id == txn));
@@ -214,6 +217,12 @@ impl Twin {
             waiting.map(|(id, _)| *id).chain(readers.map(|(id, _)| *id)).collect();
         self.waiting.retain(|id, _| !own.contains(id));
         self.readers.retain(|id, _| !own.contains(id));
+        own
+    }
+
+    /// Removes all of a transaction; its requests.
+    fn remove(&mut self, txn: TxnId, did: &mut Did) -> BTreeSet<u64> {
+        let own = self.give_up(txn);
         self.holders.remove(&txn);
         self.readers.retain(|id, (_, waits_for)| {
             waits_for.remove(&txn);
@@ -232,12 +241,33 @@ impl Twin {
         self.grant_all(did);
     }
 
+    /// The same as [`LockTable::let_go`]; the keys that settle.
+    fn let_go(&mut self, txn: TxnId, at: u64, did: &mut Did) -> Vec<u8> {
+        did.dropped.extend(self.give_up(txn));
+        let holder = self.holders.get_mut(&txn).expect("it is prepared");
+        let written = holder.held.iter().filter(|lock| lock.exclusive());
+        holder.settling = written.map(|lock| lock.keys().start).collect();
+        holder.held.clear();
+        holder.pending = Some(at);
+        let keys = holder.settling.iter().copied().collect();
+        self.grant_all(did);
+        keys
+    }
+
+    fn settling(&self) -> BTreeSet<u8> {
+        self.holders.values().flat_map(|holder| holder.settling.iter().copied()).collect()
+    }
+
     fn blockers(&self, span: (u8, u8), at: u64, reader: Option<TxnId>) -> BTreeSet<TxnId> {
         let read = Want::Span(span.0, span.1);
         let holders = self.holders.values().filter(|h| Some(h.meta.id) != reader);
         holders
             .filter(|h| h.pending.is_some_and(|p| p <= at))
-            .filter(|h| h.held.iter().any(|l| l.exclusive() && l.conflicts(read)))
+            .filter(|h| {
+                let settling = h.settling.iter().map(|key| Want::Exclusive(*key));
+                let mut written = h.held.iter().copied().chain(settling);
+                written.any(|lock| lock.exclusive() && lock.conflicts(read))
+            })
             .map(|h| h.meta.id)
             .collect()
     }
@@ -305,6 +335,7 @@ enum Step {
     Acquire { txn: u64, wants: Vec<Want>, nowait: bool },
     Prepare { txn: u64, pending: Option<u64> },
     Release { txn: u64 },
+    LetGo { txn: u64, later: u64 },
     Cancel { nth: usize },
     Read { span: (u8, u8), at: u64, txn: Option<u64> },
     Split { at: u8, keep_right: bool },
@@ -326,6 +357,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (txn.clone(), prop::option::of(1..9_u64))
             .prop_map(|(txn, pending)| Step::Prepare { txn, pending }),
         5 => txn.clone().prop_map(|txn| Step::Release { txn }),
+        3 => (txn.clone(), 0..4_u64).prop_map(|(txn, later)| Step::LetGo { txn, later }),
         2 => (0..4_usize).prop_map(|nth| Step::Cancel { nth }),
         4 => (0..KEYS, 1..=KEYS, 0..9_u64, prop::option::of(txn)).prop_map(|(a, b, at, txn)| {
             Step::Read { span: (a.min(b - 1), b), at, txn }
@@ -416,6 +448,20 @@ impl Pair {
                     self.table.set_pending(txn, at(pending));
                 }
             }
+            Step::LetGo { txn, later } => {
+                let txn = self.meta(txn).id;
+                let settling = self.twin.settling();
+                let Some(holder) = self.twin.holders.get(&txn) else { return Ok(()) };
+                let free =
+                    |lock: &Want| !lock.exclusive() || !settling.contains(&lock.keys().start);
+                let once = holder.settling.is_empty() && holder.held.iter().all(free);
+                let Some(pending) = holder.pending.filter(|_| holder.prepared && once) else {
+                    return Ok(());
+                };
+                let keys = self.twin.let_go(txn, pending + later, &mut expected);
+                let keys: Vec<Key> = keys.into_iter().map(key).collect();
+                self.table.let_go(txn, &keys, at(pending + later), &mut out);
+            }
             Step::Release { txn } => {
                 let id = self.meta(txn).id;
                 self.twin.release(id, &mut expected);
@@ -432,7 +478,8 @@ impl Pair {
             }
             Step::Read { span, at, txn } => self.read(span, at, txn, &mut out, &mut expected)?,
             Step::Split { at, keep_right } => {
-                if !(self.range.0 < at && at < self.range.1) {
+                let inside = self.range.0 < at && at < self.range.1;
+                if !inside || !self.twin.settling().is_empty() {
                     return Ok(());
                 }
                 let right_twin = self.twin.split(at, &mut expected, &self.spans);

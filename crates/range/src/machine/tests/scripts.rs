@@ -165,7 +165,7 @@ impl Script {
     fn command(&mut self, name: &str, args: &mut ArgumentConsumer<'_>) -> Result<(), Failure> {
         match name {
             // settings [epsilon=MS] [pipe=yes|no] [commit_wait=off] [rows=N] [entry=BYTES]
-            // [reads=N] [retention=MS] [life=MS]
+            // [recent=N] [reads=N] [retention=MS] [life=MS]
             "settings" => self.settings(args)?,
             // lead [NODE] [floor=MS] [lease=MS]: it leads, ready to act
             "lead" => self.lead(args)?,
@@ -276,6 +276,9 @@ impl Script {
         }
         if let Some(slices) = args.take_key("slices") {
             (config.slices_in_log, changed) = (slices.parse()?, true);
+        }
+        if let Some(keys) = args.take_key("recent") {
+            (config.recent_writes, changed) = (keys.parse()?, true);
         }
         if let Some(reads) = args.take_key("reads") {
             (config.parked_reads, changed) = (reads.parse()?, true);
