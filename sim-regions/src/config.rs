@@ -38,7 +38,7 @@ mod error;
 mod node;
 pub(crate) mod raw;
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use clock::{Offset, Uncertainty, WIDEST_TOLERATED_EPSILON, format_duration};
 
@@ -72,7 +72,16 @@ pub struct Settings {
     /// Tasks that a node's replicas are spread over, up to [`SHARDS_LIMIT`]. `None`: as many as its
     /// process has cores for it.
     pub shards: Option<usize>,
+    /// The block cache of RocksDB, in MiB, of a process. From [`CACHE_MIB`].
+    pub cache_mib: usize,
+    /// Files that one RocksDB keeps open. From [`OPEN_FILES`].
+    pub open_files: usize,
 }
+
+/// The least and the most of a block cache, in MiB.
+pub const CACHE_MIB: RangeInclusive<usize> = 1..=1 << 20;
+/// The least and the most of a database's open files.
+pub const OPEN_FILES: RangeInclusive<usize> = 64..=1 << 20;
 
 /// The most shards of a node's store.
 pub const SHARDS_LIMIT: usize = 64;
@@ -86,6 +95,8 @@ impl Default for Settings {
             close_lag: Duration::from_millis(200),
             clock_tolerance: clock::DEFAULT_TOLERANCE,
             shards: None,
+            cache_mib: 128,
+            open_files: 256,
         }
     }
 }

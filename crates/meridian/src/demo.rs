@@ -127,7 +127,7 @@ pub async fn run(
         check_layout(path, &layout)?;
     }
     let cluster_id = folder.cluster_id()?;
-    let opener = Opener::new(options.engine());
+    let opener = Opener::new(options.engine(), &topology.settings);
     let root = folder.path().unwrap_or(Path::new("")).to_owned();
     let port = options.sql_port;
     let (desk, orders) = operator::desk();

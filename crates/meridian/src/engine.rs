@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use keys::NodeId;
 use node::disk::{Disk, SyncThread};
-use sim_regions::EngineKind;
+use sim_regions::{EngineKind, Settings};
 use storage::{Engine, MemEngine};
 
 /// A storage engine.
@@ -94,17 +94,25 @@ pub struct Opener {
     /// What nodes keep in memory: a node that is started again finds what it had synced.
     disks: Arc<Mutex<BTreeMap<NodeId, MemEngine>>>,
     #[cfg(feature = "rocksdb")]
-    memory: rocks::Memory,
+    options: rocks::RocksOptions,
 }
 
 impl Opener {
-    /// Opens engines of this kind.
-    pub fn new(kind: Kind) -> Opener {
+    /// Opens engines of this kind, with the cache and the files that the settings grant.
+    pub fn new(kind: Kind, settings: &Settings) -> Opener {
+        #[cfg(not(feature = "rocksdb"))]
+        let _ = settings;
         Opener {
             kind,
             disks: Arc::default(),
             #[cfg(feature = "rocksdb")]
-            memory: rocks::Memory::default(),
+            options: rocks::RocksOptions {
+                open_files: settings.open_files,
+                ..rocks::RocksOptions::new(rocks::Memory::new(
+                    settings.cache_mib << 20,
+                    rocks::WRITE_BUFFERS_BYTES,
+                ))
+            },
         }
     }
 
@@ -126,8 +134,7 @@ impl Opener {
             Kind::Rocksdb => {
                 std::fs::create_dir_all(folder)
                     .with_context(|| format!("create the data folder {}", folder.display()))?;
-                let options = rocks::RocksOptions::new(self.memory.clone());
-                Arc::new(rocks::RocksEngine::open(folder, &options)?)
+                Arc::new(rocks::RocksEngine::open(folder, &self.options)?)
             }
         };
         let disk = SyncThread::start(Arc::clone(&engine), &node.to_string())

@@ -119,11 +119,12 @@ pub async fn run(
     let clients = bind(&settings.sql_listen, "--sql-listen").await?;
     let folder = settings.data.clone().unwrap_or_default();
     let _lock = take_folder(kind, &folder)?;
-    let (engine, disk) = match Opener::new(kind).open(&folder.join("store"), settings.id) {
-        Ok(opened) => opened,
-        Err(error) if engine::is_corrupted(&error) => return Ok(failed(&error)),
-        Err(error) => return Err(error),
-    };
+    let (engine, disk) =
+        match Opener::new(kind, &settings.settings).open(&folder.join("store"), settings.id) {
+            Ok(opened) => opened,
+            Err(error) if engine::is_corrupted(&error) => return Ok(failed(&error)),
+            Err(error) => return Err(error),
+        };
     let stored = node::stored_identity(engine.as_ref())?;
     let info = node_info(&settings, stored.as_ref().map(|identity| ClusterId(identity.cluster)));
     let (transport, inbox) = GrpcTransport::start(info, peers, GrpcOptions::default());

@@ -23,8 +23,8 @@ pub const WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// log are flushed.
 pub const WAL_BYTES_MAX: u64 = 64 << 20;
 
-/// Open files of one database. At the limit the least recently used is closed.
-pub const MAX_OPEN_FILES: i32 = 256;
+/// Open files of one database, unless told otherwise. At the limit the least recently used is closed.
+pub const MAX_OPEN_FILES: usize = 256;
 
 /// Full memtables of a column family that may wait for their flush; one more and writes stall.
 const MEMTABLES_MAX: i32 = 4;
@@ -92,13 +92,16 @@ pub struct RocksOptions {
     pub memory: Memory,
     /// One memtable, in bytes; tests shrink it to reach table files quickly.
     pub write_buffer_bytes: usize,
+    /// Files kept open; at the limit the least recently used is closed.
+    pub open_files: usize,
 }
 
 impl RocksOptions {
     /// The usual sizes, on memory shared by the process.
     #[must_use]
     pub fn new(memory: Memory) -> RocksOptions {
-        RocksOptions { memory, write_buffer_bytes: WRITE_BUFFER_BYTES }
+        let (write_buffer_bytes, open_files) = (WRITE_BUFFER_BYTES, MAX_OPEN_FILES);
+        RocksOptions { memory, write_buffer_bytes, open_files }
     }
 }
 
@@ -118,7 +121,7 @@ pub(crate) fn database(options: &RocksOptions) -> Options {
     out.set_track_and_verify_wals_in_manifest(true);
     out.set_max_total_wal_size(WAL_BYTES_MAX);
     out.set_max_background_jobs(BACKGROUND_JOBS);
-    out.set_max_open_files(MAX_OPEN_FILES);
+    out.set_max_open_files(i32::try_from(options.open_files).unwrap_or(i32::MAX));
     out.set_write_buffer_manager(&options.memory.write_buffers);
     out.set_avoid_unnecessary_blocking_io(true);
     out.set_bytes_per_sync(1 << 20);

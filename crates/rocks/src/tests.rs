@@ -34,7 +34,7 @@ impl TestDir {
     /// Opens with memtables so small that random runs reach several levels of table files.
     fn open(&self) -> RocksEngine {
         let memory = Memory::new(1 << 20, 8 << 20);
-        let options = RocksOptions { memory, write_buffer_bytes: 64 << 10 };
+        let options = RocksOptions { write_buffer_bytes: 64 << 10, ..RocksOptions::new(memory) };
         RocksEngine::open(&self.0, &options).expect("the directory is fine")
     }
 

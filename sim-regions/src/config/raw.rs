@@ -1,6 +1,6 @@
 //! The schema as it is written, before it is known to make sense.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use clock::{ClockModel, Offset, parse_duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub close_lag: Option<Spanned<Span>>,
     pub clock_tolerance: Option<Spanned<Span>>,
     pub shards: Option<Spanned<usize>>,
+    pub cache_mib: Option<Spanned<usize>>,
+    pub open_files: Option<Spanned<usize>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -177,14 +179,21 @@ impl Settings {
             Ok(given)
         };
         let millisecond = Duration::from_millis(1);
-        if let Some(shards) = &self.shards
-            && !(1..=super::SHARDS_LIMIT).contains(shards.get_ref())
-        {
-            let message = format!("from 1 to {}", super::SHARDS_LIMIT);
-            return Err(source.error_at(shards.span(), "shards", message));
-        }
+        let within =
+            |field: &str, value: &Option<Spanned<usize>>, bounds: RangeInclusive<usize>| {
+                let Some(value) = value else { return Ok(None) };
+                if !bounds.contains(value.get_ref()) {
+                    let message = format!("from {} to {}", bounds.start(), bounds.end());
+                    return Err(source.error_at(value.span(), field, message));
+                }
+                Ok(Some(*value.get_ref()))
+            };
         Ok(super::Settings {
-            shards: self.shards.as_ref().map(|shards| *shards.get_ref()),
+            shards: within("shards", &self.shards, 1..=super::SHARDS_LIMIT)?,
+            cache_mib: within("cache_mib", &self.cache_mib, super::CACHE_MIB)?
+                .unwrap_or(defaults.cache_mib),
+            open_files: within("open_files", &self.open_files, super::OPEN_FILES)?
+                .unwrap_or(defaults.open_files),
             engine: self.engine.map(EngineKind::from),
             lease: at_least("lease", &self.lease, defaults.lease, 100 * millisecond)?,
             retention: at_least(

@@ -14,6 +14,8 @@ lease = "10s"
 retention = "2h"
 close_lag = "300ms"
 clock_tolerance = "250ms"
+cache_mib = 1024
+open_files = 4096
 
 [clock]
 model = "fixed(7ms)"
@@ -39,6 +41,7 @@ fn a_complete_file_is_enough() {
     assert_eq!((config.id, config.region.as_str()), (NodeId(2), "us-east"));
     assert_eq!(config.data, Some(PathBuf::from("/var/lib/meridian")));
     assert_eq!(config.settings.lease, Duration::from_secs(10));
+    assert_eq!((config.settings.cache_mib, config.settings.open_files), (1024, 4096));
     assert_eq!(config.clock.to_string(), "fixed(7ms)");
     for source in ["kernel", "clockbound"] {
         let config = parse(&FULL.replacen("fixed(7ms)", source, 1)).expect("a node has a machine");
@@ -91,16 +94,18 @@ fn each_mistake_says_where_it_is() {
         ("lease = \"10s\"", "lease = \"10\"", "node.toml, line 4, field lease: \"10\" is not a"),
         ("lease = \"10s\"", "lease = \"1ms\"", "node.toml, line 4, field lease: at least 100ms"),
         ("lease = \"10s\"", "lease = \"2h\"", "node.toml, line 4, field lease: at most 1h"),
+        ("= 1024", "= 0", "node.toml, line 8, field cache_mib: from 1 to 1048576"),
+        ("= 4096", "= 8", "node.toml, line 9, field open_files: from 64 to 1048576"),
         ("fixed(7ms)", "fixed(500ms)", "node.toml: this node: an uncertainty ε of 500ms is above"),
         ("fixed(7ms)", "fixed(126ms)", "node.toml: this node: with an uncertainty ε of 126ms"),
         ("region = \"us-east\"", "region = \" \"", "node.toml: a region needs a name"),
         ("engine = \"rocksdb\"", "engine = \"lsm\"", "node.toml, line 3, field engine: unknown"),
-        ("fixed(7ms)", "fast", "node.toml, line 10, field model: unknown clock model \"fast\""),
+        ("fixed(7ms)", "fast", "node.toml, line 12, field model: unknown clock model \"fast\""),
         ("lease =", "leese =", "node.toml, line 4: unknown field `leese`, expected one of"),
-        ("5433", "sql", "node.toml, line 18, field sql_listen: \"0.0.0.0:sql\" is no address"),
-        ("db3.example:7000", "db3", "node.toml, line 20, field join: \"db3\" is no address"),
+        ("5433", "sql", "node.toml, line 20, field sql_listen: \"0.0.0.0:sql\" is no address"),
+        ("db3.example:7000", "db3", "node.toml, line 22, field join: \"db3\" is no address"),
         ("data = \"/var/lib/meridian\"", "", "node.toml, field data: missing"),
-        ("[node]", "[node", "node.toml, line 12: "),
+        ("[node]", "[node", "node.toml, line 14: "),
     ];
     for (right, wrong, message) in cases {
         let error = parse(&FULL.replacen(right, wrong, 1)).expect_err(wrong);
