@@ -9,7 +9,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Context, Result};
 
 use crate::{
-    rocksdb, setup, tidy,
+    peers, rocksdb, setup, tidy,
     workspace::{self, Profile, Workspace},
 };
 
@@ -21,6 +21,7 @@ pub fn run(workspace: &mut Workspace) -> Result<()> {
     times.step("RocksDB", || rocksdb::provide(workspace))?;
     times.step("lints", || workspace::run(&mut lints(workspace)))?;
     times.step("documents", || workspace::run(&mut documents(workspace)))?;
+    times.step("peers", || peers::check(workspace))?;
     times.step("tests", || test(workspace, &[]))?;
     times.print();
     Ok(())

@@ -1,4 +1,4 @@
-//! The developer's tasks: `cargo xtask demo|test|ci|tidy|bless|setup|rocksdb|fresh`.
+//! The developer's tasks: `cargo xtask demo|test|ci|tidy|bless|setup|rocksdb|fresh|peers`.
 //!
 //! | task | what |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | `setup` | installs what the build needs on Debian and Ubuntu |
 //! | `rocksdb` | compiles RocksDB once for this machine ([`rocksdb`]) |
 //! | `fresh` | tries the first commands on a bare Debian, in a root file system of its own ([`fresh`]) |
+//! | `peers` | the same work on Meridian and its peers, and the ratios ([`peers`]) |
 //!
 //! `demo` builds RocksDB only where something asks for it: a demo that keeps no data keeps it in
 //! memory, and is at its prompt minutes after the clone.
@@ -20,6 +21,7 @@
 
 mod ci;
 mod fresh;
+mod peers;
 mod rocksdb;
 mod setup;
 mod tidy;
@@ -43,7 +45,9 @@ usage: cargo xtask <task>
   setup         install what the build needs (Debian, Ubuntu)
   rocksdb       compile RocksDB once for this machine
   fresh [ARGS]  run the first commands on a bare Debian, and say how long each took (root);
-                ARGS: demo, data, test (all three unless told), --with PACKAGE";
+                ARGS: demo, data, test (all three unless told), --with PACKAGE
+  peers [ARGS]  measure Meridian beside etcd, PostgreSQL and MariaDB with Galera, which it
+                installs; ARGS: --help tells";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -79,7 +83,7 @@ fn run(mut args: Vec<String>) -> Result<()> {
     }
     let task = args.remove(0);
     let mut workspace = Workspace::locate()?;
-    let takes_args = matches!(task.as_str(), "demo" | "test" | "bless" | "fresh");
+    let takes_args = matches!(task.as_str(), "demo" | "test" | "bless" | "fresh" | "peers");
     if !takes_args && !args.is_empty() {
         bail!(UsageError(format!("`{task}` takes no arguments")));
     }
@@ -92,6 +96,7 @@ fn run(mut args: Vec<String>) -> Result<()> {
         "setup" => setup::run(&setup::ROCKSDB),
         "rocksdb" => rocksdb::provide(&mut workspace),
         "fresh" => fresh::run(&workspace, &args),
+        "peers" => peers::run(&mut workspace, &args),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -32,6 +32,18 @@ pub enum Need {
     Npm,
     /// `debootstrap`, which makes the root file system of `fresh`.
     Debootstrap,
+    /// What etcd's client is generated with.
+    Protoc,
+    /// etcd, a peer.
+    Etcd,
+    /// MariaDB with Galera, a peer, and what its first copies are made with.
+    Galera,
+    /// PostgreSQL's load.
+    Pgbench,
+    /// The load that PostgreSQL's and MariaDB's users know.
+    Sysbench,
+    /// The profiler.
+    Perf,
 }
 
 /// What RocksDB needs.
@@ -47,19 +59,34 @@ impl Need {
             Need::Python => runs_with("python3", &["-c", "import ensurepip, venv"]),
             Need::Npm => runs("npm") && runs("node"),
             Need::Debootstrap => runs("debootstrap"),
+            Need::Protoc => runs("protoc"),
+            Need::Etcd => runs("etcd"),
+            Need::Galera => {
+                let provider = Path::new("/usr/lib/galera/libgalera_smm.so");
+                runs("mariadbd") && runs("rsync") && runs_with("ss", &["-V"]) && provider.exists()
+            }
+            Need::Pgbench => runs("pgbench"),
+            Need::Sysbench => runs("sysbench"),
+            Need::Perf => runs("perf"),
         }
     }
 
-    /// Debian's package of it.
-    fn package(self) -> &'static str {
+    /// Debian's packages of it.
+    fn packages(self) -> &'static [&'static str] {
         match self {
-            Need::Compiler => "g++",
-            Need::Libclang => "libclang-dev",
-            Need::Clients => "postgresql-client",
-            Need::Server => "postgresql-15",
-            Need::Python => "python3-venv",
-            Need::Npm => "npm",
-            Need::Debootstrap => "debootstrap",
+            Need::Compiler => &["g++"],
+            Need::Libclang => &["libclang-dev"],
+            Need::Clients => &["postgresql-client"],
+            Need::Server => &["postgresql-15"],
+            Need::Python => &["python3-venv"],
+            Need::Npm => &["npm"],
+            Need::Debootstrap => &["debootstrap"],
+            Need::Protoc => &["protobuf-compiler"],
+            Need::Etcd => &["etcd-server"],
+            Need::Galera => &["mariadb-server", "galera-4", "rsync", "iproute2"],
+            Need::Pgbench => &["postgresql-client"],
+            Need::Sysbench => &["sysbench"],
+            Need::Perf => &["linux-perf"],
         }
     }
 }
@@ -71,7 +98,7 @@ pub fn run(needs: &[Need]) -> Result<()> {
     if unmet.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = unmet.iter().map(|need| need.package()).collect();
+    let packages: Vec<&str> = unmet.iter().flat_map(|need| need.packages()).copied().collect();
     let list = packages.join(" ");
     if !Path::new("/usr/bin/apt-get").exists() {
         if unmet == [Need::Clients] {
