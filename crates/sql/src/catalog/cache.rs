@@ -9,12 +9,9 @@
 //! of them if it fails: where the catalog's range cannot be had, the last of a hundred statements would
 //! otherwise hear after a hundred times that patience. A read that nobody waits for any more ends.
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use clock::Timestamp;
@@ -195,13 +192,12 @@ impl Cache {
             return (at, read);
         }
         let (begun, reader) = (self.now(), self.reader.clone());
-        let patience = self.config.statement_timeout;
         // Several may wait for it: all of them are told, also of a panic.
         let read = async move {
             let work = async {
                 match purpose {
                     Purpose::Look => reader.look(Timestamp::ZERO).await,
-                    Purpose::Use => reader.register(patience).await,
+                    Purpose::Use => reader.register().await,
                 }
             };
             let read = contained("a read of the catalog", work);
@@ -292,7 +288,7 @@ impl Reader {
     }
 
     /// Registers the gateway and answers with a catalog that it may use.
-    async fn register(&self, patience: Duration) -> Result<Arc<Catalog>, Failure> {
+    async fn register(&self) -> Result<Arc<Catalog>, Failure> {
         let known = async {
             let known = self.kept().catalog.clone();
             match known {
@@ -308,7 +304,7 @@ impl Reader {
             }
             // Something changed, or it was seen too long ago to tell.
             Err(failure) if failure.txn_error().and_then(TxnError::conflict).is_some() => {
-                let lease = self.registrar.anew(&lease, patience).await?;
+                let lease = self.registrar.anew(&lease).await?;
                 self.kept().lease = Some(lease);
                 self.look(lease.at).await
             }

@@ -57,6 +57,10 @@ use txn::{Access, Coordinator, Txn, TxnError, TxnOptions};
 use super::{Catalog, store};
 use crate::error::{Failure, Outcome};
 
+/// How long a registration may take: longer than a fail-over. Without a quorum nobody can tell what
+/// became of it, and whoever waits for it is told no later than of a read.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a gateway knows of its registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
@@ -101,6 +105,7 @@ impl Registrar {
         let span = trace::span(Kind::Operation, || "catalog lease".to_owned());
         let work = async {
             let mut txn = self.coordinator.begin(TxnOptions::default());
+            txn.set_deadline(Some(timer::Instant::now() + PATIENCE));
             txn.rely_on(Span::point(store::version_key()), known.read_at);
             txn.rely_on(Span::point(store::lease_key(self.node)), lease.at);
             let until = self.end(lease, Timestamp::ZERO);
@@ -112,11 +117,11 @@ impl Registrar {
     }
 
     /// Registers whatever happened meanwhile: the catalog is to be read behind it.
-    pub async fn anew(&self, lease: &Lease, patience: Duration) -> Outcome<Lease> {
+    pub async fn anew(&self, lease: &Lease) -> Outcome<Lease> {
         let span = trace::span(Kind::Operation, || "catalog lease".to_owned());
         let options = TxnOptions { after: lease.at, ..TxnOptions::default() };
         let (registrar, before) = (self.clone(), *lease);
-        let work = self.coordinator.run_retrying(options, patience, move |txn: &mut Txn| {
+        let work = self.coordinator.run_retrying(options, PATIENCE, move |txn: &mut Txn| {
             let registrar = registrar.clone();
             async move {
                 let found = store::lease(txn, registrar.node).await?.unwrap_or_default();

@@ -43,7 +43,7 @@ async fn a_registration_covers_what_was_known_unless_the_schema_changed() {
     let known = known.seen_again(second.at);
     let changed = publish(&registrar, 1).await;
     assert!(is_conflict(&registrar.at_once(&known, &second).await));
-    let third = registrar.anew(&second, LENGTH).await.expect("whatever happened");
+    let third = registrar.anew(&second).await.expect("whatever happened");
     assert!(third.at > changed && third.until > second.until, "{third:?}");
 }
 
