@@ -8,6 +8,8 @@ mod births;
 mod damage;
 #[path = "virtual_time/folders.rs"]
 mod folders;
+#[path = "virtual_time/schema.rs"]
+mod schema;
 
 use std::{
     collections::BTreeMap,

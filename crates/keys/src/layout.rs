@@ -22,6 +22,8 @@ pub enum Section {
     SchemaVersion = 0x22,
     /// Tables that were dropped and whose rows are still to be deleted, by table id.
     Dropped = 0x23,
+    /// Until when each gateway may use the catalog that it read, by node id.
+    Lease = 0x24,
     /// Counters from which ids are taken, by name.
     Counter = 0x30,
     /// Cluster settings, by name.

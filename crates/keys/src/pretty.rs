@@ -79,12 +79,13 @@ fn parts(bytes: &[u8]) -> Parts {
 }
 
 fn system_parts(rest: &[u8]) -> Parts {
-    const SECTIONS: [(Section, &str); 7] = [
+    const SECTIONS: [(Section, &str); 8] = [
         (Section::Directory, "directory"),
         (Section::Catalog, "catalog"),
         (Section::Names, "names"),
         (Section::SchemaVersion, "schema-version"),
         (Section::Dropped, "dropped"),
+        (Section::Lease, "lease"),
         (Section::Counter, "counter"),
         (Section::Setting, "setting"),
     ];

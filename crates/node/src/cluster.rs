@@ -30,8 +30,6 @@ const TRACE_PATIENCE: Duration = Duration::from_secs(2);
 const CREATE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the others have once a majority made theirs.
 const CREATE_GRACE: Duration = Duration::from_secs(1);
-/// How long a gateway has to confirm a schema version; beyond it, its lease is waited out.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What SQL needs from the node.
 #[derive(Debug)]
@@ -168,19 +166,16 @@ impl Cluster for NodeCluster {
         })
     }
 
-    fn schema_changed(&self, version: SchemaVersion) -> BoxFuture<'static, bool> {
-        let gateway = self.gateway.clone();
-        let nodes: Vec<NodeId> = self.members.iter().map(|m| m.id).collect();
+    fn adopt_schema(
+        &self,
+        gateway: NodeId,
+        version: SchemaVersion,
+        patience: Duration,
+    ) -> BoxFuture<'static, bool> {
+        let asker = self.gateway.clone();
         Box::pin(async move {
-            let asked = nodes.into_iter().map(|node| {
-                let gateway = gateway.clone();
-                async move {
-                    let question = NodeQuestion::SchemaChanged(version);
-                    let answer = gateway.ask(node, question, SCHEMA_PATIENCE).await;
-                    matches!(answer, Some(NodeAnswer::Done))
-                }
-            });
-            join_all(asked).await.into_iter().all(|confirmed| confirmed)
+            let answer = asker.ask(gateway, NodeQuestion::SchemaChanged(version), patience).await;
+            matches!(answer, Some(NodeAnswer::Done))
         })
     }
 

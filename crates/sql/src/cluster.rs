@@ -40,9 +40,14 @@ pub trait Cluster: Send + Sync + fmt::Debug + 'static {
     /// Makes the replicas of a new range. Durable when it returns; idempotent by range id.
     fn create_range(&self, range: Descriptor) -> BoxFuture<'static, Result<(), SqlError>>;
 
-    /// Asks every gateway to adopt the catalog of this version
-    /// ([`crate::Database::adopt_schema`]); `true` if all of them confirmed.
-    fn schema_changed(&self, version: SchemaVersion) -> BoxFuture<'static, bool>;
+    /// Asks a gateway, this one included, to adopt the catalog of this version
+    /// ([`crate::Database::adopt_schema`]); `true` if it confirmed within `patience`.
+    fn adopt_schema(
+        &self,
+        gateway: NodeId,
+        version: SchemaVersion,
+        patience: Duration,
+    ) -> BoxFuture<'static, bool>;
 
     /// The knobs of the process around the node.
     fn control(&self) -> Arc<dyn Control> {

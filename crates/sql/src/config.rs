@@ -5,11 +5,12 @@ use std::time::Duration;
 /// What a [`crate::Database`] keeps to.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How long a catalog may be used after it was read: transactions that use it commit below
-    /// that. A schema change waits that long for gateways that do not answer.
+    /// For how long a gateway registers to use the catalog: transactions that use it commit below
+    /// that. A schema change waits at most that long for gateways that do not answer. The same at all
+    /// nodes.
     pub schema_lease: Duration,
-    /// A catalog older than this is read again behind the next statement; one older than half the
-    /// lease before it.
+    /// A gateway whose lease began longer ago than this registers again behind the next statement; one
+    /// that used half of it before the statement.
     pub schema_refresh: Duration,
     /// Longest time of a statement where the session sets no `statement_timeout`; also the
     /// limit of background reads.

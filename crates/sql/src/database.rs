@@ -23,6 +23,7 @@ use crate::{
         Catalog,
         cache::{Age, Cache},
         ids::{Blocks, RowIds},
+        lease,
     },
     cluster::Cluster,
     config::Config,
@@ -96,7 +97,7 @@ impl Database {
         let alone = || Tracer::new(node, coordinator.clock().clone(), 1);
         Database(Arc::new(Inner {
             tracer: tracer.unwrap_or_else(alone),
-            cache: Cache::new(coordinator.clone(), config.clone()),
+            cache: Cache::new(coordinator.clone(), node, config.clone()),
             coordinator,
             router,
             row_ids: RowIds::new(node),
@@ -175,8 +176,9 @@ impl Database {
     }
 
     /// Adopts the catalog of this version or a later one, and waits for running transactions that
-    /// used tables as they were before. What a gateway answers to
-    /// [`Cluster::schema_changed`].
+    /// used tables as they were before, and for commits that nobody here waits for any more: those of a
+    /// former life of this node, and those that were given up. What a gateway answers to
+    /// [`Cluster::adopt_schema`].
     ///
     /// # Errors
     /// The catalog could not be read, or a transaction did not end within the lease.
@@ -206,7 +208,24 @@ impl Database {
                 ));
             }
         }
+        let former = self.0.cache.former().await.map_err(|error| error.into_sql(None))?;
+        let coordinator = &self.0.coordinator;
+        let sent = former.max(coordinator.in_doubt_until());
+        lease::past(coordinator.clock().as_ref(), sent).await;
         Ok(())
+    }
+
+    /// Says that this gateway does not use the catalog any more, so that no schema change waits for it
+    /// once it is gone. For a node that stops and has no session any more; nothing happens where a
+    /// commit of one may still be on its way.
+    pub async fn leave(&self) {
+        let (coordinator, idle) = (&self.0.coordinator, self.sessions().is_empty());
+        if !idle || !coordinator.clock().now().after(coordinator.in_doubt_until()) {
+            return;
+        }
+        if let Err(failure) = self.0.cache.leave().await {
+            tracing::debug!("schema changes may wait for this node a while: {failure:?}");
+        }
     }
 
     /// A catalog that may be used now.
@@ -281,11 +300,6 @@ impl Database {
     /// When something begun now must be done.
     pub(crate) fn deadline(&self, timeout: Option<Duration>) -> Instant {
         Instant::now() + timeout.unwrap_or(self.0.config.statement_timeout)
-    }
-
-    /// The bound below which a transaction that uses this catalog must commit.
-    pub(crate) fn not_after(&self, catalog: &Catalog) -> Timestamp {
-        self.0.cache.lease_end(catalog)
     }
 }
 

@@ -151,6 +151,9 @@ impl Committer {
     pub async fn run(mut self) -> (Result<CommitInfo, TxnError>, Duration) {
         let result = self.rounds().await;
         self.over = true;
+        if matches!(result, Err(TxnError::Unknown { .. })) {
+            self.coordinator.give_up_below(self.proposal.not_after);
+        }
         (result, Duration::from_nanos(self.lock_wait_nanos))
     }
 
@@ -456,6 +459,9 @@ impl Committer {
 impl Drop for Committer {
     fn drop(&mut self) {
         if !self.over {
+            if self.sent {
+                self.coordinator.give_up_below(self.proposal.not_after);
+            }
             self.say_farewell(Farewell::AskAndResolve);
         }
     }

@@ -27,6 +27,8 @@ pub struct Coordinator {
     rng: Mutex<ChaCha8Rng>,
     /// The highest commit timestamp this gateway was told: later snapshots lie at or above it.
     last_commit: Mutex<Timestamp>,
+    /// Below this lie all bounded commits that were sent and then given up, their outcome unknown.
+    in_doubt: Mutex<Timestamp>,
     /// A permit for each clean-up behind an answer.
     background: Arc<Semaphore>,
 }
@@ -57,7 +59,8 @@ impl Coordinator {
         let background = Arc::new(Semaphore::new(config.max_background));
         let rng = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
         let last_commit = Mutex::new(Timestamp::ZERO);
-        Arc::new(Coordinator { router, clock, config, rng, last_commit, background })
+        let in_doubt = Mutex::new(Timestamp::ZERO);
+        Arc::new(Coordinator { router, clock, config, rng, last_commit, in_doubt, background })
     }
 
     /// Begins a transaction. Nothing is sent and no snapshot is taken yet.
@@ -144,6 +147,21 @@ impl Coordinator {
     #[must_use]
     pub fn last_commit(&self) -> Timestamp {
         *self.last_commit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when something may become of commits that this gateway sent and gave up, as far as they
+    /// have a bound ([`Txn::set_not_after`]); [`Timestamp::ZERO`]: there are none.
+    #[must_use]
+    pub fn in_doubt_until(&self) -> Timestamp {
+        *self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A commit below this bound was sent and is given up, its outcome unknown.
+    pub(crate) fn give_up_below(&self, bound: Timestamp) {
+        if bound != Timestamp::MAX {
+            let mut in_doubt = self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
+            *in_doubt = bound.max(*in_doubt);
+        }
     }
 
     /// Takes note of a commit.

@@ -29,7 +29,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use clock::Timestamp;
 use keys::{Key, Span, TxnId};
-use kv::{Conflict, ConflictKind, TxnMeta};
+use kv::{Conflict, ConflictKind, TxnMeta, Validate};
 use timer::Instant;
 use trace::{Kind, Span as TraceSpan};
 
@@ -64,6 +64,8 @@ pub struct Txn {
     snapshot: Option<Timestamp>,
     buffer: WriteBuffer,
     reads: ReadSet,
+    /// What earlier transactions read, each as of its own time: validated beside the read set.
+    relied: Vec<Validate>,
     locks: Locks,
     anchor: Option<Key>,
     heartbeat: Option<Heartbeat>,
@@ -113,6 +115,7 @@ impl Txn {
             snapshot: None,
             buffer: WriteBuffer::default(),
             reads: ReadSet::default(),
+            relied: Vec::new(),
             locks: Locks::default(),
             anchor: None,
             heartbeat: None,
@@ -226,6 +229,18 @@ impl Txn {
     /// calls counts.
     pub fn set_not_after(&mut self, bound: Timestamp) {
         self.not_after = self.not_after.min(bound);
+    }
+
+    /// Takes for granted what an earlier transaction read of this span as of `since`: the commit, if
+    /// something is written, fails with a conflict if the span was written above that (X1). A write
+    /// that rests on what its gateway knows already so takes one message, without a read before it.
+    ///
+    /// # Panics
+    /// If a snapshot was taken: it lies at or above all that is relied on.
+    pub fn rely_on(&mut self, span: Span, since: Timestamp) {
+        assert!(self.snapshot.is_none(), "{:?} has read at {:?}", self.id, self.snapshot);
+        self.floor = self.floor.max(since);
+        self.relied.push(Validate { span, since });
     }
 
     /// Begins a statement and answers its snapshot: the first one takes it, in READ COMMITTED each

@@ -90,7 +90,7 @@ fn each_mistake_says_where_it_is() {
     let cases = [
         ("id = 2", "id = 0", "node.toml: 0 is no node id: count from 1"),
         ("id = 2", "", "node.toml, field id: missing: set it in [node] or with --node-id"),
-        ("id = 2", "id = \"two\"", "node.toml, line 13, field id: invalid type"),
+        ("id = 2", "id = \"two\"", "node.toml, line 15, field id: invalid type"),
         ("lease = \"10s\"", "lease = \"10\"", "node.toml, line 4, field lease: \"10\" is not a"),
         ("lease = \"10s\"", "lease = \"1ms\"", "node.toml, line 4, field lease: at least 100ms"),
         ("lease = \"10s\"", "lease = \"2h\"", "node.toml, line 4, field lease: at most 1h"),

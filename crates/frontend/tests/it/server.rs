@@ -108,7 +108,12 @@ impl Cluster for FakeCluster {
         async { Ok(()) }.boxed()
     }
 
-    fn schema_changed(&self, _version: SchemaVersion) -> BoxFuture<'static, bool> {
+    fn adopt_schema(
+        &self,
+        _gateway: NodeId,
+        _version: SchemaVersion,
+        _patience: Duration,
+    ) -> BoxFuture<'static, bool> {
         async { true }.boxed()
     }
 }

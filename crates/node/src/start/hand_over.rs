@@ -1,5 +1,5 @@
-//! Leaving in good order: before a node stops, the ranges that it leads get other leaders (P5), so that
-//! nobody waits for its leases to run out.
+//! Leaving in good order: before a node stops, the ranges that it leads get other leaders (P5), and its
+//! gateway gives back its right to use the catalog, so that nobody waits for its leases to run out.
 
 use std::time::Duration;
 
@@ -21,10 +21,17 @@ const LOOK: Duration = Duration::from_millis(5);
 
 impl Node {
     /// Hands over the ranges that this node leads, each to its nearest voter that answers, and waits
-    /// until those lead. Takes `patience` at most. Whether all of them do: a range whose next leader was
-    /// not heard of may have nobody to serve it until a lease has run out.
+    /// until those lead; its sessions are over. Takes `patience` at most. Whether all of them do: a range
+    /// whose next leader was not heard of may have nobody to serve it until a lease has run out.
     pub async fn hand_over(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
+        let leave = timeout_at(until, self.database().leave());
+        // Schema changes may wait for a gateway that did not come to leave; nobody else does.
+        let (_left, all) = futures::join!(leave, self.hand_over_all(until));
+        all
+    }
+
+    async fn hand_over_all(&self, until: Instant) -> bool {
         let Ok(Some(led)) = timeout_at(until, self.led()).await else { return false };
         let handed = stream::iter(led)
             .map(|range| async move { self.hand_over_range(&range, until).await })

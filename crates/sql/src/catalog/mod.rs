@@ -9,23 +9,24 @@
 //! | `Names` | the table's name | [`keys::TableId`] |
 //! | `SchemaVersion` | - | [`keys::SchemaVersion`] |
 //! | `Dropped` | table id, 4 bytes big-endian | [`keys::TableId`]: its rows are still to be deleted |
+//! | `Lease` | node id, 4 bytes big-endian | [`keys::NodeId`], and until when it uses the catalog |
 //! | `Counter` | counter's name | `u64`, the next free id ([`ids`]) |
 //! | `Directory` | end key of the range | [`kv::Descriptor`] |
 //!
 //! # Leases
 //!
-//! A gateway that read the catalog at `T` may use it for transactions that commit before
-//! `T + lease` ([`cache`]). The bound goes into the commit itself, which picks a timestamp below it
-//! or fails, so a gateway that sleeps through a schema change can do no harm:
+//! A gateway that registered until `U` may use the catalog that it reads behind that, for transactions
+//! that commit before `U` ([`cache`]). The bound goes into the commit itself, which picks a timestamp
+//! below it or fails, so a gateway that sleeps through a schema change can do no harm:
 //!
 //! ```text
-//!   gateway A   read at T ---- uses v ----------- commit s < T + lease
-//!   gateway B          CREATE INDEX: v+1 (delete-only) | all on v+1? else wait lease | v+2 ...
+//!   gateway A   registers U, reads ---- uses v ----------- commit s < U
+//!   gateway B          CREATE INDEX: v+1 (delete-only) | A on v+1, or U past? | v+2 ...
 //! ```
 //!
-//! A change that older gateways must not miss waits until every gateway has adopted the new version
-//! (or until `lease` has passed), so at most two versions are in use at once and each step of a
-//! change only has to be compatible with the one before it.
+//! A change that older gateways must not miss waits until every gateway that is registered has adopted
+//! the new version, or its `U` is past ([`lease`]); so at most two versions are in use at once and each
+//! step of a change only has to be compatible with the one before it.
 //!
 //! Invariants, asserted in [`Table::check`]: column and index ids are unique within a table and never
 //! reused; every index names columns that exist; the primary index has id 1 and covers no NULL.
@@ -33,6 +34,7 @@
 pub mod cache;
 pub mod ids;
 mod layout;
+pub(crate) mod lease;
 pub mod store;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -58,12 +60,14 @@ pub struct Catalog {
     pub version: SchemaVersion,
     /// The snapshot it was read at.
     pub read_at: Timestamp,
+    /// Transactions that use it commit, and read, below this. Zero: it is only to be looked at.
+    pub until: Timestamp,
     tables: BTreeMap<String, Arc<Table>>,
     by_id: BTreeMap<TableId, Arc<Table>>,
 }
 
 impl Catalog {
-    /// A catalog of these tables.
+    /// A catalog of these tables, which nobody may use yet.
     #[must_use]
     pub fn new(version: SchemaVersion, read_at: Timestamp, tables: Vec<Table>) -> Catalog {
         let tables: BTreeMap<String, Arc<Table>> = tables
@@ -74,15 +78,16 @@ impl Catalog {
             })
             .collect();
         let by_id = tables.values().map(|table| (table.id, table.clone())).collect();
-        Catalog { version, read_at, tables, by_id }
+        Catalog { version, read_at, until: Timestamp::ZERO, tables, by_id }
     }
 
-    /// The same tables, known to be current as of a later moment.
+    /// The same tables, known to be current as of a later moment. Nobody may use it yet.
     #[must_use]
     pub fn seen_again(&self, read_at: Timestamp) -> Catalog {
         Catalog {
             version: self.version,
             read_at,
+            until: Timestamp::ZERO,
             tables: self.tables.clone(),
             by_id: self.by_id.clone(),
         }

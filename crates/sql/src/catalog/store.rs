@@ -1,10 +1,11 @@
 //! Reading and writing the catalog's keys within a transaction.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use clock::Timestamp;
 use expr::SqlError;
-use keys::{Key, SchemaVersion, TableId, layout, layout::Section};
+use keys::{Key, NodeId, SchemaVersion, TableId, layout, layout::Section};
 use serde::{Serialize, de::DeserializeOwned};
 use txn::{Scan, Txn};
 
@@ -12,7 +13,7 @@ use super::{Catalog, Table};
 use crate::error::{Failure, from_txn};
 
 /// Where the catalog's version lies.
-fn version_key() -> Key {
+pub(super) fn version_key() -> Key {
     layout::system_key(Section::SchemaVersion, &[])
 }
 
@@ -101,4 +102,34 @@ pub fn drop_table(txn: &mut Txn, table: &Arc<Table>) -> Result<(), SqlError> {
 /// Writes the catalog's version.
 pub fn put_version(txn: &mut Txn, version: SchemaVersion) -> Result<(), SqlError> {
     txn.put(version_key(), encode(&version)).map_err(|error| from_txn(&error))
+}
+
+/// Where a gateway says until when it may use the catalog.
+pub(super) fn lease_key(gateway: NodeId) -> Key {
+    layout::system_key(Section::Lease, &gateway.0.to_be_bytes())
+}
+
+/// A gateway and until when it may use the catalog, zero for never again.
+type Registration = (NodeId, Timestamp);
+
+fn registration(value: &Bytes) -> Result<Registration, SqlError> {
+    decode("a catalog lease", value)
+}
+
+/// Until when a gateway may use the catalog, as it said last; `None`: it never said anything.
+pub(super) async fn lease(txn: &mut Txn, gateway: NodeId) -> Result<Option<Timestamp>, Failure> {
+    let value = txn.get(&[lease_key(gateway)]).await?.swap_remove(0);
+    Ok(value.as_ref().map(registration).transpose()?.map(|(_, until)| until))
+}
+
+/// Until when each gateway may use the catalog that ever did.
+pub(super) async fn leases(txn: &mut Txn) -> Result<BTreeMap<NodeId, Timestamp>, Failure> {
+    let scan = Scan::all(layout::section(Section::Lease));
+    let rows = txn.read(vec![scan]).await?.swap_remove(0).rows;
+    Ok(rows.iter().map(|(_, value)| registration(value)).collect::<Result<_, SqlError>>()?)
+}
+
+/// Writes until when a gateway may use the catalog.
+pub(super) fn put_lease(txn: &mut Txn, gateway: NodeId, until: Timestamp) -> Result<(), Failure> {
+    Ok(txn.put(lease_key(gateway), encode(&(gateway, until)))?)
 }

@@ -96,7 +96,7 @@ async fn step<T: Send>(
         Ok(value)
     })
     .await?;
-    publish::adopted(database, published.version).await;
+    publish::adopted(database, published.step).await;
     Ok(published.value)
 }
 
@@ -393,7 +393,7 @@ async fn rename_table(session: &Session, name: &str, to: &str) -> Result<(), Sql
         Ok(())
     })
     .await?;
-    publish::adopted(database, published.version).await;
+    publish::adopted(database, published.step).await;
     Ok(())
 }
 

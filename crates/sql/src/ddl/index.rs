@@ -107,7 +107,7 @@ pub(super) async fn build(
         skipped(session, SqlState::DUPLICATE_TABLE, message);
         return Ok(());
     };
-    publish::adopted(database, first.version).await;
+    publish::adopted(database, first.step).await;
     let second = set_state(database, table, index, IndexState::WriteOnly).await?;
     publish::adopted(database, second).await;
     match backfill(database, table, index).await {
@@ -134,7 +134,7 @@ async fn set_state(
     table: TableId,
     index: IndexId,
     state: IndexState,
-) -> Result<keys::SchemaVersion, SqlError> {
+) -> Result<publish::Step, SqlError> {
     let published = publish(database, |catalog, draft| {
         let Some(found) = catalog.table_by_id(table) else { return Err(dropped_meanwhile()) };
         let mut changed = (**found).clone();
@@ -145,7 +145,7 @@ async fn set_state(
         Ok(())
     })
     .await?;
-    Ok(published.version)
+    Ok(published.step)
 }
 
 fn dropped_meanwhile() -> SqlError {
@@ -165,7 +165,7 @@ async fn remove(database: &Database, table: TableId, index: IndexId) -> Result<(
         Ok(())
     })
     .await?;
-    publish::adopted(database, published.version).await;
+    publish::adopted(database, published.step).await;
     Ok(())
 }
 
@@ -326,6 +326,6 @@ pub(super) async fn drop_one(
         skipped(session, SqlState::SUCCESSFUL_COMPLETION, message);
         return Ok(());
     };
-    publish::adopted(database, first.version).await;
+    publish::adopted(database, first.step).await;
     remove(database, table, index).await
 }

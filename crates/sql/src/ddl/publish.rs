@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use clock::Timestamp;
 use expr::SqlError;
+use futures::{FutureExt, future::join_all};
 use keys::{SchemaVersion, layout};
 use kv::Descriptor;
 use txn::{Retriable, Txn, TxnOptions};
 
 use crate::{
-    catalog::{Catalog, Table, ids, store},
+    catalog::{
+        Catalog, Table, ids,
+        lease::{self, Ends},
+        store,
+    },
     database::Database,
     error::{Failure, Outcome},
 };
@@ -39,8 +44,8 @@ impl Draft {
 pub(crate) struct Published<T> {
     /// What the change answered.
     pub value: T,
-    /// The catalog's new version; the old one if nothing changed.
-    pub version: SchemaVersion,
+    /// What it made of the catalog.
+    pub step: Step,
 }
 
 /// Runs `change` over the catalog as it is and writes what it drafts, again after conflicts.
@@ -53,15 +58,31 @@ pub(crate) async fn publish<T: Send>(
         value = Some(change(catalog, draft)?);
         Ok(())
     };
-    let version = write(database, &mut keep).await?;
-    Ok(Published { value: value.expect("what was written was drafted"), version })
+    let step = write(database, &mut keep).await?;
+    Ok(Published { value: value.expect("what was written was drafted"), step })
+}
+
+/// Which version a step made of the catalog, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// The version.
+    pub version: SchemaVersion,
+    /// When it was committed, or read if it was there before.
+    pub at: Timestamp,
+}
+
+impl Step {
+    /// The one that this catalog shows.
+    pub fn read(catalog: &Catalog) -> Step {
+        Step { version: catalog.version, at: catalog.read_at }
+    }
 }
 
 /// What drafts a step, as often as it takes.
 type Change<'a> = dyn FnMut(&Catalog, &mut Draft) -> Result<(), SqlError> + Send + 'a;
 
-/// [`publish`] but for what the change answers; returns the catalog's version.
-async fn write(database: &Database, change: &mut Change<'_>) -> Result<SchemaVersion, SqlError> {
+/// [`publish`] but for what the change answers.
+async fn write(database: &Database, change: &mut Change<'_>) -> Result<Step, SqlError> {
     let deadline = database.deadline(None);
     let coordinator = &database.0.coordinator;
     let options = TxnOptions { after: coordinator.last_commit(), ..TxnOptions::default() };
@@ -70,7 +91,7 @@ async fn write(database: &Database, change: &mut Change<'_>) -> Result<SchemaVer
         let mut txn = attempts.begin();
         txn.set_deadline(Some(deadline));
         let failure = match attempt(database, &mut txn, change).await {
-            Ok(version) => return Ok(version),
+            Ok(step) => return Ok(step),
             Err(failure) => failure,
         };
         let again = match failure.txn_error() {
@@ -86,17 +107,13 @@ async fn write(database: &Database, change: &mut Change<'_>) -> Result<SchemaVer
     }
 }
 
-async fn attempt(
-    database: &Database,
-    txn: &mut Txn,
-    change: &mut Change<'_>,
-) -> Outcome<SchemaVersion> {
+async fn attempt(database: &Database, txn: &mut Txn, change: &mut Change<'_>) -> Outcome<Step> {
     let catalog = store::load(txn).await?;
     let mut draft = Draft::default();
     change(&catalog, &mut draft)?;
     if draft.is_empty() {
         txn.rollback().await;
-        return Ok(catalog.version);
+        return Ok(Step::read(&catalog));
     }
     let version = SchemaVersion(catalog.version.0 + 1);
     for name in &draft.freed_names {
@@ -123,7 +140,7 @@ async fn attempt(
     store::put_version(txn, version)?;
     let info = txn.commit().await?;
     learn(database, &catalog, &draft, version, info.at);
-    Ok(version)
+    Ok(Step { version, at: info.at })
 }
 
 /// The catalog as of the commit is what was read and what was written: no need to read it again.
@@ -140,22 +157,35 @@ fn learn(
     };
     let kept = before.tables().filter(|table| !gone(table)).map(|table| (**table).clone());
     let tables: Vec<Table> = kept.chain(draft.tables.iter().cloned()).collect();
-    database.0.cache.learn(&Arc::new(Catalog::new(version, at, tables)));
+    database.0.cache.learn(Catalog::new(version, at, tables));
     for range in &draft.ranges {
         database.0.router.learn(range.clone());
     }
 }
 
-/// Returns once no gateway uses an older version any more: all have confirmed, or their leases have
-/// run out.
-pub(crate) async fn adopted(database: &Database, version: SchemaVersion) {
-    let lease = database.0.config.schema_lease;
-    let since = timer::Instant::now();
-    if !database.0.cluster.schema_changed(version).await {
-        // Whoever read the catalog before the change did so before now.
-        let epsilon = database.0.coordinator.clock().now().epsilon();
-        timer::sleep_until(since + lease + 2 * epsilon).await;
-    }
+/// Returns once no gateway uses a version older than the step's any more, now or at a later timestamp.
+/// Each has confirmed the new one, or the registration has ended under which it could use another. All
+/// are asked beside the look at who is registered: where every gateway answers nobody waits for that.
+pub(crate) async fn adopted(database: &Database, step: Step) {
+    let (cluster, lease) = (&database.0.cluster, database.0.config.schema_lease);
+    let coordinator = &database.0.coordinator;
+    let ends = Ends::read(coordinator, step.at, lease).map(Arc::new).shared();
+    let gateways = cluster.nodes().into_iter().map(|gateway| {
+        let confirmed = cluster.adopt_schema(gateway.id, step.version, lease);
+        let ends = ends.clone();
+        async move {
+            let over = async {
+                let end = ends.await.of(gateway.id);
+                lease::past(coordinator.clock().as_ref(), end).await;
+            };
+            tokio::select! {
+                biased;
+                true = confirmed => {}
+                () = over => {}
+            }
+        }
+    });
+    join_all(gateways).await;
 }
 
 impl Database {

@@ -22,7 +22,7 @@ use keys::{TableId, layout};
 use timer::contain::contained;
 use txn::{Retriable, Scan, Txn, TxnOptions};
 
-use super::publish;
+use super::publish::{self, Step};
 use crate::{
     catalog::{cache::Lower, store},
     database::Database,
@@ -54,7 +54,7 @@ async fn sweep(database: &Database) -> Outcome<()> {
         if unused != Some(table) {
             // Whoever dropped it may have gone before every gateway knew.
             let catalog = database.0.cache.strong().await?;
-            publish::adopted(database, catalog.version).await;
+            publish::adopted(database, Step::read(&catalog)).await;
             unused = Some(table);
         }
     }

@@ -229,7 +229,7 @@ pub(super) async fn drop(
         skipped(session, SqlState::SUCCESSFUL_COMPLETION, message);
     }
     if dropped > 0 {
-        publish::adopted(database, published.version).await;
+        publish::adopted(database, published.step).await;
         sweep::start(database);
     }
     Ok(())

@@ -238,6 +238,7 @@ impl Session {
         }
         let work = self.work(&mut open.txn, plan, params, context, deadline);
         let done = guarded(&self.shared, deadline, work).await?;
+        reads_below(&open.txn, bound)?;
         self.last_read = open.txn.read_timestamp().or(self.last_read);
         Ok(answer(plan, done))
     }
@@ -339,6 +340,7 @@ impl Session {
             let work = self.work(txn, plan, params, context, deadline);
             guarded(&self.shared, deadline, work).await?
         };
+        reads_below(txn, bound)?;
         self.commit_txn(txn, &plan.tables, bound).await?;
         Ok(answer(plan, done))
     }
@@ -357,7 +359,7 @@ impl Session {
     /// The end of the lease of the newest catalog, if these tables are current in it.
     pub(super) fn bound_of(&self, used: &[(TableId, SchemaVersion)]) -> Option<Timestamp> {
         let (catalog, _) = self.database.0.cache.current()?;
-        is_current(used, &catalog).then(|| self.database.not_after(&catalog))
+        is_current(used, &catalog).then(|| catalog.until)
     }
 
     async fn work(
@@ -450,6 +452,15 @@ fn may_be_stale(error: &SqlError) -> bool {
         error.sqlstate,
         SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::INVALID_COLUMN_REFERENCE
     )
+}
+
+/// What is read by a plan is read below the end of the lease under which its tables were current: a
+/// gateway that stood still between the two may otherwise look into what nobody keeps any more.
+fn reads_below(txn: &Txn, bound: Timestamp) -> Outcome<()> {
+    match txn.read_timestamp() {
+        Some(at) if at >= bound => Err(Failure::SchemaMoved),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether a plan neither writes nor locks.

@@ -364,7 +364,7 @@ impl Session {
         if txn.has_writes() {
             let catalog = self.usable_catalog().await?;
             let current = is_current(used, &catalog);
-            let bound = if current { self.database.not_after(&catalog) } else { bound };
+            let bound = if current { catalog.until } else { bound };
             if bound <= self.database.0.coordinator.clock().now().latest_timestamp() {
                 return Err(Failure::SchemaMoved);
             }

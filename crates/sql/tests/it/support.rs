@@ -1,10 +1,7 @@
 //! A cluster of one model, for tests of SQL: `txn`'s naive ranges under a fake [`Cluster`].
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -24,8 +21,6 @@ pub struct FakeCluster {
     node: NodeId,
     /// The gateways of the cluster, which hear of schema changes.
     gateways: Arc<Mutex<Vec<Database>>>,
-    /// Schema changes announced.
-    pub announced: AtomicU64,
 }
 
 /// Names of the regions, by node.
@@ -63,12 +58,7 @@ impl World {
             let sender: Arc<dyn RangeSender> = here.clone();
             let seed = u64::from(number);
             let router = Router::new(sender, here.clock(), RouterConfig::default(), seed);
-            let cluster = Arc::new(FakeCluster {
-                naive: here,
-                node,
-                gateways: gateways.clone(),
-                announced: AtomicU64::new(0),
-            });
+            let cluster = Arc::new(FakeCluster { naive: here, node, gateways: gateways.clone() });
             databases.push(Database::new(coordinator, router, cluster, config.clone()));
         }
         gateways.lock().expect("no test panics with it").extend(databases.clone());
@@ -164,15 +154,14 @@ impl Cluster for FakeCluster {
         })
     }
 
-    fn schema_changed(&self, version: SchemaVersion) -> BoxFuture<'static, bool> {
-        self.announced.fetch_add(1, Ordering::Relaxed);
+    fn adopt_schema(
+        &self,
+        gateway: NodeId,
+        version: SchemaVersion,
+        _patience: Duration,
+    ) -> BoxFuture<'static, bool> {
         let gateways = self.gateways.lock().expect("no test panics with it").clone();
-        Box::pin(async move {
-            let mut all = true;
-            for gateway in gateways {
-                all &= gateway.adopt_schema(version).await.is_ok();
-            }
-            all
-        })
+        let gateway = gateways[gateway.0 as usize - 1].clone();
+        Box::pin(async move { gateway.adopt_schema(version).await.is_ok() })
     }
 }

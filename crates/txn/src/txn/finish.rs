@@ -79,7 +79,7 @@ impl Txn {
     fn proposal(&self) -> Proposal {
         let write = |key: &Key, value: &Option<_>| Write { key: key.clone(), value: value.clone() };
         let validates = self.coordinator.config().rules.keep(Rule::ValidateReads);
-        let reads = match self.isolation {
+        let mut reads: Vec<Validate> = match self.isolation {
             Isolation::Serializable if validates => {
                 let since = self.snapshot.expect("writing takes a snapshot");
                 self.reads.iter().map(|span| Validate { span, since }).collect()
@@ -88,6 +88,10 @@ impl Txn {
                 self.written_and_locked()
             }
         };
+        if !self.relied.is_empty() {
+            reads.extend(self.relied.iter().cloned());
+            reads.sort_by(|a, b| a.span.start.cmp(&b.span.start));
+        }
         Proposal {
             id: self.id,
             anchor: self.anchor.clone(),

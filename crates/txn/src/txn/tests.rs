@@ -469,6 +469,26 @@ async fn a_schema_bound_that_passed_is_a_conflict() {
     assert!(error.to_string().contains("too long ago"), "{error}");
 }
 
+/// A blind write that rests on what was read before: refused if that was written meanwhile, also by a
+/// commit above the writer's own snapshot.
+#[tokio::test(start_paused = true)]
+async fn what_is_relied_on_is_validated_as_of_its_own_time() {
+    let (cluster, coordinator) = cluster();
+    write(&coordinator, &[("b", "1")]).await;
+    let since = coordinator.last_commit();
+    let mut fine = coordinator.begin(TxnOptions::default());
+    fine.rely_on(Span::point(key("b")), since);
+    fine.put(key("q"), value("1")).unwrap();
+    fine.commit().await.unwrap();
+    write(&coordinator, &[("b", "2")]).await;
+    let mut late = coordinator.begin(TxnOptions::default());
+    late.rely_on(Span::point(key("b")), since);
+    late.put(key("q"), value("2")).unwrap();
+    assert_eq!(late.commit().await.unwrap_err().sqlstate(), "40001");
+    assert_eq!(cluster.newest(&key("q")).as_deref(), Some(&b"1"[..]));
+    settled(&cluster).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_never_reads_below_its_last_commit() {
     let (_, coordinator) = cluster();

@@ -448,20 +448,7 @@ impl Pair {
                     self.table.set_pending(txn, at(pending));
                 }
             }
-            Step::LetGo { txn, later } => {
-                let txn = self.meta(txn).id;
-                let settling = self.twin.settling();
-                let Some(holder) = self.twin.holders.get(&txn) else { return Ok(()) };
-                let free =
-                    |lock: &Want| !lock.exclusive() || !settling.contains(&lock.keys().start);
-                let once = holder.settling.is_empty() && holder.held.iter().all(free);
-                let Some(pending) = holder.pending.filter(|_| holder.prepared && once) else {
-                    return Ok(());
-                };
-                let keys = self.twin.let_go(txn, pending + later, &mut expected);
-                let keys: Vec<Key> = keys.into_iter().map(key).collect();
-                self.table.let_go(txn, &keys, at(pending + later), &mut out);
-            }
+            Step::LetGo { txn, later } => self.let_go(txn, later, &mut out, &mut expected),
             Step::Release { txn } => {
                 let id = self.meta(txn).id;
                 self.twin.release(id, &mut expected);
@@ -494,6 +481,19 @@ impl Pair {
         }
         prop_assert_eq!(did(&out), expected);
         self.compare()
+    }
+
+    /// Where it may: it is prepared, and what it wrote nobody let go who is not released.
+    fn let_go(&mut self, txn: u64, later: u64, out: &mut LockEffects, expected: &mut Did) {
+        let txn = self.meta(txn).id;
+        let settling = self.twin.settling();
+        let Some(holder) = self.twin.holders.get(&txn) else { return };
+        let free = |lock: &Want| !lock.exclusive() || !settling.contains(&lock.keys().start);
+        let once = holder.settling.is_empty() && holder.held.iter().all(free);
+        let Some(pending) = holder.pending.filter(|_| holder.prepared && once) else { return };
+        let keys = self.twin.let_go(txn, pending + later, expected);
+        let keys: Vec<Key> = keys.into_iter().map(key).collect();
+        self.table.let_go(txn, &keys, at(pending + later), out);
     }
 
     fn read(

@@ -73,7 +73,7 @@ impl Clock for Broken {
 fn cache() -> Cache {
     let router = Router::new(Arc::new(Broken), Arc::new(Broken), RouterConfig::default(), 1);
     let coordinator = Coordinator::new(router, Arc::new(Broken), txn::Config::default(), 1);
-    Cache::new(coordinator, Config::default())
+    Cache::new(coordinator, NodeId(1), Config::default())
 }
 
 #[tokio::test(start_paused = true)]
