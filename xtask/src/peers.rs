@@ -23,6 +23,10 @@ const NEEDS: [Need; 7] = [
     Need::Sysbench,
 ];
 
+/// Where data goes: on a disk, unlike temporary files of some machines, and where PostgreSQL can enter,
+/// which refuses to be root.
+const DATA: &str = "/var/tmp/meridian-peers";
+
 /// Builds both programs and becomes the one that measures.
 pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     setup::run(&NEEDS)?;
@@ -33,7 +37,7 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     workspace::run(peers.arg("--release"))?;
     let mut program = std::process::Command::new(workspace.target.join("peers/release/peers"));
     program.arg("--meridian").arg(workspace.program(Profile::Release));
-    program.arg("--folder").arg(workspace.target.join("peers/data")).args(args);
+    program.arg("--folder").arg(DATA).args(args);
     workspace::become_program(program)
 }
 

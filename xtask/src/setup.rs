@@ -32,7 +32,7 @@ pub enum Need {
     Npm,
     /// `debootstrap`, which makes the root file system of `fresh`.
     Debootstrap,
-    /// What etcd's client is generated with.
+    /// What etcd's client is generated with, and the definitions that everybody imports.
     Protoc,
     /// etcd, a peer.
     Etcd,
@@ -59,7 +59,10 @@ impl Need {
             Need::Python => runs_with("python3", &["-c", "import ensurepip, venv"]),
             Need::Npm => runs("npm") && runs("node"),
             Need::Debootstrap => runs("debootstrap"),
-            Need::Protoc => runs("protoc"),
+            Need::Protoc => {
+                let known = Path::new("/usr/include/google/protobuf/descriptor.proto");
+                runs("protoc") && known.exists()
+            }
             Need::Etcd => runs("etcd"),
             Need::Galera => {
                 let provider = Path::new("/usr/lib/galera/libgalera_smm.so");
@@ -81,7 +84,7 @@ impl Need {
             Need::Python => &["python3-venv"],
             Need::Npm => &["npm"],
             Need::Debootstrap => &["debootstrap"],
-            Need::Protoc => &["protobuf-compiler"],
+            Need::Protoc => &["protobuf-compiler", "libprotobuf-dev"],
             Need::Etcd => &["etcd-server"],
             Need::Galera => &["mariadb-server", "galera-4", "rsync", "iproute2"],
             Need::Pgbench => &["postgresql-client"],

@@ -39,7 +39,7 @@ const SELECT: &str = "SELECT v FROM peers_keys WHERE k = $1";
 
 /// One client.
 enum Client {
-    Etcd(KvClient),
+    Etcd(Box<KvClient>),
     Sql { client: tokio_postgres::Client, upsert: Statement, select: Statement },
 }
 
@@ -118,10 +118,10 @@ async fn connect(
         let known = shared.iter_mut().find(|(at, users, _)| *at == port && *users < SHARED);
         if let Some((_, users, client)) = known {
             *users += 1;
-            return Ok(Client::Etcd(client.kv_client()));
+            return Ok(Client::Etcd(Box::new(client.kv_client())));
         }
         let client = etcd_client::Client::connect([etcd_url(port)], None).await?;
-        let kv = client.kv_client();
+        let kv = Box::new(client.kv_client());
         shared.push((port, 1, client));
         return Ok(Client::Etcd(kv));
     }

@@ -64,7 +64,8 @@ impl<'a> Sample<'a> {
     fn parse(line: &'a str) -> Option<Sample<'a>> {
         let (share, rest) = line.trim().split_once('%')?;
         let (place, function) = rest.trim_start().split_once(']')?;
-        let function = function.trim();
+        // Behind the name, columns of its own that perf leaves empty.
+        let function = function.trim().split("  ").next()?;
         Some(Sample { share: share.parse().ok()?, in_kernel: place == "[k", function })
     }
 
@@ -106,5 +107,7 @@ mod tests {
             Some("C and its library")
         );
         assert_eq!(of("# a comment"), None);
+        let padded = Sample::parse(" 2.00%  [.] mi_free          -      -").map(|s| s.short());
+        assert_eq!(padded.as_deref(), Some("mi_free"));
     }
 }

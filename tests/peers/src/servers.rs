@@ -1,6 +1,7 @@
 //! Processes of servers, their ports and their folders.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     net::TcpListener,
     path::Path,
@@ -93,16 +94,27 @@ where
     }
 }
 
-/// A command that runs as somebody who is not root, where we are root.
-pub fn as_postgres(program: &Path) -> Command {
-    let uid = output(Command::new("id").arg("-u"));
-    if uid.is_ok_and(|uid| uid.trim() == "0") {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-        // A folder that the other user may enter.
-        command.current_dir("/");
-        command
-    } else {
-        Command::new(program)
+/// Whether we are root, as whom some servers refuse to run.
+fn is_root() -> bool {
+    output(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
+}
+
+/// A command that runs as the user whom the server's package made, where we are root.
+pub fn as_user(user: &str, program: impl AsRef<OsStr>) -> Command {
+    if !is_root() {
+        return Command::new(program);
     }
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).arg("--clear-groups");
+    // A folder that the other user may enter.
+    command.arg(program.as_ref()).current_dir("/");
+    command
+}
+
+/// Gives a folder to that user.
+pub fn give_to(user: &str, folder: &Path) -> Result<()> {
+    if is_root() {
+        output(Command::new("chown").arg(user).arg(folder))?;
+    }
+    Ok(())
 }

@@ -8,10 +8,13 @@ use std::{path::Path, process::Command};
 use anyhow::{Result, ensure};
 
 use super::{Kind, System, folder_of};
-use crate::servers::{Server, free_ports, output, output_of, until_ready};
+use crate::servers::{Server, as_user, free_ports, give_to, output, output_of, until_ready};
 
 /// Where Debian's package puts it.
 const PROVIDER: &str = "/usr/lib/galera/libgalera_smm.so";
+
+/// As whom it runs: the copies of joining nodes are made by rsync, which as root would be nobody.
+const USER: &str = "mysql";
 
 /// Starts the cluster.
 pub async fn start(folder: &Path) -> Result<System> {
@@ -23,12 +26,13 @@ pub async fn start(folder: &Path) -> Result<System> {
     for at in 0..3 {
         let name = format!("g{at}");
         let data = folder_of(folder, &name)?;
-        let mut make = Command::new("mariadb-install-db");
+        give_to(USER, &data)?;
+        let mut make = as_user(USER, "mariadb-install-db");
         make.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
-        make.arg("--skip-test-db").arg("--user=root").arg(format!("--datadir={}", data.display()));
+        make.arg("--skip-test-db").arg(format!("--datadir={}", data.display()));
         output(&mut make)?;
-        let mut command = Command::new("mariadbd");
-        command.args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1"]);
+        let mut command = as_user(USER, "mariadbd");
+        command.args(["--no-defaults", "--bind-address=127.0.0.1"]);
         command.arg(format!("--datadir={}", data.display())).arg(format!("--port={}", ports[at]));
         command.arg(format!("--socket={}", data.join("socket").display()));
         command.arg(format!("--pid-file={}", data.join("pid").display()));

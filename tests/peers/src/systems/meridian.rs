@@ -30,9 +30,12 @@ pub async fn start(program: &Path, folder: &Path) -> Result<System> {
         servers.push(Server::start(command, folder, &name)?);
     }
     for (server, port) in servers.iter_mut().zip(ports) {
-        until_ready("Meridian", || async {
-            server.is_up()?;
-            Ok(connect(port, "meridian").await?.batch_execute("SHOW TABLES").await?)
+        until_ready("Meridian", || {
+            let up = server.is_up();
+            async move {
+                up?;
+                Ok(connect(port, "meridian").await?.batch_execute("SHOW TABLES").await?)
+            }
         })
         .await?;
     }

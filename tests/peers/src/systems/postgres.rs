@@ -1,29 +1,25 @@
 //! PostgreSQL 15: a primary, and a standby that has each commit on its disk before it is told.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
 use super::{Kind, System, connect};
-use crate::servers::{Server, as_postgres, free_ports, output, until_ready};
+use crate::servers::{Server, as_user, free_ports, give_to, output, until_ready};
 
 /// Where Debian's package puts the programs.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+/// As whom it runs.
+const USER: &str = "postgres";
 /// As large as the memory that Meridian gives its engine's cache.
 const SHARED_BUFFERS: &str = "512MB";
 
 /// Starts both.
 pub async fn start(folder: &Path) -> Result<System> {
     let ports: [u16; 2] = free_ports()?;
-    // They refuse to run as root.
-    if output(Command::new("id").arg("-u"))?.trim() == "0" {
-        output(Command::new("chown").arg("postgres").arg(folder))?;
-    }
+    give_to(USER, folder)?;
     let (primary, standby) = (folder.join("primary"), folder.join("standby"));
-    let mut make = as_postgres(&program("initdb"));
+    let mut make = as_user(USER, program("initdb"));
     make.arg("-D").arg(&primary);
     output(make.args(["-U", "root", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]))?;
     let mut servers = vec![serve(&primary, ports[0], folder, "primary")?];
@@ -31,7 +27,7 @@ pub async fn start(folder: &Path) -> Result<System> {
         |port| async move { Ok(connect(port, "postgres").await?.batch_execute("SELECT 1").await?) };
     until_ready("PostgreSQL", || asked(ports[0])).await?;
 
-    let mut copy = as_postgres(&program("pg_basebackup"));
+    let mut copy = as_user(USER, program("pg_basebackup"));
     copy.args(["-h", "127.0.0.1", "-U", "root", "-p", &ports[0].to_string(), "-R", "-D"]);
     output(copy.arg(&standby))?;
     servers.push(serve(&standby, ports[1], folder, "standby")?);
@@ -50,7 +46,7 @@ pub async fn start(folder: &Path) -> Result<System> {
 }
 
 fn serve(data: &Path, port: u16, folder: &Path, name: &str) -> Result<Server> {
-    let mut command = as_postgres(&program("postgres"));
+    let mut command = as_user(USER, program("postgres"));
     command.arg("-D").arg(data).args(["-p", &port.to_string(), "-k", ""]);
     command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]);
     command.arg("-c").arg(format!("shared_buffers={SHARED_BUFFERS}"));
