@@ -1,8 +1,8 @@
 //! Schema changes.
 //!
 //! A change is one transaction over the catalog's keys ([`publish`]) or several in a row, each of which
-//! every gateway that may use the catalog has adopted before the next begins ([`publish::adopted`]). What each step may
-//! assume is that others are at most one step behind:
+//! every gateway that may use the catalog has adopted before the next begins
+//! ([`publish::adopted`]). What each step may assume is that others are at most one step behind:
 //!
 //! | change | steps |
 //! |---|---|
