@@ -87,7 +87,7 @@ impl Need {
             Need::Protoc => &["protobuf-compiler", "libprotobuf-dev"],
             Need::Etcd => &["etcd-server"],
             Need::Galera => &["mariadb-server", "galera-4", "rsync", "iproute2"],
-            Need::Pgbench => &["postgresql-client"],
+            Need::Pgbench => &["postgresql-15"],
             Need::Sysbench => &["sysbench"],
             Need::Perf => &["linux-perf"],
         }
