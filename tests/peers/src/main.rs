@@ -21,8 +21,12 @@ mod work;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 
 use systems::{Kind, Systems};
 use table::{Row, Table};
@@ -34,7 +38,7 @@ struct Options {
     /// The program that is measured.
     #[arg(long)]
     meridian: PathBuf,
-    /// Where all data goes: on a disk whose fsync is one. Emptied.
+    /// Where all data goes: on a disk whose fsync is one. Made anew if a former run made it.
     #[arg(long)]
     folder: PathBuf,
     /// How often each work is done on each side.
@@ -60,12 +64,27 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(&options)) {
+    let work = async {
+        tokio::select! {
+            done = run(&options) => done,
+            stopped = asked_to_stop() => stopped.and_then(|()| bail!("asked to stop")),
+        }
+    };
+    match runtime.block_on(work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Returns once somebody asks for it: the servers are to be ended, too.
+async fn asked_to_stop() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = ctrl_c() => Ok(interrupted?),
+        _ = terminate.recv() => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ pub use etcd::url as etcd_url;
 
 use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio_postgres::NoTls;
 
 use crate::{Options, servers::Server, work::Work};
@@ -70,6 +70,9 @@ impl System {
     }
 }
 
+/// A file in folders that were made here: no other folder is emptied.
+const MARK: &str = "made-by-peers";
+
 /// All that run.
 #[derive(Debug)]
 pub struct Systems(Vec<System>);
@@ -78,8 +81,12 @@ impl Systems {
     /// Starts Meridian, and those peers that the work is compared with.
     pub async fn start(options: &Options, rows: &[&Work]) -> Result<Systems> {
         if options.folder.exists() {
+            let ours = options.folder.join(MARK).exists();
+            ensure!(ours, "{} is there and not of a former run", options.folder.display());
             fs::remove_dir_all(&options.folder).context("remove what a former run left")?;
         }
+        fs::create_dir_all(&options.folder)?;
+        fs::write(options.folder.join(MARK), "")?;
         let mut started = Vec::new();
         for kind in [Kind::Meridian, Kind::Etcd, Kind::Postgres, Kind::Galera] {
             if kind != Kind::Meridian && rows.iter().all(|work| work.peer != kind) {
