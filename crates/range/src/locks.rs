@@ -57,6 +57,9 @@
 //! still held the locks it took for update. No serializable history breaks by that: locks taken
 //! earlier never replace validation (X1).
 //!
+//! Keys let go early count for no limit here: each of them lies in a resolution that is on its way
+//! through the log, at most one slice of it for a transaction.
+//!
 //! # What it does not know
 //!
 //! Values, timestamps of versions, the log, time. When to ask a record again is its host's decision;

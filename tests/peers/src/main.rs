@@ -66,6 +66,7 @@ fn main() -> ExitCode {
     };
     let work = async {
         tokio::select! {
+            biased;
             done = run(&options) => done,
             stopped = asked_to_stop() => stopped.and_then(|()| bail!("asked to stop")),
         }
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
 async fn asked_to_stop() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
+        biased;
         interrupted = ctrl_c() => Ok(interrupted?),
         _ = terminate.recv() => Ok(()),
     }

@@ -96,7 +96,8 @@ impl Registrar {
         let mut txn = self.coordinator.begin(reads_only(Timestamp::ZERO));
         let former = store::lease(&mut txn, self.node).await?.unwrap_or_default();
         let at = txn.read_timestamp().expect("it has just read");
-        Ok(Lease { at, until: Timestamp::ZERO, former })
+        // (3): a former life whose clock was ahead is not waited for any longer.
+        Ok(Lease { at, until: Timestamp::ZERO, former: former.min(at.plus(self.length)) })
     }
 
     /// Registers, if neither the catalog nor the registration changed since: then the catalog is known
@@ -125,7 +126,8 @@ impl Registrar {
             let registrar = registrar.clone();
             async move {
                 let found = store::lease(txn, registrar.node).await?.unwrap_or_default();
-                let until = registrar.end(&before, found);
+                let at = txn.read_timestamp().expect("it has just read");
+                let until = registrar.end(&before, found.min(at.plus(registrar.length)));
                 store::put_lease(txn, registrar.node, until)?;
                 Ok::<_, Failure>(until)
             }

@@ -84,6 +84,13 @@ async fn whoever_changes_the_schema_finds_who_is_registered() {
     let written = txn.commit().await.expect("nobody else writes").at;
     let ends = Ends::read(coordinator, published, LENGTH).await;
     assert!(ends.of(NODE) < written.plus(2 * LENGTH), "{ends:?}");
+    let found = registrar.look().await.unwrap();
+    assert!(found.former < written.plus(2 * LENGTH), "{found:?}");
+    // Nor does the next registration of that gateway carry it on.
+    registrar.anew(&found).await.expect("whatever happened");
+    let carried = registrar.look().await.unwrap().former;
+    let ends = Ends::read(coordinator, published, 100 * LENGTH).await;
+    assert!(ends.of(NODE) < written.plus(3 * LENGTH), "{ends:?}, {carried:?}");
 }
 
 /// Where nobody can tell who is registered, all may be.
