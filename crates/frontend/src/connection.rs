@@ -1,5 +1,7 @@
 //! One client's conversation: its loop, simple queries, and what is told when something fails.
 
+use std::sync::Arc;
+
 use expr::{SqlError, SqlState};
 use sql::{CancelHandle, Execution, ResultColumn, Row, Session, TxnStatus};
 
@@ -26,7 +28,7 @@ pub struct Connection<'a> {
     /// Cancels this session's statement when its client is gone.
     pub(crate) cancel: CancelHandle,
     /// Settings as the client knows them.
-    told: Vec<(String, String)>,
+    told: Arc<[(String, String)]>,
     _cancels: Registration,
 }
 
@@ -69,7 +71,7 @@ impl<'a> Connection<'a> {
             skipping: false,
             secret,
             cancel,
-            told: Vec::new(),
+            told: Arc::default(),
             _cancels: registration,
         }
     }
@@ -115,19 +117,19 @@ impl<'a> Connection<'a> {
 
     /// The next message, unless the client is idle for longer than its settings allow.
     async fn next(&mut self) -> Result<Result<Option<Frame>, Broken>, End> {
-        let (setting, state, message) = match self.session.status() {
+        let effective = self.session.effective();
+        let (limit, state, message) = match self.session.status() {
             TxnStatus::Idle => (
-                "idle_session_timeout",
+                effective.idle_timeout,
                 SqlState::IDLE_SESSION_TIMEOUT,
                 "terminating connection due to idle-session timeout",
             ),
             TxnStatus::InTransaction | TxnStatus::Failed => (
-                "idle_in_transaction_session_timeout",
+                effective.idle_in_transaction_timeout,
                 SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
                 "terminating connection due to idle-in-transaction timeout",
             ),
         };
-        let limit = self.session.duration(setting);
         let next = self.intake.next();
         match limit {
             None => Ok(next.await),
@@ -140,8 +142,8 @@ impl<'a> Connection<'a> {
     async fn welcome(&mut self) -> Result<(), End> {
         let answers = &mut self.intake.wire.answers;
         answers.welcome();
-        self.told = self.session.parameters();
-        for (name, value) in &self.told {
+        self.told = self.session.effective().reported.clone();
+        for (name, value) in &*self.told {
             answers.parameter_status(name, value);
         }
         answers.backend_key(self.session.pid(), self.secret);
@@ -211,8 +213,11 @@ impl<'a> Connection<'a> {
 
     /// Settings that the client knows otherwise: told before it may go on, as PostgreSQL does.
     fn changed_settings(&mut self) {
-        let now = self.session.parameters();
-        for (known, now) in self.told.iter().zip(&now) {
+        let now = self.session.effective().reported.clone();
+        if Arc::ptr_eq(&now, &self.told) {
+            return;
+        }
+        for (known, now) in self.told.iter().zip(&*now) {
             if known != now {
                 self.intake.wire.answers.parameter_status(&now.0, &now.1);
             }

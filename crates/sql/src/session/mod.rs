@@ -35,11 +35,10 @@ mod utility;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
 };
 
 use clock::Timestamp;
-use expr::{ByteaOutput, Datum, EvalContext, SqlError, SqlState, Type, stack};
+use expr::{Datum, EvalContext, SqlError, SqlState, Type, stack};
 use futures::future::BoxFuture;
 use txn::CommitInfo;
 
@@ -414,7 +413,7 @@ impl Session {
         param_types: &[Option<Type>],
     ) -> Result<Prepared, SqlError> {
         let (shared, deadline) = (self.shared.clone(), self.deadline());
-        shared.set_statement(Some(statement.sql().into()));
+        shared.set_statement(Some(statement.clone()));
         let prepare = async { Ok(self.prepare(statement, param_types).await?) };
         let prepared = run::guarded(&shared, deadline, prepare).await;
         shared.set_statement(None);
@@ -444,7 +443,7 @@ impl Session {
         }
         self.begin_clock();
         self.shared.with_settings(settings::Settings::begin);
-        self.shared.set_statement(Some(prepared.0.statement.sql().into()));
+        self.shared.set_statement(Some(prepared.0.statement.clone()));
         let levels = stack::syntax(prepared.0.statement.levels());
         let result = Roomy::new(levels, self.dispatch(prepared, &params)).await;
         self.shared.set_statement(None);
@@ -469,22 +468,15 @@ impl Session {
         self.shared.take_notices()
     }
 
-    /// A duration among the settings; `None`: no limit.
+    /// What the settings mean now.
     #[must_use]
-    pub fn duration(&self, setting: &str) -> Option<Duration> {
-        let millis = self.shared.with_settings(|settings| settings.milliseconds(setting));
-        (millis > 0).then(|| Duration::from_millis(millis))
+    pub fn effective(&self) -> Arc<settings::Effective> {
+        self.shared.with_settings(settings::Settings::effective)
     }
 
     /// Names of the protocol's portals: whoever makes and closes them tells here.
     pub fn portals(&mut self) -> &mut BTreeSet<String> {
         &mut self.portals
-    }
-
-    /// Name and value of every setting that the protocol reports.
-    #[must_use]
-    pub fn parameters(&self) -> Vec<(String, String)> {
-        self.shared.with_settings(|settings| settings.reported())
     }
 
     /// Cancels what this session runs, from anywhere.
@@ -543,17 +535,12 @@ impl Session {
         let statement_time = self.database.micros();
         let transaction_time =
             self.open.as_ref().map_or(statement_time, |open| open.transaction_time);
-        let (zone, bytea) = self.shared.with_settings(|settings| {
-            let zone = settings.get("timezone");
-            let escape = settings.get("bytea_output") == Some("escape");
-            let bytea = if escape { ByteaOutput::Escape } else { ByteaOutput::Hex };
-            (zone.and_then(|name| expr::datetime::TimeZone::parse(name).ok()), bytea)
-        });
+        let effective = self.effective();
         EvalContext {
             transaction_time,
             statement_time,
-            timezone: zone.unwrap_or_default(),
-            bytea,
+            timezone: effective.timezone,
+            bytea: effective.bytea,
             session: self.info.clone(),
             hooks: Some(self.hooks.clone()),
             spent: Arc::default(),

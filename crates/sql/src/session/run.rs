@@ -36,9 +36,7 @@ pub(super) const TIMER_MARGIN: Duration = Duration::from_millis(400);
 impl Session {
     /// When the statement that begins now must be done.
     pub(super) fn deadline(&self) -> Instant {
-        let millis =
-            self.shared.with_settings(|settings| settings.milliseconds("statement_timeout"));
-        self.database.deadline((millis > 0).then(|| Duration::from_millis(millis)))
+        self.database.deadline(self.effective().statement_timeout)
     }
 
     /// A statement's time begins: also what computes without a pause sees when it is over.
@@ -238,7 +236,9 @@ impl Session {
         }
         let work = self.work(&mut open.txn, plan, params, context, deadline);
         let done = guarded(&self.shared, deadline, work).await?;
-        reads_below(&open.txn, bound)?;
+        // A lock may have moved the snapshot that earlier statements read at as well (X1a).
+        let one_snapshot = open.txn.isolation() != Isolation::ReadCommitted;
+        reads_below(&open.txn, if one_snapshot { bound.min(open.bound) } else { bound })?;
         self.last_read = open.txn.read_timestamp().or(self.last_read);
         Ok(answer(plan, done))
     }
@@ -371,14 +371,12 @@ impl Session {
         deadline: Instant,
     ) -> Outcome<Done> {
         let (commit, read) = self.timestamps();
-        let lock_timeout =
-            self.shared.with_settings(|settings| settings.milliseconds("lock_timeout"));
         let environment = Environment {
             database: &self.database,
             txn,
             context,
             deadline,
-            lock_timeout: (lock_timeout > 0).then(|| Duration::from_millis(lock_timeout)),
+            lock_timeout: self.effective().lock_timeout,
             last_commit: commit,
             last_read: read,
         };

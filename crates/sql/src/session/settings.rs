@@ -16,6 +16,7 @@
 //! are kept as they were at its beginning and at its savepoints. Texts are shared by all that keep
 //! them; what is kept counts as memory of the session ([`Held`]).
 
+mod effective;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use keys::NodeId;
 
 use super::held::{Account, Held};
 use crate::parse::SetScope;
+pub use effective::Effective;
 pub use table::SERVER_VERSION;
 use table::{DEFINITIONS, Definition};
 
@@ -88,6 +90,8 @@ pub struct Settings {
     before: Option<Arc<Values>>,
     /// The values at each of its savepoints, oldest first.
     savepoints: Vec<Arc<Values>>,
+    /// What they mean; `None`: they changed since that was asked for.
+    effective: Option<Arc<Effective>>,
     /// Whose memory is taken: the session's and the node's. `None`: nobody counts.
     accounts: Option<(Arc<Account>, Arc<Account>)>,
 }
@@ -150,6 +154,15 @@ impl Settings {
         value.or_else(|| self.startup.get(name)).map(|value| &*value.text)
     }
 
+    /// What they mean now.
+    pub fn effective(&mut self) -> Arc<Effective> {
+        if let Some(known) = &self.effective {
+            return known.clone();
+        }
+        let effective = Arc::new(Effective::of(self));
+        self.effective.insert(effective).clone()
+    }
+
     /// Sets a value; answers with it as `SHOW` prints it.
     ///
     /// # Errors
@@ -199,6 +212,7 @@ impl Settings {
             let _copied = self.hold(self.values.entries())?;
             self.values = Arc::new(Values { _copied, ..(*self.values).clone() });
         }
+        self.effective = None;
         let values = Arc::make_mut(&mut self.values);
         match (scope, kept) {
             (SetScope::Local, kept) => values.local.extend(kept.map(|kept| (name, kept))),
@@ -257,6 +271,7 @@ impl Settings {
         let (name, value) = self.checked(name, value)?;
         let kept = self.keep(&name, &value)?;
         self.startup.insert(name, kept);
+        self.effective = None;
         Ok(())
     }
 
@@ -273,11 +288,13 @@ impl Settings {
 
     fn tell(&mut self, name: &str, text: &str) {
         self.startup.insert(name.to_owned(), Kept { text: Arc::from(text), _held: None });
+        self.effective = None;
     }
 
     /// Everything back to what it was when the session began.
     pub fn reset_all(&mut self) {
         self.values = Arc::default();
+        self.effective = None;
     }
 
     /// A transaction begins, unless one has: its end decides on what is set from here on.
@@ -293,6 +310,7 @@ impl Settings {
         self.savepoints.clear();
         if !self.values.local.is_empty() {
             Arc::make_mut(&mut self.values).local.clear();
+            self.effective = None;
         }
     }
 
@@ -300,7 +318,7 @@ impl Settings {
     pub fn rollback(&mut self) {
         self.savepoints.clear();
         if let Some(before) = self.before.take() {
-            self.values = before;
+            self.put_back(before);
         }
     }
 
@@ -312,7 +330,15 @@ impl Settings {
     /// Back to the savepoint with this number, counted from the oldest.
     pub fn rollback_to(&mut self, number: usize) {
         self.savepoints.truncate(number + 1);
-        self.values = self.savepoints[number].clone();
+        self.put_back(self.savepoints[number].clone());
+    }
+
+    /// The values as they were before; mostly they still are.
+    fn put_back(&mut self, before: Arc<Values>) {
+        if !Arc::ptr_eq(&before, &self.values) {
+            self.values = before;
+            self.effective = None;
+        }
     }
 
     /// The savepoints from this number on are gone.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use expr::{SqlError, SqlState};
@@ -11,7 +11,7 @@ use timer::Instant;
 use tokio::sync::Notify;
 
 use super::{Notice, SessionOptions, settings::Settings};
-use crate::catalog::Catalog;
+use crate::{catalog::Catalog, parse::Statement};
 
 /// Notices that wait for the client to take them; further ones are dropped.
 const MAX_PENDING: usize = 1_000;
@@ -57,7 +57,7 @@ struct State {
     notices: Vec<Notice>,
     txn: Option<TxnId>,
     used: Vec<(TableId, SchemaVersion)>,
-    statement: Option<Arc<str>>,
+    statement: Option<Statement>,
     cancel_wanted: bool,
     /// When what runs must be done; `None`: nothing has run yet.
     deadline: Option<Instant>,
@@ -140,12 +140,12 @@ impl Shared {
     }
 
     /// The statement that runs, for `SHOW SESSIONS`.
-    pub fn statement(&self) -> Option<Arc<str>> {
+    pub fn statement(&self) -> Option<Statement> {
         self.state().statement.clone()
     }
 
     /// Notes what runs.
-    pub fn set_statement(&self, statement: Option<Arc<str>>) {
+    pub fn set_statement(&self, statement: Option<Statement>) {
         let mut state = self.state();
         state.statement = statement;
         state.cancel_wanted = false;

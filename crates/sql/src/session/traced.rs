@@ -25,7 +25,7 @@ pub struct Traces {
 impl Session {
     /// Whether what begins now is traced.
     pub(super) fn is_traced(&self) -> bool {
-        self.traces.tap.is_some() || self.shared.with_settings(|settings| settings.is_on("trace"))
+        self.traces.tap.is_some() || self.effective().trace
     }
 
     /// Begins the trace of a transaction; none if it is not to be traced.

@@ -118,21 +118,15 @@ pub fn isolation(level: IsolationName) -> Isolation {
 impl Session {
     /// The level that new transactions get.
     pub(super) fn default_level(&self) -> IsolationName {
-        self.shared.with_settings(|settings| {
-            settings
-                .get("default_transaction_isolation")
-                .and_then(IsolationName::from_name)
-                .unwrap_or(IsolationName::Serializable)
-        })
+        self.effective().isolation
     }
 
     /// What a transaction begun now is asked for, before any modes.
     pub(super) fn default_options(&self) -> TxnOptions {
-        let read_only =
-            self.shared.with_settings(|settings| settings.is_on("default_transaction_read_only"));
+        let effective = self.effective();
         TxnOptions {
-            isolation: isolation(self.default_level()),
-            access: if read_only { Access::ReadOnly } else { Access::ReadWrite },
+            isolation: isolation(effective.isolation),
+            access: if effective.read_only { Access::ReadOnly } else { Access::ReadWrite },
             after: self.last_commit,
             ..TxnOptions::default()
         }
@@ -383,7 +377,7 @@ impl Session {
         self.last_commit = self.last_commit.max(info.at);
         self.last_stats = Some(info);
         self.database.0.cluster.committed(&info);
-        if self.shared.with_settings(|settings| settings.is_on("commit_stats")) {
+        if self.effective().commit_stats {
             self.shared.notice(Notice::new(
                 "NOTICE",
                 SqlState::SUCCESSFUL_COMPLETION,

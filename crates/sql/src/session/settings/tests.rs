@@ -164,3 +164,44 @@ fn a_number_outside_of_its_range_is_told_with_its_unit() {
         assert_eq!(error.message, message);
     }
 }
+
+/// What every statement asks for is never older than the values.
+#[test]
+fn what_is_in_force_follows_every_change() {
+    let mut settings = Settings::default();
+    let steps: [(&str, &dyn Fn(&mut Settings)); 17] = [
+        ("nothing", &|_| {}),
+        ("startup", &|s| s.set_startup("application_name", "a").unwrap()),
+        ("place", &|s| s.set_place(NodeId(7), "moon")),
+        ("user", &|s| s.set_user("somebody")),
+        ("set", &|s| drop(s.set(SetScope::Session, "timezone", "+03").unwrap())),
+        ("begin", &|s| s.begin()),
+        ("set local", &|s| drop(s.set(SetScope::Local, "statement_timeout", "7s").unwrap())),
+        ("savepoint", &|s| s.savepoint()),
+        ("set again", &|s| drop(s.set(SetScope::Session, "bytea_output", "escape").unwrap())),
+        ("level", &|s| {
+            drop(
+                s.set(SetScope::Local, "default_transaction_isolation", "read committed").unwrap(),
+            );
+        }),
+        ("rollback to", &|s| s.rollback_to(0)),
+        ("release", &|s| s.release(0)),
+        ("commit", &|s| s.commit()),
+        ("reset", &|s| drop(s.reset(SetScope::Session, "timezone").unwrap())),
+        ("begin again", &|s| {
+            s.begin();
+            drop(s.set(SetScope::Session, "lock_timeout", "1s").unwrap());
+        }),
+        ("rollback", &|s| s.rollback()),
+        ("reset all", &|s| s.reset_all()),
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for (step, change) in steps {
+        change(&mut settings);
+        let known = format!("{:?}", settings.effective());
+        assert_eq!(known, format!("{:?}", Effective::of(&settings)), "after {step}");
+        assert!(Arc::ptr_eq(&settings.effective(), &settings.effective()), "after {step}");
+        seen.insert(known);
+    }
+    assert!(seen.len() >= 7, "the steps change something: {}", seen.len());
+}
