@@ -121,8 +121,9 @@ impl Printer {
             Body::Query(node) => self.node(0, node),
             Body::Insert(insert) => {
                 self.line(0, format!("insert into {}", insert.table.name));
-                if insert.conflict.is_some() {
-                    self.line(1, "on conflict");
+                if let Some(conflict) = &insert.conflict {
+                    let how = if conflict.replaces { ": replace unread" } else { "" };
+                    self.line(1, format!("on conflict{how}"));
                 }
                 self.node(1, &insert.source);
             }

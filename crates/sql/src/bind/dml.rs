@@ -251,7 +251,8 @@ impl Binder<'_> {
                 Some(ConflictUpdate { assignments, condition })
             }
         };
-        Ok(OnConflict { targets, update })
+        let replaces = update.as_ref().is_some_and(|update| update.replaces(table));
+        Ok(OnConflict { targets, update, replaces })
     }
 
     /// `SET a = 1, (b, c) = (2, 3)`.

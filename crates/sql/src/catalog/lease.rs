@@ -148,11 +148,12 @@ impl Registrar {
         Lease { at, until: until.max(before.until), former: before.former }
     }
 
-    /// Says that this gateway does not use the catalog any more.
+    /// Says that this gateway does not use the catalog any more. What a former life of the node sent may
+    /// still be on its way: that stays registered until it is past (3).
     pub async fn leave(&self, lease: &Lease) -> Outcome<()> {
         let mut txn = self.coordinator.begin(TxnOptions::default());
         txn.rely_on(Span::point(store::lease_key(self.node)), lease.at);
-        store::put_lease(&mut txn, self.node, Timestamp::ZERO)?;
+        store::put_lease(&mut txn, self.node, lease.former)?;
         txn.commit().await?;
         Ok(())
     }

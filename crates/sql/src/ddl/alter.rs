@@ -133,7 +133,8 @@ async fn add_column(
             format!("column \"{wanted}\" of relation \"{name}\" already exists"),
         ));
     }
-    let empty = is_empty(database, table.id).await?;
+    let id = table.id;
+    let empty = is_empty(database, id).await?;
     // First every gateway keeps the column when it rewrites a row, then it is shown.
     let constraints = step(database, name, |table| {
         let mut constraints = Vec::new();
@@ -162,7 +163,9 @@ async fn add_column(
     .await?;
     step(database, name, |table| {
         let found = table.columns.iter_mut().find(|column| column.name == wanted);
-        found.expect("it was added").hidden = false;
+        // Another table may have taken the name meanwhile.
+        let found = found.filter(|_| table.id == id);
+        found.ok_or_else(|| undefined_table(name))?.hidden = false;
         Ok(())
     })
     .await?;

@@ -4,6 +4,9 @@
 //!   delete-only -> all gateways -> write-only -> all gateways -> backfill -> public
 //! ```
 //!
+//! DROP INDEX goes the same way back. Each step begins in the state that it expects, so that two who change
+//! one index do not skip what the gateways have to be told in between.
+//!
 //! From write-only on every gateway keeps the entries of the rows it writes; the backfill adds those
 //! of the rows that were there, in bounded serializable transactions, so a row that changes under it
 //! makes it try that part again. Snapshots older than the last of these do not read the index.
@@ -108,15 +111,18 @@ pub(super) async fn build(
         return Ok(());
     };
     publish::adopted(database, first.step).await;
-    let second = set_state(database, table, index, IndexState::WriteOnly).await?;
+    let (none, some) = (IndexState::DeleteOnly, IndexState::WriteOnly);
+    let second = set_state(database, table, index, (none, some)).await?;
     publish::adopted(database, second).await;
     match backfill(database, table, index).await {
         Ok(filled) => {
-            let third = set_state(database, table, index, IndexState::Public(filled)).await?;
+            let all = IndexState::Public(filled);
+            let third = set_state(database, table, index, (some, all)).await?;
             publish::adopted(database, third).await;
             Ok(())
         }
         Err(error) => {
+            // It was never public, so it goes at once.
             remove(database, table, index).await?;
             Err(match error.sqlstate {
                 SqlState::UNIQUE_VIOLATION => SqlError {
@@ -133,14 +139,15 @@ async fn set_state(
     database: &Database,
     table: TableId,
     index: IndexId,
-    state: IndexState,
+    (from, to): (IndexState, IndexState),
 ) -> Result<publish::Step, SqlError> {
     let published = publish(database, |catalog, draft| {
         let Some(found) = catalog.table_by_id(table) else { return Err(dropped_meanwhile()) };
         let mut changed = (**found).clone();
         let place = changed.secondary.iter().position(|candidate| candidate.id == index);
+        let place = place.filter(|place| changed.secondary[*place].state == from);
         let Some(place) = place else { return Err(dropped_meanwhile()) };
-        changed.secondary[place].state = state;
+        changed.secondary[place].state = to;
         draft.tables.push(changed);
         Ok(())
     })
@@ -155,13 +162,37 @@ fn dropped_meanwhile() -> SqlError {
     )
 }
 
-async fn remove(database: &Database, table: TableId, index: IndexId) -> Result<(), SqlError> {
+/// Takes an index away that nobody reads. If it became public meanwhile it stays, and `false` is answered.
+async fn remove(database: &Database, table: TableId, index: IndexId) -> Result<bool, SqlError> {
     let published = publish(database, |catalog, draft| {
-        if let Some(found) = catalog.table_by_id(table) {
-            let mut changed = (**found).clone();
-            changed.secondary.retain(|candidate| candidate.id != index);
-            draft.tables.push(changed);
+        let Some(found) = catalog.table_by_id(table) else { return Ok(true) };
+        let is_public = |candidate: &Index| matches!(candidate.state, IndexState::Public(_));
+        let mut changed = (**found).clone();
+        if changed.secondary.iter().any(|candidate| candidate.id == index && is_public(candidate)) {
+            return Ok(false);
         }
+        changed.secondary.retain(|candidate| candidate.id != index);
+        draft.tables.push(changed);
+        Ok(true)
+    })
+    .await?;
+    publish::adopted(database, published.step).await;
+    Ok(published.value)
+}
+
+/// From here on nobody reads an index, on any gateway. Whatever state it is in, that is told to all, and
+/// with it what others told before.
+async fn hide(database: &Database, table: TableId, index: IndexId) -> Result<(), SqlError> {
+    let published = publish(database, |catalog, draft| {
+        let Some(found) = catalog.table_by_id(table) else { return Ok(()) };
+        let mut changed = (**found).clone();
+        let found = changed.secondary.iter_mut().find(|candidate| candidate.id == index);
+        if let Some(found) = found
+            && matches!(found.state, IndexState::Public(_))
+        {
+            found.state = IndexState::WriteOnly;
+        }
+        draft.tables.push(changed);
         Ok(())
     })
     .await?;
@@ -295,37 +326,32 @@ pub(super) async fn drop_one(
     kind: DropKind,
 ) -> Result<(), SqlError> {
     let database = session.database();
-    let first =
-        publish(database, |catalog, draft| {
-            let Some((table, index)) = catalog.index(name) else {
-                return if if_exists { Ok(None) } else { Err(no_index(name)) };
-            };
-            if index.unique == Uniqueness::Constraint && kind == DropKind::Index {
-                return Err(SqlError::new(
-                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-                format!(
-                    "cannot drop index {name} because constraint {name} on table {} requires it",
-                    table.name
-                ),
-            )
-            .with_hint(format!("You can drop constraint {name} on table {} instead.", table.name)));
-            }
-            let mut changed = (**table).clone();
-            let found = changed.secondary.iter_mut().find(|candidate| candidate.name == name);
-            let Some(found) = found else {
-                return Err(SqlError::unsupported("dropping a primary key"));
-            };
-            found.state = IndexState::WriteOnly;
-            let dropped = (changed.id, found.id);
-            draft.tables.push(changed);
-            Ok(Some(dropped))
-        })
-        .await?;
-    let Some((table, index)) = first.value else {
+    let catalog = database.0.cache.strong().await.map_err(|error| error.into_sql(None))?;
+    let Some((table, index)) = catalog.index(name) else {
+        if !if_exists {
+            return Err(no_index(name));
+        }
         let message = format!("index \"{name}\" does not exist, skipping");
         skipped(session, SqlState::SUCCESSFUL_COMPLETION, message);
         return Ok(());
     };
-    publish::adopted(database, first.step).await;
-    remove(database, table, index).await
+    if index.unique == Uniqueness::Constraint && kind == DropKind::Index {
+        let message = format!(
+            "cannot drop index {name} because constraint {name} on table {} requires it",
+            table.name
+        );
+        return Err(SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message).with_hint(
+            format!("You can drop constraint {name} on table {} instead.", table.name),
+        ));
+    }
+    if index.id == IndexId::PRIMARY {
+        return Err(SqlError::unsupported("dropping a primary key"));
+    }
+    // Whoever makes it may be about to show it.
+    loop {
+        hide(database, table.id, index.id).await?;
+        if remove(database, table.id, index.id).await? {
+            return Ok(());
+        }
+    }
 }

@@ -17,11 +17,17 @@
 //!
 //! Invariant: of a row that is there at most one change is made; asserted by `Slot::Own` at all its
 //! unique keys from then on.
+//!
+//! What replaces a row whatever it is reads nothing at all ([`OnConflict::replaces`]): what is written does
+//! not depend on what was there, so neither does the order of those who write it, and the commit is the
+//! only round trip. In READ COMMITTED a row is locked before it is written, as there is nobody to try the
+//! transaction again.
 
 use bytes::Bytes;
 use expr::{Datum, Expr, SqlError, SqlState};
 use keys::{IndexId, Key};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use txn::Isolation;
 
 use super::{
     Exec, insert, lock,
@@ -44,6 +50,9 @@ pub(super) async fn run(
     checks: &[BoundCheck],
     proposed: Vec<Row>,
 ) -> Outcome<Vec<Row>> {
+    if on_conflict.replaces && exec.env.txn.isolation() != Isolation::ReadCommitted {
+        return replace(exec, table, checks, proposed).await;
+    }
     let mut proposals = Vec::with_capacity(proposed.len());
     let none = Strangers::default();
     for row in proposed {
@@ -72,6 +81,34 @@ pub(super) async fn run(
             Ok(written)
         }
     }
+}
+
+/// Puts rows in the place of whatever is there, unread.
+async fn replace(
+    exec: &mut Exec<'_>,
+    table: &Table,
+    checks: &[BoundCheck],
+    proposed: Vec<Row>,
+) -> Outcome<Vec<Row>> {
+    assert!(table.secondary.is_empty(), "entries of {} may have to go with a row", table.name);
+    // X6: what an attempt before this one met is locked first, though nothing is read.
+    exec.env.txn.begin_statement().await?;
+    let none = Strangers::default();
+    let (mut seen, mut moves) = (FxHashSet::default(), Vec::with_capacity(proposed.len()));
+    for row in &proposed {
+        exec.next_row(writer::steps(table) + row.len()).await;
+        writer::check_row(exec, table, checks, row)?;
+        for step in writer::moves(exec, table, &none, (None, Some(row)))? {
+            let key = step.wanted().expect("a row has a key of its own, which is unique");
+            exec.budget.bytes(key.len() + size_of::<Key>())?;
+            if !seen.insert(key) {
+                return Err(twice().into());
+            }
+            moves.push(step);
+        }
+    }
+    writer::write(exec, moves).await?;
+    Ok(proposed)
 }
 
 /// `DO UPDATE`, ready to be run.
@@ -153,13 +190,13 @@ impl<'t> Upsert<'t> {
         let wanted: Vec<(&Index, Key)> = proposals.iter().flat_map(wanted).collect();
         let keys: Vec<Key> = wanted.iter().map(|(_, key)| key.clone()).collect();
         for _ in 0..lock::MAX_ROUNDS {
-            lock::lock_keys(exec, keys.clone()).await?;
+            self.lock(exec, keys.clone()).await?;
             let found = super::existing(exec, self.table, &keys).await?;
             exec.tick(2 * wanted.len()).await;
             let met = self.met(&wanted, &found)?;
             let elsewhere = met.iter().filter(|met| met.index.id != IndexId::PRIMARY);
             let rows = elsewhere.map(|met| met.row_key.clone()).collect();
-            if lock::lock_keys(exec, rows).await? {
+            if self.lock(exec, rows).await? {
                 continue;
             }
             self.fetch(exec, met).await?;
@@ -173,6 +210,14 @@ impl<'t> Upsert<'t> {
             return Ok(());
         }
         Err(lock::kept_changing().into())
+    }
+
+    /// Locks what may be written, where that is done before the commit; whether the snapshot has moved.
+    async fn lock(&self, exec: &mut Exec<'_>, keys: Vec<Key>) -> Outcome<bool> {
+        if self.update.is_some() && exec.env.txn.locks_at_read() && !keys.is_empty() {
+            return lock::lock_upserted(exec, keys).await;
+        }
+        lock::lock_keys(exec, keys).await
     }
 
     /// The entries among those found whose rows may be updated.

@@ -1,7 +1,7 @@
 //! Rows locked before they are used: FOR UPDATE, and what is going to be written.
 //!
-//! In a block of several statements at the serializable level, rows whose keys an UPDATE, a DELETE or a
-//! FOR UPDATE names are locked in the request that reads them (X6), and the snapshot moves on if they
+//! In a block of several statements at the serializable level, rows whose keys an UPDATE, a DELETE, an upsert
+//! or a FOR UPDATE names are locked in the request that reads them (X6), and the snapshot moves on if they
 //! changed (X1a). Other rows are locked at the commit, or after they were read.
 //!
 //! In READ COMMITTED a row that changed since the statement's snapshot is read again under a fresh one,
@@ -87,6 +87,16 @@ async fn lock_named(exec: &mut Exec<'_>, input: &Node, wait: LockWait) -> Outcom
         lock_to_write(exec, keys, wait).await?;
     }
     Ok(())
+}
+
+/// X6: locks what an upsert may write in the request that reads it; whether the snapshot has moved since
+/// something was read (X1a).
+pub(super) async fn lock_upserted(exec: &mut Exec<'_>, mut keys: Vec<Key>) -> Outcome<bool> {
+    keys.sort();
+    keys.dedup();
+    let before = exec.env.txn.read_timestamp();
+    lock_to_write(exec, keys, LockWait::Wait).await?;
+    Ok(before.is_some() && exec.env.txn.read_timestamp() != before)
 }
 
 async fn lock_to_write(exec: &mut Exec<'_>, keys: Vec<Key>, wait: LockWait) -> Outcome<()> {

@@ -173,6 +173,10 @@ pub(crate) fn locks(node: &Node) -> bool {
 impl Exec<'_> {
     /// The expression with every parameter and answer in its place, constants computed.
     pub fn ready(&self, expr: &Expr) -> Expr {
+        // Most expressions are one of these: there is nothing to put in or to compute.
+        if matches!(expr, Expr::Column(_) | Expr::Const(_)) {
+            return expr.clone();
+        }
         let ready = expr.clone().rewrite(&mut |part| match part {
             Expr::Param { index, .. } => Expr::Const(self.param(index).clone()),
             other => other,

@@ -5,7 +5,7 @@
 //! as they are and run through the very same program here. An index that does not hold all needed
 //! columns is read first for the primary keys, whose rows are then fetched in one round.
 
-use std::pin::pin;
+use std::{borrow::Cow, pin::pin};
 
 use bytes::Bytes;
 use expr::{
@@ -79,8 +79,10 @@ pub(crate) async fn settle<'s>(
     extra: &[Expr],
 ) -> Outcome<Settled<'s>> {
     let conditions = exec.all_ready(&scan.conditions).await;
-    let mut narrowing = conditions.clone();
-    narrowing.extend(exec.all_ready(extra).await);
+    let mut narrowing = Cow::Borrowed(&conditions);
+    if !extra.is_empty() {
+        narrowing.to_mut().extend(exec.all_ready(extra).await);
+    }
     let table = &*scan.table;
     let find = |id: IndexId| table.indexes().find(|index| index.id == id);
     let mut index = find(scan.index).expect("the plan's index exists");
@@ -211,8 +213,6 @@ impl Settled<'_> {
 /// Reads entries that hold all needed columns.
 async fn read(exec: &mut Exec<'_>, settled: &Settled<'_>, needed: &[u32]) -> Outcome<Vec<Row>> {
     let width = settled.table.columns.len();
-    let held = access::held(settled.table, settled.index);
-    let (pushed, local) = split_conditions(&settled.conditions, &held);
     let layout = layout(settled.table, settled.index, needed);
     if settled.points_only() {
         let rows = raw(exec, settled).await?;
@@ -228,6 +228,8 @@ async fn read(exec: &mut Exec<'_>, settled: &Settled<'_>, needed: &[u32]) -> Out
         }
         return Ok(out);
     }
+    let held = access::held(settled.table, settled.index);
+    let (pushed, local) = split_conditions(&settled.conditions, &held);
     let tuple = needed.iter().map(|column| Expr::Column(*column)).collect();
     let program = settled.program(exec, layout, pushed, Output::Rows(tuple));
     let limit = if local.is_empty() { settled.limit } else { None };

@@ -354,6 +354,8 @@ pub struct OnConflict {
     pub targets: Vec<IndexId>,
     /// What to do; `None`: nothing.
     pub update: Option<ConflictUpdate>,
+    /// Whether a row that is there becomes what was proposed, whatever it is: then it need not be read.
+    pub replaces: bool,
 }
 
 /// `DO UPDATE`: expressions over the row that is there, followed by the row that was to be
@@ -364,6 +366,30 @@ pub struct ConflictUpdate {
     pub assignments: Vec<(usize, ColumnValue)>,
     /// Only if this is true.
     pub condition: Option<Expr>,
+}
+
+impl ConflictUpdate {
+    /// Whether a row that is there becomes what was proposed, in every column and without a condition, and
+    /// nothing but the row itself has to change with it.
+    #[must_use]
+    pub fn replaces(&self, table: &Table) -> bool {
+        let width = table.columns.len();
+        let key = table.positions(&table.primary);
+        let proposed = |position: usize| {
+            let assigned = self.assignments.iter().find(|(at, _)| *at == position);
+            match assigned.map(|(_, value)| value) {
+                Some(ColumnValue::Source(Expr::Column(from))) => *from as usize == width + position,
+                Some(_) => false,
+                // It met the row by its key. Where keys tell less than values do, that is not all of it.
+                None => {
+                    let lossy = expr::key::is_lossy(table.columns[position].ty);
+                    key.contains(&position) && !lossy
+                }
+            }
+        };
+        let alone = table.secondary.is_empty() && !table.columns.iter().any(|column| column.hidden);
+        alone && self.condition.is_none() && (0..width).all(proposed)
+    }
 }
 
 /// `UPDATE`.

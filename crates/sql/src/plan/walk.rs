@@ -47,7 +47,7 @@ impl Insert {
         source.each_expr(see);
         values.iter().for_each(|value| value.each_expr(see));
         each_check(checks, see);
-        if let Some(OnConflict { targets: _, update: Some(update) }) = conflict {
+        if let Some(OnConflict { targets: _, update: Some(update), replaces: _ }) = conflict {
             let ConflictUpdate { assignments, condition } = update;
             assignments.iter().for_each(|(_, value)| value.each_expr(see));
             condition.iter().for_each(&mut *see);

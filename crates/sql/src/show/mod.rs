@@ -369,7 +369,7 @@ fn sessions(database: &Database) -> Vec<Row> {
                 Datum::text(&session.user),
                 Datum::text(application),
                 session.txn().map_or(Datum::Null, |id| Datum::text(id.short())),
-                session.statement().map_or(Datum::Null, Datum::text),
+                session.statement().map_or(Datum::Null, |running| Datum::text(running.sql())),
             ]
         })
         .collect()

@@ -255,3 +255,186 @@ async fn a_statement_whose_time_is_over_at_a_lock_says_so() {
     ok(&mut holder, "ROLLBACK").await;
     world.check().await;
 }
+
+/// A row that becomes what was proposed, whatever it is, is not read; where anything of it is needed, or of
+/// its entries in other indexes, it is.
+#[tokio::test(start_paused = true)]
+async fn only_what_replaces_a_whole_row_is_written_unread() {
+    let world = World::new();
+    let mut session = session(&world, 0);
+    for table in [
+        "CREATE TABLE t (k INT, v TEXT, w INT DEFAULT 7, PRIMARY KEY (k))",
+        "CREATE TABLE two (v TEXT, a INT, b INT, PRIMARY KEY (b, a))",
+        "CREATE TABLE indexed (k INT PRIMARY KEY, v TEXT, w INT)",
+        "CREATE INDEX indexed_w ON indexed (w)",
+        "CREATE TABLE hidden (k INT UNIQUE, v TEXT)",
+        "CREATE TABLE lossy (k NUMERIC PRIMARY KEY, v TEXT)",
+    ] {
+        ok(&mut session, table).await;
+    }
+    let all = "v = excluded.v, w = excluded.w";
+    for (unread, insert) in [
+        (true, format!("INTO t VALUES (1, 'a', 1) ON CONFLICT (k) DO UPDATE SET {all}")),
+        (true, format!("INTO t (k) VALUES (1), (2) ON CONFLICT (k) DO UPDATE SET {all}")),
+        (true, format!("INTO t VALUES (1) ON CONFLICT (k) DO UPDATE SET k = excluded.k, {all}")),
+        (false, "INTO t VALUES (1, 'a') ON CONFLICT (k) DO UPDATE SET v = excluded.v".to_owned()),
+        (
+            false,
+            "INTO t VALUES (1) ON CONFLICT (k) DO UPDATE SET (v, w) = ('', excluded.w)".to_owned(),
+        ),
+        (
+            false,
+            "INTO t VALUES (1) ON CONFLICT (k) DO UPDATE SET v = t.v, w = excluded.w".to_owned(),
+        ),
+        (
+            false,
+            "INTO t VALUES (1) ON CONFLICT (k) DO UPDATE SET v = excluded.v, w = excluded.k"
+                .to_owned(),
+        ),
+        (false, format!("INTO t VALUES (1) ON CONFLICT (k) DO UPDATE SET {all} WHERE t.w > 3")),
+        (false, format!("INTO t VALUES (1) ON CONFLICT (k) DO UPDATE SET k = 4, {all}")),
+        (false, "INTO t VALUES (1) ON CONFLICT (k) DO NOTHING".to_owned()),
+        (
+            true,
+            "INTO two VALUES ('', 1, 2) ON CONFLICT (a, b) DO UPDATE SET v = excluded.v".to_owned(),
+        ),
+        (false, format!("INTO indexed VALUES (1) ON CONFLICT (k) DO UPDATE SET {all}")),
+        (false, "INTO lossy VALUES (1) ON CONFLICT (k) DO UPDATE SET v = excluded.v".to_owned()),
+        (
+            true,
+            "INTO lossy VALUES (1) ON CONFLICT (k) DO UPDATE SET k = excluded.k, v = excluded.v"
+                .to_owned(),
+        ),
+        (false, "INTO hidden VALUES (1) ON CONFLICT (k) DO UPDATE SET v = excluded.v".to_owned()),
+    ] {
+        let plan = ok(&mut session, &format!("EXPLAIN INSERT {insert}")).await.join("\n");
+        assert_eq!(plan.contains("replace unread"), unread, "{insert}: {plan}");
+        let plan = ok(&mut session, &format!("EXPLAIN ANALYZE INSERT {insert}")).await.join("\n");
+        assert_eq!(plan.contains("read range"), !unread, "{insert}: {plan}");
+    }
+    world.check().await;
+}
+
+/// Whoever replaces a row depends on nothing, so nobody's change is in the way.
+#[tokio::test(start_paused = true)]
+async fn those_who_replace_a_row_unread_do_not_conflict() {
+    let world = World::new();
+    let (mut one, mut other) = (session(&world, 0), session(&world, 1));
+    ok(&mut one, "CREATE TABLE t (k INT PRIMARY KEY, v INT)").await;
+    let put =
+        |v| format!("INSERT INTO t VALUES (1, {v}) ON CONFLICT (k) DO UPDATE SET v = excluded.v");
+    for (level, fits) in [("SERIALIZABLE", true), ("REPEATABLE READ", false)] {
+        ok(&mut one, &format!("BEGIN ISOLATION LEVEL {level}")).await;
+        ok(&mut one, &put(1)).await;
+        let own = ok(&mut one, "SELECT v FROM t WHERE k = 1").await;
+        assert_eq!(own, ["[1]"], "it sees what it put");
+        ok(&mut other, &put(2)).await;
+        // Only the weaker level, which validates what it writes, meets it.
+        let committed = run(&mut one, "COMMIT").await;
+        assert_eq!(committed.is_ok(), fits, "{level}: {committed:?}");
+        let v = if fits { "[1]" } else { "[2]" };
+        assert_eq!(ok(&mut one, "SELECT v FROM t").await, [v], "{level}");
+    }
+    // A block that read the row stands on what it read.
+    ok(&mut one, "BEGIN").await;
+    ok(&mut one, "SELECT v FROM t").await;
+    ok(&mut one, &put(3)).await;
+    ok(&mut other, &put(4)).await;
+    let error = run(&mut one, "COMMIT").await.expect_err("it read what is no more");
+    assert_eq!(error.sqlstate.to_string(), "40001");
+}
+
+/// One makes an index, another drops it at some moment of that, a third writes and a fourth reads by it: it
+/// never shows less than the table.
+#[tokio::test(start_paused = true)]
+async fn an_index_that_is_dropped_while_it_is_made_never_misses_a_row() {
+    let mut dropped = 0;
+    for after in (0..60).map(|step| Duration::from_millis(2 * step)) {
+        let world = World::with(Config { backfill_rows: 1, ..Config::default() });
+        let mut sessions = [0, 1, 1, 0].map(|gateway| session(&world, gateway));
+        let [maker, dropper, writer, reader] = &mut sessions;
+        ok(maker, "CREATE TABLE t (k INT PRIMARY KEY, u INT)").await;
+        ok(maker, "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)").await;
+        // The backfill stands still in its midst for a while.
+        let below = world.naive.at(NodeId(9)).coordinator();
+        let between = coming_entry(&below, &[Datum::Int(2), Datum::Int(2)]).await;
+        let mut blocker = below.begin(TxnOptions::default());
+        blocker.lock(vec![between], LockWait::Wait).await.expect("it is free");
+        let over = std::cell::Cell::new(0);
+        let (made, gone, (), (), ()) = tokio::join!(
+            async {
+                let made = run(maker, "CREATE UNIQUE INDEX t_u ON t (u)").await;
+                over.set(over.get() + 1);
+                made
+            },
+            async {
+                timer::sleep(after).await;
+                let gone = run(dropper, "DROP INDEX t_u").await;
+                over.set(over.get() + 1);
+                gone
+            },
+            async {
+                for k in 4.. {
+                    if over.get() == 2 {
+                        break;
+                    }
+                    ok(writer, &format!("INSERT INTO t VALUES ({k}, {k})")).await;
+                    timer::sleep(Duration::from_millis(1)).await;
+                }
+            },
+            async {
+                while over.get() < 2 {
+                    let sql = "SELECT count(*) FROM t WHERE u > 0
+                               UNION ALL SELECT count(*) FROM t WHERE u + 0 > 0";
+                    let counts = ok(reader, sql).await;
+                    assert_eq!(counts[0], counts[1], "dropped after {after:?}");
+                    timer::sleep(Duration::from_millis(1)).await;
+                }
+            },
+            async {
+                timer::sleep(Duration::from_millis(60)).await;
+                blocker.rollback().await;
+            }
+        );
+        let missing = gone.as_ref().is_err_and(|error| error.sqlstate.to_string() == "42704");
+        assert!(gone.is_ok() || missing, "dropped after {after:?}: {gone:?}");
+        let met = made.as_ref().is_err_and(|error| error.sqlstate.to_string() == "55000");
+        assert!(made.is_ok() || met, "dropped after {after:?}: {made:?}");
+        dropped += usize::from(gone.is_ok() && met);
+        world.check().await;
+    }
+    assert!(dropped > 3, "it was dropped in the midst of its making {dropped} times only");
+}
+
+/// X6, X1a: in blocks, whoever upserts a row that another one is upserting waits for it, and then sees what
+/// it made of it. Nobody has to begin anew.
+#[tokio::test(start_paused = true)]
+async fn upserts_of_one_row_in_blocks_take_turns() {
+    let world = World::new();
+    let mut first = session(&world, 0);
+    for table in [
+        "CREATE TABLE t (k INT PRIMARY KEY, v INT)",
+        "CREATE TABLE u (k INT PRIMARY KEY, e INT UNIQUE, v INT)",
+    ] {
+        ok(&mut first, table).await;
+    }
+    let upserts = [
+        "INSERT INTO t VALUES (1, 1) ON CONFLICT (k) DO UPDATE SET v = t.v + 1",
+        "INSERT INTO u VALUES (1, 7, 1) ON CONFLICT (e) DO UPDATE SET v = u.v + 1",
+        "INSERT INTO u VALUES (1, 7, 1) ON CONFLICT (k) DO UPDATE SET v = u.v + 1",
+    ];
+    let mut clients: Vec<_> = (0..6).map(|client| session(&world, client % 2)).collect();
+    let work = clients.iter_mut().enumerate().map(|(client, session)| async move {
+        for round in 0..10 {
+            ok(session, "BEGIN").await;
+            let upsert = upserts[(client + round) % upserts.len()];
+            ok(session, upsert).await;
+            ok(session, upsert).await;
+            ok(session, "COMMIT").await;
+        }
+    });
+    futures::future::join_all(work).await;
+    assert_eq!(ok(&mut first, "SELECT v FROM t").await, ["[40]"]);
+    assert_eq!(ok(&mut first, "SELECT v FROM u").await, ["[80]"]);
+    world.check().await;
+}

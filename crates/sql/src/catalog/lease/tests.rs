@@ -63,6 +63,9 @@ async fn a_registration_does_not_arrive_behind_a_later_one() {
     assert!(again.until > Timestamp::ZERO && again.former == found.former, "{again:?}");
     assert!(is_conflict(&registrar.at_once(&known, &first).await));
     assert!(registrar.leave(&first).await.is_err(), "a former life does not leave for this one");
+    // Nor does this one for the former: what that sent may still arrive.
+    registrar.leave(&again).await.expect("nothing changed");
+    assert_eq!(registrar.look().await.unwrap().former, again.former);
 }
 
 #[tokio::test(start_paused = true)]
