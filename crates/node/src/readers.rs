@@ -3,6 +3,9 @@
 //! A read that may be done needs neither its range's state nor its turn any more: what is long of it
 //! is done here, on a view of the store, while the shards of the store go on. Jobs take turns, a slice
 //! each, so a short one does not wait for a long one to end. One whose caller is gone is let go.
+//!
+//! What jobs have found so far is in memory, up to an answer's limit for each. So no more than
+//! [`MAX_BEGUN`] are begun at a time; the others wait with nothing but a view.
 
 use std::{
     collections::VecDeque,
@@ -21,6 +24,9 @@ use storage::EngineError;
 
 /// Jobs that are carried out or wait at a time; further ones are refused.
 pub const MAX_JOBS: usize = 4_096;
+
+/// Jobs that are begun and not done, at most, but for one for each thread.
+pub const MAX_BEGUN: usize = 64;
 
 /// What a job came to.
 pub type Answer = Result<Result<Reply, KvError>, EngineError>;
@@ -59,7 +65,7 @@ struct Pool {
 
 #[derive(Debug, Default)]
 struct Tasks {
-    waiting: VecDeque<Task>,
+    turns: Turns<Task>,
     /// Those that are carried out at the moment.
     at_work: usize,
     closed: bool,
@@ -94,10 +100,10 @@ impl ReadPool {
 impl Readers for ReadPool {
     fn take(&self, task: Task) -> Result<(), Box<Task>> {
         let mut tasks = self.pool.lock();
-        if tasks.waiting.len() + tasks.at_work >= MAX_JOBS {
+        if tasks.turns.len() + tasks.at_work >= MAX_JOBS {
             return Err(Box::new(task));
         }
-        tasks.waiting.push_back(task);
+        tasks.turns.waiting.push_back(task);
         drop(tasks);
         self.pool.news.notify_one();
         Ok(())
@@ -106,12 +112,12 @@ impl Readers for ReadPool {
 
 impl Drop for ReadPool {
     fn drop(&mut self) {
-        let waiting = {
+        let left = {
             let mut tasks = self.pool.lock();
             tasks.closed = true;
-            std::mem::take(&mut tasks.waiting)
+            std::mem::take(&mut tasks.turns)
         };
-        drop(waiting);
+        drop(left);
         self.pool.news.notify_all();
         for thread in self.threads.drain(..) {
             // A reader that panicked has told so by itself.
@@ -136,7 +142,7 @@ impl Pool {
                 let mut tasks = self.lock();
                 tasks.at_work -= 1;
                 if unfinished && !tasks.closed {
-                    tasks.waiting.push_back(task);
+                    tasks.turns.begun.push_back(task);
                     continue;
                 }
             }
@@ -153,12 +159,39 @@ impl Pool {
             if tasks.closed {
                 return None;
             }
-            if let Some(task) = tasks.waiting.pop_front() {
+            if let Some(task) = tasks.turns.next() {
                 tasks.at_work += 1;
                 return Some(task);
             }
             tasks = self.news.wait(tasks).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+/// Who waits for its turn.
+#[derive(Debug)]
+struct Turns<T> {
+    /// Not begun.
+    waiting: VecDeque<T>,
+    /// Begun, and waiting for the next slice.
+    begun: VecDeque<T>,
+}
+
+impl<T> Default for Turns<T> {
+    fn default() -> Turns<T> {
+        Turns { waiting: VecDeque::new(), begun: VecDeque::new() }
+    }
+}
+
+impl<T> Turns<T> {
+    fn len(&self) -> usize {
+        self.waiting.len() + self.begun.len()
+    }
+
+    /// Who has its turn: one that is new, unless enough are begun.
+    fn next(&mut self) -> Option<T> {
+        let new = if self.begun.len() < MAX_BEGUN { self.waiting.pop_front() } else { None };
+        new.or_else(|| self.begun.pop_front())
     }
 }
 
@@ -189,5 +222,43 @@ impl Readers for VirtualReaders {
             }
         }));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Jobs of so many slices each; when each ended, in slices of all, and how many were begun at most.
+    fn carried_out(jobs: &[u32]) -> (Vec<u32>, usize) {
+        let mut turns = Turns::default();
+        turns.waiting.extend(jobs.iter().copied().enumerate());
+        let (mut ended, mut most) = (vec![0; jobs.len()], 0);
+        let mut now = 0;
+        while let Some((job, slices)) = turns.next() {
+            now += 1;
+            match slices {
+                1 => ended[job] = now,
+                left => turns.begun.push_back((job, left - 1)),
+            }
+            most = most.max(turns.begun.len());
+        }
+        (ended, most)
+    }
+
+    #[test]
+    fn few_jobs_are_begun_at_a_time_and_all_end() {
+        let jobs: Vec<u32> = (0..1_000).map(|job| 1 + job % 7).collect();
+        let (ended, most) = carried_out(&jobs);
+        assert!(ended.iter().all(|at| *at > 0), "each has ended");
+        assert_eq!(most, MAX_BEGUN);
+    }
+
+    #[test]
+    fn a_short_job_does_not_wait_for_long_ones_to_end() {
+        let mut jobs = vec![10_000; MAX_BEGUN - 1];
+        jobs.push(1);
+        let (ended, _) = carried_out(&jobs);
+        assert_eq!(ended[MAX_BEGUN - 1] as usize, MAX_BEGUN);
     }
 }

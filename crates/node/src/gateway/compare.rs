@@ -77,9 +77,7 @@ impl Gateway {
             let mut rest = Duration::ZERO;
             for range in led {
                 timer::sleep(pause.max(rest)).await;
-                let began = self.shared.mono();
-                self.compare(&range).await;
-                rest = self.shared.mono().since(began) * REST;
+                rest = self.compare(&range).await * REST;
             }
         }
     }
@@ -95,9 +93,10 @@ impl Gateway {
         futures::future::join_all(told).await.into_iter().flatten().flatten().collect()
     }
 
-    /// Compares the replicas of a range, if all of them answer.
-    async fn compare(&self, range: &Descriptor) {
-        let Some(at) = self.served_by_all(range).await else { return };
+    /// Compares the replicas of a range, if all of them answer; how long they looked at their rows.
+    async fn compare(&self, range: &Descriptor) -> Duration {
+        let Some(at) = self.served_by_all(range).await else { return Duration::ZERO };
+        let began = self.shared.mono();
         let asked = range.voters.iter().map(|node| async move {
             let request = Request::Checksum { at };
             match self.ask_replica(*node, range.id, request, SUM_PATIENCE).await {
@@ -109,7 +108,8 @@ impl Gateway {
         });
         let sums: Option<BTreeMap<NodeId, Sum>> =
             futures::future::join_all(asked).await.into_iter().collect();
-        let Some(sums) = sums else { return };
+        let took = self.shared.mono().since(began);
+        let Some(sums) = sums else { return took };
         match judge(&sums) {
             Verdict::Alike | Verdict::Apart => {}
             Verdict::Undecided => {
@@ -121,6 +121,7 @@ impl Gateway {
             }
             Verdict::Odd(node) => self.stop_odd(node, range.id, at, &sums).await,
         }
+        took
     }
 
     /// The newest time that every voter can serve.
