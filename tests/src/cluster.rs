@@ -101,6 +101,15 @@ impl ThreeProcesses {
         self.processes[node].take().expect("a running node").kill();
     }
 
+    /// A running node's process.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn process(&self, node: usize) -> &Process {
+        self.processes[node].as_ref().expect("a running node")
+    }
+
     /// Asks a node to stop and waits until it has; how it ended.
     ///
     /// # Panics

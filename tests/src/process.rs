@@ -142,10 +142,26 @@ impl Process {
     }
 
     fn signalled(&mut self, signal: &str) -> ExitStatus {
-        let id = self.child.id().to_string();
-        let asked = Command::new("kill").args([signal, &id]).status().expect("ask it to stop");
-        assert!(asked.success(), "there is no process {id}");
+        self.signal(signal);
         self.child.wait().expect("wait for its end")
+    }
+
+    /// Sends it a signal, as `kill` names it.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().expect("run kill");
+        assert!(sent.success(), "there is no process {id}");
+    }
+
+    /// Memory of the machine that it takes, in bytes; `None` where the system does not tell.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
     }
 
     /// Whether it still runs.

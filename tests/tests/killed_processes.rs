@@ -18,6 +18,10 @@ use tokio::{
 /// two seconds, and two more for a busy machine.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(3 + 2 + 2);
 
+/// What a node's memory may grow by while a peer reads nothing: its queues (64 MiB for each of three
+/// lanes) are not full by far.
+const PILED_UP: u64 = 100 << 20;
+
 fn bank(subcommand: &str, urls: &str, seconds: u64) -> Command {
     let mut command = Command::new(meridian());
     command.args(["workload", subcommand, "bank", "--rows=100", "--clients=16"]);
@@ -111,6 +115,43 @@ async fn the_bank_survives_the_death_of_a_leader_and_then_of_all() {
     (0..3).for_each(|node| cluster.restart(node));
     let report = verdict(&run.await.expect("the workload ran"));
     println!("all killed: {report}");
+}
+
+/// A leader stands still for ten seconds, its lease long over, and reads nothing that the others send;
+/// then it goes on where it was. What it does then must show nothing of the past, and what was to be sent
+/// to it must not pile up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bank_survives_a_leader_that_stands_still() {
+    let cluster = ThreeProcesses::start("still", "zero").await;
+    let urls = cluster.urls();
+    let init = running(bank("init", &urls, 1)).await.expect("the workload ran");
+    assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+    let victim = cluster.leader_of("workload_accounts", 0).await;
+    let others = [(victim + 1) % 3, (victim + 2) % 3];
+    let (stop, stopping) = watch::channel(false);
+    let survivor = cluster.connect(others[0]).await;
+    survivor.run("CREATE TABLE probe (id INT8 PRIMARY KEY, v INT8)").await.expect("made");
+    let gap = longest_gap(cluster.sql_port(others[0]), "probe", stopping);
+    let run = running(bank("run", &urls, 24));
+    sleep(Duration::from_secs(4)).await;
+    let before = others.map(|node| cluster.process(node).memory());
+    cluster.process(victim).signal("-STOP");
+    sleep(Duration::from_secs(10)).await;
+    let after = others.map(|node| cluster.process(node).memory());
+    cluster.process(victim).signal("-CONT");
+    let report = verdict(&run.await.expect("the workload ran"));
+    stop.send_replace(true);
+    let gap = gap.await.expect("the probe ran");
+    println!("stood still: longest gap {gap:?}; memory {before:?}, then {after:?}; {report}");
+    assert!(gap < COMES_BACK_WITHIN, "another range was away for {gap:?}");
+    for (before, after) in before.into_iter().zip(after) {
+        let grown = after.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+        assert!(grown < PILED_UP, "{grown} bytes more in the ten seconds");
+    }
+    for node in 0..3 {
+        let printed = cluster.printed(node);
+        assert!(!printed.contains("panicked"), "{printed}");
+    }
 }
 
 /// Asked to stop, a node hands its ranges over before it goes: the others write within half of the
