@@ -237,8 +237,8 @@ impl Session {
         let work = self.work(&mut open.txn, plan, params, context, deadline);
         let done = guarded(&self.shared, deadline, work).await?;
         // A lock may have moved the snapshot that earlier statements read at as well (X1a).
-        let one_snapshot = open.txn.isolation() != Isolation::ReadCommitted;
-        reads_below(&open.txn, if one_snapshot { bound.min(open.bound) } else { bound })?;
+        let relies = open.txn.isolation() != Isolation::ReadCommitted && !open.used.is_empty();
+        reads_below(&open.txn, if relies { bound.min(open.bound) } else { bound })?;
         self.last_read = open.txn.read_timestamp().or(self.last_read);
         Ok(answer(plan, done))
     }

@@ -165,11 +165,14 @@ fn a_number_outside_of_its_range_is_told_with_its_unit() {
     }
 }
 
+/// A change of the settings, and what it is called.
+type Step<'a> = (&'a str, &'a dyn Fn(&mut Settings));
+
 /// What every statement asks for is never older than the values.
 #[test]
 fn what_is_in_force_follows_every_change() {
     let mut settings = Settings::default();
-    let steps: [(&str, &dyn Fn(&mut Settings)); 17] = [
+    let steps: [Step<'_>; 17] = [
         ("nothing", &|_| {}),
         ("startup", &|s| s.set_startup("application_name", "a").unwrap()),
         ("place", &|s| s.set_place(NodeId(7), "moon")),
