@@ -438,3 +438,24 @@ async fn upserts_of_one_row_in_blocks_take_turns() {
     assert_eq!(ok(&mut first, "SELECT v FROM u").await, ["[80]"]);
     world.check().await;
 }
+
+/// Many replace one row, each in a statement alone, at all levels: none is told of a conflict.
+#[tokio::test(start_paused = true)]
+async fn a_hot_row_is_replaced_by_many_without_an_error() {
+    let world = World::new();
+    let mut first = session(&world, 0);
+    ok(&mut first, "CREATE TABLE t (k INT PRIMARY KEY, v INT)").await;
+    let mut clients: Vec<_> = (0..12).map(|client| session(&world, client % 2)).collect();
+    let work = clients.iter_mut().enumerate().map(|(client, session)| async move {
+        let level = ["repeatable read", "serializable", "read committed"][client / 2 % 3];
+        ok(session, &format!("SET default_transaction_isolation = '{level}'")).await;
+        for round in 0..30 {
+            let put = format!(
+                "INSERT INTO t VALUES (1, {round}) ON CONFLICT (k) DO UPDATE SET v = excluded.v"
+            );
+            ok(session, &put).await;
+        }
+    });
+    futures::future::join_all(work).await;
+    assert_eq!(ok(&mut first, "SELECT count(*) FROM t WHERE k = 1").await, ["[1]"]);
+}
