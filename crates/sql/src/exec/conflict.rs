@@ -21,7 +21,7 @@
 //! What replaces a row whatever it is reads nothing at all ([`OnConflict::replaces`]): what is written does
 //! not depend on what was there, so neither does the order of those who write it, and the commit is the
 //! only round trip. In READ COMMITTED a row is locked before it is written, as there is nobody to try the
-//! transaction again.
+//! transaction again; so it is where a `lock_timeout` says how long that may take.
 
 use bytes::Bytes;
 use expr::{Datum, Expr, SqlError, SqlState};
@@ -50,7 +50,9 @@ pub(super) async fn run(
     checks: &[BoundCheck],
     proposed: Vec<Row>,
 ) -> Outcome<Vec<Row>> {
-    if on_conflict.replaces && exec.env.txn.isolation() != Isolation::ReadCommitted {
+    let isolation = exec.env.txn.isolation();
+    let unlocked = exec.env.lock_timeout.is_none() && isolation != Isolation::ReadCommitted;
+    if on_conflict.replaces && unlocked {
         return replace(exec, table, checks, proposed).await;
     }
     let mut proposals = Vec::with_capacity(proposed.len());

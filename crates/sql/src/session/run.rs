@@ -6,7 +6,7 @@ use clock::Timestamp;
 use expr::{Datum, SqlError, SqlState, Type};
 use keys::{SchemaVersion, TableId, TxnId};
 use timer::Instant;
-use txn::{Access, Isolation, Retriable, Txn, TxnOptions};
+use txn::{Access, Isolation, Retriable, Txn, TxnOptions, WriteLocks};
 
 use super::{
     Execution, Notice, Prepared, Session, past, shared, traced,
@@ -142,7 +142,12 @@ impl Session {
         if self.open.is_some() {
             return self.run_in_open(prepared, params, deadline).await;
         }
-        let options = self.default_options();
+        let mut options = self.default_options();
+        if self.effective().lock_timeout.is_some() {
+            // Only a lock that is asked for by itself can be waited for by itself: a commit that was sent
+            // is waited for to its end.
+            options.write_locks = WriteLocks::AtRead;
+        }
         self.run_alone(prepared, params, options, deadline).await
     }
 

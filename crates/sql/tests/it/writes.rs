@@ -459,3 +459,33 @@ async fn a_hot_row_is_replaced_by_many_without_an_error() {
     futures::future::join_all(work).await;
     assert_eq!(ok(&mut first, "SELECT count(*) FROM t WHERE k = 1").await, ["[1]"]);
 }
+
+/// `lock_timeout` holds for a statement that is a transaction of its own, too.
+#[tokio::test(start_paused = true)]
+async fn a_statement_alone_waits_no_longer_than_lock_timeout_either() {
+    let world = World::new();
+    let (mut holder, mut waiter) = (session(&world, 0), session(&world, 1));
+    ok(&mut holder, "CREATE TABLE t (k INT PRIMARY KEY, v INT)").await;
+    ok(&mut holder, "INSERT INTO t VALUES (1, 1)").await;
+    ok(&mut holder, "BEGIN").await;
+    ok(&mut holder, "UPDATE t SET v = 2 WHERE k = 1").await;
+    ok(&mut waiter, "SET lock_timeout = '300ms'").await;
+    let begun = timer::Instant::now();
+    let statements = [
+        "UPDATE t SET v = 3 WHERE k = 1",
+        "DELETE FROM t WHERE k = 1",
+        "INSERT INTO t VALUES (1, 3) ON CONFLICT (k) DO UPDATE SET v = excluded.v",
+        "INSERT INTO t VALUES (1, 3) ON CONFLICT (k) DO UPDATE SET v = t.v + 1",
+    ];
+    for sql in statements {
+        let error = run(&mut waiter, sql).await.expect_err(sql);
+        assert_eq!(error.sqlstate.to_string(), "55P03", "{sql}: {error:?}");
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_200) && took < Duration::from_secs(3), "{took:?}");
+    ok(&mut holder, "COMMIT").await;
+    for sql in statements {
+        ok(&mut waiter, sql).await;
+    }
+    assert_eq!(ok(&mut waiter, "SELECT v FROM t").await, ["[4]"]);
+}
