@@ -175,11 +175,13 @@ struct Turns<T> {
     waiting: VecDeque<T>,
     /// Begun, and waiting for the next slice.
     begun: VecDeque<T>,
+    /// The last turn was a new one's.
+    was_new: bool,
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Turns<T> {
-        Turns { waiting: VecDeque::new(), begun: VecDeque::new() }
+        Turns { waiting: VecDeque::new(), begun: VecDeque::new(), was_new: false }
     }
 }
 
@@ -188,10 +190,16 @@ impl<T> Turns<T> {
         self.waiting.len() + self.begun.len()
     }
 
-    /// Who has its turn: one that is new, unless enough are begun.
+    /// Who has its turn: a new one and a begun one alternately, so that neither waits for ever, and none
+    /// that is new while enough are begun.
     fn next(&mut self) -> Option<T> {
-        let new = if self.begun.len() < MAX_BEGUN { self.waiting.pop_front() } else { None };
-        new.or_else(|| self.begun.pop_front())
+        let room = self.begun.len() < MAX_BEGUN;
+        self.was_new = room && (!self.was_new || self.begun.is_empty()) && !self.waiting.is_empty();
+        if self.was_new {
+            return self.waiting.pop_front();
+        }
+        let begun = self.begun.pop_front();
+        begun.or_else(|| self.waiting.pop_front())
     }
 }
 
@@ -259,6 +267,22 @@ mod tests {
         let mut jobs = vec![10_000; MAX_BEGUN - 1];
         jobs.push(1);
         let (ended, _) = carried_out(&jobs);
-        assert_eq!(ended[MAX_BEGUN - 1] as usize, MAX_BEGUN);
+        // One slice of each that came before it, and one of a begun one between any two.
+        assert_eq!(ended[MAX_BEGUN - 1] as usize, 2 * MAX_BEGUN - 1);
+    }
+
+    #[test]
+    fn a_long_job_does_not_wait_for_short_ones_that_keep_coming() {
+        let mut turns = Turns::default();
+        turns.begun.push_back("long");
+        let mut slices = 0;
+        for _ in 0..1_000 {
+            turns.waiting.push_back("short");
+            if turns.next() == Some("long") {
+                slices += 1;
+                turns.begun.push_back("long");
+            }
+        }
+        assert_eq!(slices, 500);
     }
 }
