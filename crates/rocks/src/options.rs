@@ -150,13 +150,13 @@ pub(crate) fn column_family(cf: Cf, options: &RocksOptions) -> Options {
             table.set_bloom_filter(BLOOM_BITS, false);
             table.set_whole_key_filtering(false);
         }
-        // Most keys asked for are not there: hardly any key bears an intent.
-        Cf::Intents => {
+        // Most keys asked for are not there: hardly any key bears an intent, and a record is asked
+        // for before it is made.
+        Cf::Intents | Cf::Records => {
             out.set_memtable_whole_key_filtering(true);
             out.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_RATIO);
             table.set_bloom_filter(BLOOM_BITS, false);
         }
-        Cf::Records => table.set_bloom_filter(BLOOM_BITS, false),
         // Read in order, or by keys that are there.
         Cf::Log | Cf::State | Cf::Staged => {}
     }

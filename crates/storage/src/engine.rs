@@ -210,3 +210,44 @@ impl fmt::Display for EngineError {
 }
 
 impl std::error::Error for EngineError {}
+
+/// A reading of an engine that cannot be read: it says why.
+pub(crate) struct Broken(pub(crate) EngineError);
+
+impl Cursor for Broken {
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        None
+    }
+
+    fn advance(&mut self) -> Result<(), EngineError> {
+        self.status()
+    }
+
+    fn seek(&mut self, _key: &[u8]) -> Result<(), EngineError> {
+        self.status()
+    }
+
+    fn status(&self) -> Result<(), EngineError> {
+        Err(self.0.clone())
+    }
+}
+
+impl Reader for Broken {
+    fn get(&self, _: Cf, _: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        Err(self.0.clone())
+    }
+
+    fn scan(
+        &self,
+        _: Scan<'_>,
+        _: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), EngineError> {
+        Err(self.0.clone())
+    }
+
+    fn cursor<'a>(&'a self, _: Scan<'a>) -> Box<dyn Cursor + 'a> {
+        Box::new(Broken(self.0.clone()))
+    }
+}
+
+impl Snapshot for Broken {}

@@ -9,6 +9,7 @@
 //! | [`encoding`] | user keys inside stored keys, in order |
 //! | [`memory`] | [`MemEngine`] on a simulated [`memory::Disk`] that crashes, fails and forgets |
 //! | [`conformance`] | what every engine must do, as a test suite |
+//! | [`gathered`] | the batches of a round as one |
 //! | [`mirror`] | two engines that must agree |
 //!
 //! This crate knows no Paxos, no transactions beyond the names in intents, no RocksDB (the crate
@@ -17,6 +18,7 @@
 pub mod conformance;
 pub mod encoding;
 mod engine;
+pub mod gathered;
 pub mod memory;
 pub mod mirror;
 pub mod mvcc;
@@ -24,4 +26,5 @@ pub mod records;
 pub mod sealed;
 
 pub use engine::{Cf, Cursor, Engine, EngineError, Op, Reader, Scan, Snapshot, WriteBatch};
+pub use gathered::Gathered;
 pub use memory::MemEngine;

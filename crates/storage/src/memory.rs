@@ -54,8 +54,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{Cf, Cursor, Engine, EngineError, Reader, Scan, Snapshot, WriteBatch};
-use cursor::{Broken, MemCursor};
+use crate::{Cf, Cursor, Engine, EngineError, Reader, Scan, Snapshot, WriteBatch, engine::Broken};
+use cursor::MemCursor;
 use tree::Tree;
 
 /// An [`Engine`] in memory, on a [`Disk`].

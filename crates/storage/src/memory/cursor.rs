@@ -88,24 +88,3 @@ fn is_below(end: Bound<&[u8]>, key: &[u8]) -> bool {
         Bound::Unbounded => true,
     }
 }
-
-/// The cursor of an engine that cannot be read: it says why.
-pub(super) struct Broken(pub(super) EngineError);
-
-impl Cursor for Broken {
-    fn entry(&self) -> Option<(&[u8], &[u8])> {
-        None
-    }
-
-    fn advance(&mut self) -> Result<(), EngineError> {
-        self.status()
-    }
-
-    fn seek(&mut self, _key: &[u8]) -> Result<(), EngineError> {
-        self.status()
-    }
-
-    fn status(&self) -> Result<(), EngineError> {
-        Err(self.0.clone())
-    }
-}
