@@ -253,6 +253,8 @@ fn batches(
     emptied.flat_map(|start| {
         stream::unfold(start, |(link, mut queued)| async move {
             let mut frames = vec![queued.recv().await?];
+            // Whoever is ready to run may have more to say to this peer: it goes along.
+            timer::after_the_ready().await;
             let mut bytes = frames[0].len();
             while frames.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
                 let Ok(frame) = queued.try_recv() else { break };
