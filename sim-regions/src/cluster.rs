@@ -366,6 +366,7 @@ pub fn apply_settings(config: &mut NodeConfig, settings: &Settings) {
     config.range.retention = settings.retention;
     config.range.close_active = settings.close_lag;
     config.shards = settings.shards.unwrap_or(config.shards);
+    config.leaders = settings.leaders.unwrap_or(config.leaders);
 }
 
 /// Cores that this process may use.

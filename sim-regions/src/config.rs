@@ -72,6 +72,9 @@ pub struct Settings {
     /// Tasks that a node's replicas are spread over, up to [`SHARDS_LIMIT`]. `None`: as many as its
     /// process has cores for it.
     pub shards: Option<usize>,
+    /// Whether leaders follow the load. `None`: on machines of their own they do, in one process they
+    /// stay where they were put.
+    pub leaders: Option<::node::Leaders>,
     /// The block cache of RocksDB, in MiB, of a process. From [`CACHE_MIB`].
     pub cache_mib: usize,
     /// Files that one RocksDB keeps open. From [`OPEN_FILES`].
@@ -95,6 +98,7 @@ impl Default for Settings {
             close_lag: Duration::from_millis(200),
             clock_tolerance: clock::DEFAULT_TOLERANCE,
             shards: None,
+            leaders: None,
             cache_mib: 128,
             open_files: 256,
         }

@@ -264,6 +264,10 @@ async fn start(
     let mode = options.mode;
     let mut temper = if options.tempered { Temper::draw(rng) } else { Temper::default() };
     temper.lease = options.lease.or(temper.lease);
+    if options.tempered && options.mode == Mode::default() {
+        // From randomness of its own, so that a seed's other settings are what they are without it.
+        temper.follow = Temper::draw_follow(&mut ChaCha8Rng::seed_from_u64(!options.seed));
+    }
     temper.close_always = options.close;
     let cluster = Cluster::start(ClusterOptions {
         topology,

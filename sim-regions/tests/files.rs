@@ -29,7 +29,7 @@ fn every_field_of_a_topology_is_in_the_document() {
     let page = fs::read_to_string("../docs/TOPOLOGY.md").expect("the page is there");
     let sections = [
         ("", 7),
-        ("[settings]", 8),
+        ("[settings]", 9),
         ("[clock]", 3),
         ("[[clock.override]]", 3),
         ("[network]", 5),

@@ -13,7 +13,7 @@ use clap::Args;
 use net::{
     ClusterId, GrpcOptions, GrpcTransport, NodeInfo, PROTOCOL_VERSION, Transport, join_hash,
 };
-use node::{Node, NodeConfig, Seams, Seed, StartError, readers::ReadPool};
+use node::{FollowLoad, Leaders, Node, NodeConfig, Seams, Seed, StartError, readers::ReadPool};
 use sim_regions::{
     NodePatch,
     config::{NodeConfig as Settings, SHARDS_LIMIT},
@@ -133,6 +133,7 @@ pub async fn run(
     let mut config = NodeConfig::new(settings.id, joined.cluster, joined.members);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     config.shards = cores.min(SHARDS_LIMIT);
+    config.leaders = Leaders::Follow(FollowLoad::default());
     sim_regions::apply_settings(&mut config, &settings.settings);
     let seed = Seed(live::random() as u64);
     config.sql.seed = seed.0;

@@ -12,6 +12,7 @@
 mod births;
 mod cancel;
 mod compare;
+mod follow;
 mod loss;
 mod touch;
 mod vouch;
@@ -44,6 +45,7 @@ use crate::{
     time::NodeClock,
 };
 use cancel::CancelOnDrop;
+pub use follow::{Asked, FollowLoad, Leaders};
 use loss::{lost, unsent};
 
 /// Beyond a request's own deadline, how much longer its answer is waited for: the replica's answer

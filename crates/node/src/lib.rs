@@ -38,7 +38,7 @@ mod time;
 mod timeline;
 
 pub use epoch::{Epoch, EpochCheck, OlderCopy, Reached, SHOWN_EVERY, Showing, Starts};
-pub use gateway::Gateway;
+pub use gateway::{FollowLoad, Gateway, Leaders};
 pub use guard::{ClockGuard, Distrust};
 pub use identity::{Freshness, Identity, IdentityError, read as stored_identity};
 pub use incarnation::{DataLost, Incarnation};

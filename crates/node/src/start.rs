@@ -27,7 +27,7 @@ use crate::{
     cluster::NodeCluster,
     disk::Disk,
     epoch::{self, Confirmed, EpochCheck, OlderCopy, Showing},
-    gateway::{Gateway, SchemaListener, Watches},
+    gateway::{Gateway, Leaders, SchemaListener, Watches},
     guard::{ClockGuard, Guard},
     identity::{self, ClockBehind, Identity, IdentityError},
     incarnation::{self, Admission, DataLost, Incarnation},
@@ -71,6 +71,8 @@ pub struct NodeConfig {
     pub clock_guard: ClockGuard,
     /// How often the replicas of each range led here are held against each other.
     pub compare_every: Duration,
+    /// Whether the leaders of ranges go to where most is asked for them.
+    pub leaders: Leaders,
     /// Whether it refuses peers that come back with an older copy of their folder (P0a).
     pub epoch_check: EpochCheck,
     /// Settings of the replicas.
@@ -136,6 +138,7 @@ impl NodeConfig {
             replication: DEFAULT_REPLICATION,
             clock_guard: ClockGuard::On,
             compare_every: COMPARE_EVERY,
+            leaders: Leaders::Stay,
             epoch_check: EpochCheck::On,
             range: range::Config::default(),
             txn: txn::Config::default(),
@@ -264,6 +267,7 @@ impl Node {
             work: config.work,
             guard: Arc::clone(&guard),
             epoch_check: config.epoch_check,
+            leaders: config.leaders,
             tracer,
         };
         let open = |inbox| Store::open(parts.clone(), inbox, shards.downgrade());
@@ -303,12 +307,13 @@ impl Node {
         });
         self.gateway.listen_for_schema_changes(Some(adopt));
         let id = self.config.node;
-        let compare_every = self.config.compare_every;
+        let (compare_every, leaders) = (self.config.compare_every, self.config.leaders);
         self.tasks = vec![
             tokio::spawn(clock::inherit(self.gateway.clone().read_frames(inbox))),
             tokio::spawn(clock::inherit(self.gateway.clone().keep_in_touch(TOUCH_EVERY))),
             tokio::spawn(clock::inherit(self.gateway.clone().heal_births())),
             tokio::spawn(clock::inherit(self.gateway.clone().compare_replicas(compare_every))),
+            tokio::spawn(clock::inherit(self.gateway.clone().follow_the_load(leaders))),
         ];
         for shard in store {
             let failure = failure.clone();

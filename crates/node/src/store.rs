@@ -5,8 +5,8 @@
 //!         |            |              |                  |            |
 //!         v            v              v                  v            v
 //!   +---------- one round of a shard: about 2 ms --------------------------+
-//!   | read the clock once -> step replicas (each writes its batch:         |
-//!   | visible) -> frames for each peer and lane, answers to callers        |
+//!   | read the clock once -> step replicas (what they write is gathered)   |
+//!   | -> one batch -> frames for each peer and lane, answers to callers    |
 //!   +---------------------------+------------------------------------------+
 //!                               | what waits for durability
 //!                               v
@@ -26,6 +26,7 @@
 //! What it does not know: transactions, Paxos, SQL.
 
 mod callers;
+mod demand;
 pub mod inbox;
 mod input;
 mod jobs;
@@ -56,13 +57,14 @@ use kv::{Descriptor, KvError, PushdownFactory, RangeRequest, Reply, Request};
 use net::Transport;
 use range::{AskToken, Context, Effects, Event, Input, Replica, RequestToken, StepError};
 use rustc_hash::FxHashMap;
-use storage::{Engine, EngineError};
+use storage::{Engine, EngineError, Gathered};
 use timer::contain::contained;
 use tokio::sync::oneshot;
 
 use crate::{
     disk::Disk,
     epoch::EpochCheck,
+    gateway::Leaders,
     guard::Guard,
     message::{CallId, NodeMessage},
     readers::Readers,
@@ -71,6 +73,7 @@ use crate::{
     timeline::Timelines,
 };
 use callers::Callers;
+use demand::Demand;
 use inbox::{Inbox, Turn};
 use input::Queue;
 use outbox::Outbox;
@@ -123,6 +126,8 @@ pub struct StoreParts {
     pub guard: Arc<Guard>,
     /// Whether it looks at the starts of its peers.
     pub epoch_check: EpochCheck,
+    /// Whether leaders go to where most is asked for their ranges.
+    pub leaders: Leaders,
     /// Draws the timelines of what is traced.
     pub tracer: Arc<trace::Tracer>,
 }
@@ -130,6 +135,8 @@ pub struct StoreParts {
 /// A shard's state.
 pub struct Store {
     parts: StoreParts,
+    /// The disk, as this shard writes it: a batch for each round.
+    engine: Gathered,
     shard: Shard,
     inputs: Inbox,
     /// For answers to questions of replicas, which come back as inputs, and children that another
@@ -149,6 +156,7 @@ pub struct Store {
     /// Ranges whose replica is being made durable.
     creating: BTreeSet<RangeId>,
     callers: Callers,
+    demand: Demand,
     /// Long reads under way, and how to tell that nobody waits for one any more.
     jobs: FxHashMap<RequestToken, Arc<AtomicBool>>,
     wakeups: BTreeSet<(Mono, RangeId)>,
@@ -173,13 +181,16 @@ impl Store {
         shards: WeakShards,
     ) -> Result<Store, EngineError> {
         let mut waiting = BTreeMap::new();
-        let all = Replica::list(parts.engine.as_ref())?.into_iter();
+        let engine = Gathered::new(Arc::clone(&parts.engine));
+        let all = Replica::list(&engine)?.into_iter();
         for range in all.filter(|range| shard_of(*range, shards.count()) == shard) {
             let config = Arc::clone(&parts.config);
-            let opened = Replica::open(parts.engine.as_ref(), range, parts.node, config)?;
+            let opened = Replica::open(&engine, range, parts.node, config)?;
             waiting.insert(range, opened.expect("it was listed"));
         }
+        engine.write_out()?;
         Ok(Store {
+            engine,
             timelines: Timelines::new(Arc::clone(&parts.tracer)),
             shard,
             inputs,
@@ -191,6 +202,7 @@ impl Store {
             stopped: BTreeSet::new(),
             creating: BTreeSet::new(),
             callers: Callers::new(parts.node),
+            demand: Demand::default(),
             jobs: FxHashMap::default(),
             wakeups: BTreeSet::new(),
             wakeup_of: BTreeMap::new(),
@@ -218,6 +230,9 @@ impl Store {
                 },
                 () = timer::sleep(timer) => {},
             }
+            // What is ready brings what it has: on a busy node rounds are fewer, and frames, batches and
+            // syncs with them.
+            timer::after_the_ready().await;
             let (round, work) = self.round_size();
             if !work.is_zero() {
                 timer::sleep(work).await;
@@ -231,6 +246,8 @@ impl Store {
             self.tick_due(now)?;
             self.sweep_due(now)?;
             self.keep_clock_bound(now)?;
+            // S1: what is synced, and all that leaves, rests on what is written.
+            self.engine.write_out()?;
             self.begin_sync();
             self.flush();
         }
@@ -343,6 +360,11 @@ impl Store {
                 told.send(self.unborn()).unwrap_or_default();
                 Ok(())
             }
+            StoreInput::Asked(told) => {
+                // As above.
+                told.send(self.asked()).unwrap_or_default();
+                Ok(())
+            }
             StoreInput::Led(told) => {
                 let led = self.replicas.values().filter(|replica| replica.leads());
                 drop(told.send(led.map(|replica| replica.descriptor().clone()).collect()));
@@ -374,6 +396,9 @@ impl Store {
             let known = Vec::new();
             self.reply(caller, Err(KvError::WrongRange { range, known }));
             return Ok(());
+        }
+        if let Leaders::Follow(_) = self.parts.leaders {
+            self.demand.count(range, caller.node(self.parts.node), &request);
         }
         let token = self.callers.begin(caller, range);
         self.timelines.request(token, range, &request, trace);
@@ -407,7 +432,7 @@ impl Store {
         let replica = match known {
             true => None,
             false => Some(Replica::create(
-                self.parts.engine.as_ref(),
+                &self.engine,
                 descriptor,
                 self.parts.node,
                 Arc::clone(&self.parts.config),
@@ -425,11 +450,7 @@ impl Store {
             return Ok(());
         };
         let mut effects = Effects::default();
-        let context = Context {
-            now,
-            engine: self.parts.engine.as_ref(),
-            factory: self.parts.factory.as_ref(),
-        };
+        let context = Context { now, engine: &self.engine, factory: self.parts.factory.as_ref() };
         let brought = match &input {
             Input::Peer { message, .. } => self.timelines.brought(range, message),
             _ => Vec::new(),
@@ -557,17 +578,6 @@ impl Store {
             // time passes nobody would notice; where it stands still, everything does.
             assert!(self.ticks.1 < TICKS_AT_ONCE, "{range} wants to be woken again and again");
             self.step(now, range, Input::Tick)?;
-        }
-        Ok(())
-    }
-
-    /// T1: the clock's durable upper bound runs ahead of what the clock may give out.
-    fn keep_clock_bound(&mut self, now: Now) -> Result<(), EngineError> {
-        if self.shard == Shard::FIRST
-            && let Some(bound) = self.parts.clock.bound_to_write(now)
-        {
-            crate::identity::write_clock_bound(self.parts.engine.as_ref(), bound)?;
-            self.unsynced.clock_bound = Some(bound);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use ::node::FollowLoad;
 use clock::{ClockModel, Offset, parse_duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
@@ -38,8 +39,25 @@ pub(crate) struct Settings {
     pub close_lag: Option<Spanned<Span>>,
     pub clock_tolerance: Option<Spanned<Span>>,
     pub shards: Option<Spanned<usize>>,
+    pub leaders: Option<Leaders>,
     pub cache_mib: Option<Spanned<usize>>,
     pub open_files: Option<Spanned<usize>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Leaders {
+    Stay,
+    Follow,
+}
+
+impl From<Leaders> for ::node::Leaders {
+    fn from(leaders: Leaders) -> ::node::Leaders {
+        match leaders {
+            Leaders::Stay => ::node::Leaders::Stay,
+            Leaders::Follow => ::node::Leaders::Follow(FollowLoad::default()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -190,6 +208,7 @@ impl Settings {
             };
         Ok(super::Settings {
             shards: within("shards", &self.shards, 1..=super::SHARDS_LIMIT)?,
+            leaders: self.leaders.map(::node::Leaders::from),
             cache_mib: within("cache_mib", &self.cache_mib, super::CACHE_MIB)?
                 .unwrap_or(defaults.cache_mib),
             open_files: within("open_files", &self.open_files, super::OPEN_FILES)?

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use node::NodeConfig;
+use node::{FollowLoad, Leaders, NodeConfig};
 use rand::{Rng, RngExt as _};
 
 /// The settings of a run.
@@ -27,6 +27,8 @@ pub struct Temper {
     recent_writes: Option<usize>,
     shards: Option<usize>,
     slice_keys: Option<usize>,
+    /// How leaders follow the load. Drawn apart from the others ([`Temper::draw_follow`]).
+    pub follow: Option<FollowLoad>,
 }
 
 impl Temper {
@@ -51,7 +53,16 @@ impl Temper {
             recent_writes: rng.random::<bool>().then(|| rng.random_range(1..50)),
             shards: rng.random::<bool>().then(|| rng.random_range(2..=3)),
             slice_keys: rng.random::<bool>().then(|| rng.random_range(1..4)),
+            follow: None,
         }
+    }
+
+    /// Draws whether leaders follow the load, with looks and limits small enough to matter.
+    pub fn draw_follow(rng: &mut dyn Rng) -> Option<FollowLoad> {
+        rng.random::<bool>().then(|| FollowLoad {
+            every: Duration::from_millis(rng.random_range(300..3_000)),
+            least: rng.random_range(1..10),
+        })
     }
 
     /// Puts them into a node's configuration.
@@ -99,6 +110,9 @@ impl Temper {
         }
         if let Some(shards) = self.shards {
             config.shards = shards;
+        }
+        if let Some(follow) = self.follow {
+            config.leaders = Leaders::Follow(follow);
         }
     }
 }

@@ -24,6 +24,14 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The node whose gateway asks, at this node.
+    pub(super) fn node(&self, local: NodeId) -> NodeId {
+        match self {
+            Caller::Local(..) => local,
+            Caller::Remote(node, _) => *node,
+        }
+    }
+
     /// Whether nobody waits for the answer any more, as far as one can see here.
     pub(super) fn has_gone(&self) -> bool {
         match self {

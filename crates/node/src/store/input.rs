@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::callers::Caller;
 use crate::{
     epoch::{Objection, Reached, Showing},
+    gateway::Asked,
     message::CallId,
     readers::Answer,
 };
@@ -48,6 +49,8 @@ pub enum StoreInput {
     CommitWait(range::CommitWait, oneshot::Sender<()>),
     /// The replica of this range is not to be trusted any more, and why.
     Stop(RangeId, String),
+    /// How often did which node ask for the ranges that this shard leads, since this was asked last?
+    Asked(oneshot::Sender<Vec<Asked>>),
     /// Which ranges does this shard lead?
     Led(oneshot::Sender<Vec<Descriptor>>),
     /// Which voters of the ranges that this shard leads may lack their replica? With the ranges as they
@@ -88,6 +91,7 @@ impl StoreInput {
             | StoreInput::Admit(_)
             | StoreInput::CommitWait(..)
             | StoreInput::Stop(..)
+            | StoreInput::Asked(_)
             | StoreInput::Led(_)
             | StoreInput::Unborn(_) => Queue::First,
         }
@@ -111,6 +115,7 @@ impl StoreInput {
                 | StoreInput::Admit(_)
                 | StoreInput::CommitWait(..)
                 | StoreInput::Stop(..)
+                | StoreInput::Asked(_)
                 | StoreInput::Led(_)
                 | StoreInput::Unborn(_) => 0,
             }

@@ -94,7 +94,7 @@ impl Store {
         shown: &Showing,
         done: oneshot::Sender<Result<(), Objection>>,
     ) -> Result<(), EngineError> {
-        let engine = self.parts.engine.as_ref();
+        let engine = &self.engine;
         match epoch::remember(engine, peer, shown, self.parts.epoch_check)? {
             Ok(()) => self.unsynced.remembered.push(done),
             Err(objection) => {
@@ -115,7 +115,7 @@ impl Store {
         shown: Reached,
         done: oneshot::Sender<Result<(), Objection>>,
     ) -> Result<(), EngineError> {
-        let engine = self.parts.engine.as_ref();
+        let engine = &self.engine;
         let heard = epoch::follow(engine, peer, shown, self.parts.epoch_check)?;
         if let Err(objection) = heard {
             self.object(peer, objection);
@@ -140,14 +140,14 @@ impl Store {
 
     /// All others remember this node's folder: noted for good.
     pub(super) fn admit(&mut self, done: oneshot::Sender<()>) -> Result<(), EngineError> {
-        incarnation::admit(self.parts.engine.as_ref())?;
+        incarnation::admit(&self.engine)?;
         self.unsynced.admitted.push(done);
         Ok(())
     }
 
     /// Asserts that a replica of this range may be made here: it may have been here before.
     pub(super) fn assert_admitted(&self, made: &Descriptor) -> Result<(), EngineError> {
-        let admission = incarnation::admission(self.parts.engine.as_ref())?;
+        let admission = incarnation::admission(&self.engine)?;
         let (node, confirmed) = (self.parts.node, &self.standing.confirmed);
         assert!(admission == Admission::Granted, "{made} is made on {node}, which is not admitted");
         assert!(

@@ -20,6 +20,7 @@ use super::{Caller, Store, StoreInput, StoreParts, shards::Shards};
 use crate::{
     disk::Disk,
     epoch::EpochCheck,
+    gateway::Leaders,
     guard::{ClockGuard, Guard},
     message::{CallId, NodeFrame, NodeMessage},
     readers::VirtualReaders,
@@ -137,6 +138,7 @@ fn parts(engine: Arc<MemEngine>) -> StoreParts {
         work: Work::default(),
         guard: Arc::new(Guard::new(ME, ClockGuard::On)),
         epoch_check: EpochCheck::On,
+        leaders: Leaders::Stay,
         tracer: trace::Tracer::new(ME, clock, 1),
     }
 }
