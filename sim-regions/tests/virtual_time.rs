@@ -1,6 +1,6 @@
 //! The nine-node cluster in virtual time: on one thread, from one seed, with the same trace twice;
-//! and what it does with a broken clock, with a range that lost its quorum, and with a node that comes
-//! back without the data folder that it had ([`folders`]).
+//! and what it does with a broken clock, with load that moves ([`leaders`]), with a range that lost
+//! its quorum, and with a node that comes back without the data folder that it had ([`folders`]).
 
 #[path = "virtual_time/births.rs"]
 mod births;
@@ -8,6 +8,8 @@ mod births;
 mod damage;
 #[path = "virtual_time/folders.rs"]
 mod folders;
+#[path = "virtual_time/leaders.rs"]
+mod leaders;
 #[path = "virtual_time/schema.rs"]
 mod schema;
 
@@ -19,7 +21,10 @@ use std::{
 
 use keys::NodeId;
 use net::{ClusterId, Pace};
-use node::disk::{Disk, VirtualDisk};
+use node::{
+    FollowLoad, Leaders,
+    disk::{Disk, VirtualDisk},
+};
 use range::CommitWait;
 use sim_regions::{Cluster, ClusterOptions, Topology, Trace, TraceSum, time};
 use storage::{Engine, MemEngine, memory};
@@ -47,8 +52,13 @@ impl Disks {
 }
 
 async fn nine_nodes(seed: u64, trace: Trace, disks: Disks) -> Cluster {
+    three_in_each("three-regions", seed, trace, disks).await
+}
+
+/// A cluster with three nodes in each region of a topology.
+async fn three_in_each(topology: &str, seed: u64, trace: Trace, disks: Disks) -> Cluster {
     let options = ClusterOptions {
-        topology: Topology::load("three-regions").expect("shipped"),
+        topology: Topology::load(topology).expect("shipped"),
         nodes_per_region: Some(3),
         replication: 3,
         cluster: ClusterId(7),
@@ -67,7 +77,11 @@ async fn nine_nodes(seed: u64, trace: Trace, disks: Disks) -> Cluster {
         }),
         sql_address: Box::new(|_| String::new()),
         trace: Some(trace),
-        tune: Box::new(|config| config.compare_every = Duration::from_secs(5)),
+        tune: Box::new(|config| {
+            config.compare_every = Duration::from_secs(5);
+            let follow = FollowLoad { every: Duration::from_secs(1), least: 5 };
+            config.leaders = Leaders::Follow(follow);
+        }),
     };
     let cluster = Cluster::start(options).await.expect("the cluster starts");
     cluster.boot().await.expect("the cluster boots");
@@ -90,6 +104,15 @@ async fn run(cluster: &Cluster, node: u32, sql: &str) -> Vec<String> {
 
 /// Runs a story on a cluster of its own in virtual time.
 fn in_virtual_time<T>(seed: u64, story: impl AsyncFnOnce(&mut Cluster, &Disks) -> T) -> T {
+    in_virtual_time_on("three-regions", seed, story)
+}
+
+/// The same with three nodes in each region of a topology.
+fn in_virtual_time_on<T>(
+    topology: &str,
+    seed: u64,
+    story: impl AsyncFnOnce(&mut Cluster, &Disks) -> T,
+) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -97,7 +120,7 @@ fn in_virtual_time<T>(seed: u64, story: impl AsyncFnOnce(&mut Cluster, &Disks) -
         .expect("a runtime");
     runtime.block_on(async {
         let disks = Disks::default();
-        let mut cluster = nine_nodes(seed, Trace::begin(), disks.clone()).await;
+        let mut cluster = three_in_each(topology, seed, Trace::begin(), disks.clone()).await;
         let told = story(&mut cluster, &disks).await;
         cluster.stop().await;
         told

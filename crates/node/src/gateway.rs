@@ -411,6 +411,21 @@ impl Shared {
         self.clock.source().mono()
     }
 
+    /// What all shards of the store answer to a question. One that ends answers nothing.
+    async fn of_all_shards<T>(
+        &self,
+        ask: impl Fn(oneshot::Sender<Vec<T>>) -> StoreInput,
+    ) -> Vec<T> {
+        let mut told = Vec::new();
+        self.shards.push_all(self.mono(), || {
+            let (tell, answer) = oneshot::channel();
+            told.push(answer);
+            ask(tell)
+        });
+        let answers = futures::future::join_all(told).await;
+        answers.into_iter().flatten().flatten().collect()
+    }
+
     /// Puts something of a peer before the shard of its range. What finds no room is lost, as on a
     /// network, and counted; a request deserves a word.
     fn to_store(&self, now: Mono, range: RangeId, input: StoreInput) {

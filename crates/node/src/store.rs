@@ -53,13 +53,12 @@ use std::{
 use clock::{Mono, Now};
 use futures::future::BoxFuture;
 use keys::{Key, NodeId, RangeId};
-use kv::{Descriptor, KvError, PushdownFactory, RangeRequest, Reply, Request};
+use kv::{KvError, PushdownFactory, RangeRequest, Reply, Request};
 use net::Transport;
 use range::{AskToken, Context, Effects, Event, Input, Replica, RequestToken, StepError};
 use rustc_hash::FxHashMap;
 use storage::{Engine, EngineError, Gathered};
 use timer::contain::contained;
-use tokio::sync::oneshot;
 
 use crate::{
     disk::Disk,
@@ -418,30 +417,6 @@ impl Store {
         Ok(())
     }
 
-    fn create(
-        &mut self,
-        descriptor: &Descriptor,
-        done: oneshot::Sender<()>,
-    ) -> Result<(), EngineError> {
-        let range = descriptor.id;
-        self.assert_admitted(descriptor)?;
-        let known = self.replicas.contains_key(&range)
-            || self.standing.waits(range)
-            || self.stopped.contains(&range)
-            || !self.creating.insert(range);
-        let replica = match known {
-            true => None,
-            false => Some(Replica::create(
-                &self.engine,
-                descriptor,
-                self.parts.node,
-                Arc::clone(&self.parts.config),
-            )?),
-        };
-        self.unsynced.created.push((replica, done));
-        Ok(())
-    }
-
     fn step(&mut self, now: Now, range: RangeId, input: Input) -> Result<(), EngineError> {
         assert!(now.tt.is_bounded(), "T6: {range} is stepped by a clock in doubt: {now:?}");
         let Some(replica) = self.replicas.get_mut(&range) else {
@@ -462,6 +437,10 @@ impl Store {
                 self.stop_replica(now, range, &doubt);
                 return Ok(());
             }
+        }
+        if !effects.children.is_empty() {
+            // Another shard that is to make a range of this number must see that it is here.
+            self.engine.write_out()?;
         }
         let applied = replica.machine().applied().slot;
         self.timelines.stepped(range, &brought, &effects, applied);

@@ -10,7 +10,6 @@ use std::{collections::BTreeSet, time::Duration};
 
 use keys::NodeId;
 use kv::Descriptor;
-use tokio::sync::oneshot;
 
 use super::Gateway;
 use crate::{
@@ -33,24 +32,12 @@ impl Gateway {
         loop {
             timer::sleep(HEALED_EVERY).await;
             let now = self.shared.mono();
-            let missing = self.missing().await.into_iter();
+            // Voters of ranges led here that never answered, and the ranges as they were born.
+            let missing = self.shared.of_all_shards(StoreInput::Unborn).await.into_iter();
             let live = missing.filter(|(voter, _)| self.shared.members.is_live(*voter, now));
             let asked = live.take(AT_ONCE).map(|(voter, range)| self.heal(voter, range));
             futures::future::join_all(asked).await;
         }
-    }
-
-    /// Voters of ranges led here that never answered, and the ranges as they were born.
-    async fn missing(&self) -> Vec<(NodeId, Descriptor)> {
-        let mut told = Vec::new();
-        self.shared.shards.push_all(self.shared.mono(), || {
-            let (tell, missing) = oneshot::channel();
-            told.push(missing);
-            StoreInput::Unborn(tell)
-        });
-        // A shard that ends tells nothing.
-        let told = futures::future::join_all(told).await;
-        told.into_iter().flatten().flatten().collect()
     }
 
     async fn heal(&self, voter: NodeId, range: Descriptor) {

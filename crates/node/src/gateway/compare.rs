@@ -19,7 +19,6 @@ use std::{collections::BTreeMap, time::Duration};
 use clock::Timestamp;
 use keys::{NodeId, RangeId, Span};
 use kv::{Descriptor, RangeRequest, RangeSender as _, Reply, Request};
-use tokio::sync::oneshot;
 
 use super::Gateway;
 use crate::{message::NodeQuestion, store::StoreInput};
@@ -68,7 +67,7 @@ impl Gateway {
     /// Compares the replicas of each range led here about once in `every`, for as long as the node runs.
     pub async fn compare_replicas(self, every: Duration) {
         loop {
-            let led = self.led().await;
+            let led = self.shared.of_all_shards(StoreInput::Led).await;
             let ranges = u32::try_from(led.len().max(1)).unwrap_or(u32::MAX);
             let pause = (every / ranges).max(PAUSE);
             if led.is_empty() {
@@ -80,17 +79,6 @@ impl Gateway {
                 rest = self.compare(&range).await * REST;
             }
         }
-    }
-
-    async fn led(&self) -> Vec<Descriptor> {
-        let mut told = Vec::new();
-        self.shared.shards.push_all(self.shared.mono(), || {
-            let (tell, led) = oneshot::channel();
-            told.push(led);
-            StoreInput::Led(tell)
-        });
-        // A shard that ends tells nothing.
-        futures::future::join_all(told).await.into_iter().flatten().flatten().collect()
     }
 
     /// Compares the replicas of a range, if all of them answer; how long they looked at their rows.

@@ -14,7 +14,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use keys::{NodeId, RangeId};
 use kv::{Descriptor, RangeRequest, RangeSender, Request};
-use tokio::sync::oneshot;
 
 use super::Gateway;
 use crate::store::StoreInput;
@@ -69,7 +68,7 @@ impl Gateway {
         let mut before = BTreeMap::new();
         loop {
             timer::sleep(follow.every).await;
-            let asked = self.asked().await;
+            let asked = self.shared.of_all_shards(StoreInput::Asked).await;
             let wanted =
                 |asked: &Asked| Some((asked.range.id, self.wanted_at(asked, follow.least)?));
             let now: BTreeMap<RangeId, NodeId> = asked.iter().filter_map(wanted).collect();
@@ -78,19 +77,6 @@ impl Gateway {
             futures::future::join_all(moves).await;
             before = now;
         }
-    }
-
-    /// What was asked of the ranges led here since the last look.
-    async fn asked(&self) -> Vec<Asked> {
-        let mut told = Vec::new();
-        self.shared.shards.push_all(self.shared.mono(), || {
-            let (tell, asked) = oneshot::channel();
-            told.push(asked);
-            StoreInput::Asked(tell)
-        });
-        // A shard that ends tells nothing.
-        let told = futures::future::join_all(told).await;
-        told.into_iter().flatten().flatten().collect()
     }
 
     /// The voter that is to lead the range in place of this node, if it is there.

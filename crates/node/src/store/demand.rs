@@ -44,14 +44,12 @@ fn is_of_a_session(request: &Request) -> bool {
 impl Store {
     /// What was asked since the last time of the ranges that this shard leads.
     pub(super) fn asked(&mut self) -> Vec<Asked> {
-        let Demand(mut by_range) = std::mem::take(&mut self.demand);
-        let led = self.replicas.values().filter(|replica| replica.leads());
-        let mut asked = Vec::new();
-        for replica in led {
-            if let Some(by) = by_range.remove(&replica.range()) {
-                asked.push(Asked { range: replica.descriptor().clone(), by });
-            }
-        }
-        asked
+        let Demand(by_range) = std::mem::take(&mut self.demand);
+        let led = |(range, by)| {
+            let replica = self.replicas.get(&range).filter(|replica| replica.leads())?;
+            Some(Asked { range: replica.descriptor().clone(), by })
+        };
+        // In whatever order: who asks puts them in order.
+        by_range.into_iter().filter_map(led).collect()
     }
 }

@@ -6,7 +6,10 @@
 //! remember this start. A folder that was turned back is objected to before, and then it has not
 //! promised or accepted anything on top of what it forgot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use clock::Now;
 use keys::{NodeId, RangeId};
@@ -142,6 +145,33 @@ impl Store {
     pub(super) fn admit(&mut self, done: oneshot::Sender<()>) -> Result<(), EngineError> {
         incarnation::admit(&self.engine)?;
         self.unsynced.admitted.push(done);
+        Ok(())
+    }
+
+    /// Makes a replica; whoever asked is told once it is durable.
+    pub(super) fn create(
+        &mut self,
+        descriptor: &Descriptor,
+        done: oneshot::Sender<()>,
+    ) -> Result<(), EngineError> {
+        let range = descriptor.id;
+        self.assert_admitted(descriptor)?;
+        let known = self.replicas.contains_key(&range)
+            || self.standing.waits(range)
+            || self.stopped.contains(&range)
+            || !self.creating.insert(range);
+        let replica = match known {
+            true => None,
+            false => Some(Replica::create(
+                &self.engine,
+                descriptor,
+                self.parts.node,
+                Arc::clone(&self.parts.config),
+            )?),
+        };
+        // As of a split's children.
+        self.engine.write_out()?;
+        self.unsynced.created.push((replica, done));
         Ok(())
     }
 
